@@ -1,0 +1,1 @@
+//! Which RabbitMQ servers this machine has, without starting one.

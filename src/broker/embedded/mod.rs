@@ -1,0 +1,1 @@
+//! The in-process AMQP 0-9-1 broker.

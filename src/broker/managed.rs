@@ -1,0 +1,1 @@
+//! A private, throw-away RabbitMQ node started from the server installed on this machine.

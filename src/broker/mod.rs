@@ -1,0 +1,7 @@
+//! Where a run's broker comes from: a given URI, a private node, or the one in this process.
+
+pub mod discover;
+pub mod embedded;
+pub mod managed;
+pub mod management;
+pub mod uri;

@@ -1,0 +1,1 @@
+//! Broker addresses whose password never reaches an output.
