@@ -1,3 +1,8 @@
 //! orderstorm: load tests and benchmarks for order pipelines on RabbitMQ.
 
 pub mod broker;
+pub mod clock;
+pub mod events;
+pub mod rng;
+pub mod units;
+pub mod workload;
