@@ -3,6 +3,8 @@
 pub mod broker;
 pub mod clock;
 pub mod events;
+pub mod measure;
+pub mod orders;
 pub mod rng;
 pub mod units;
 pub mod workload;
