@@ -3,8 +3,10 @@
 pub mod broker;
 pub mod clock;
 pub mod events;
+pub mod ledger;
 pub mod measure;
 pub mod orders;
+pub mod results;
 pub mod rng;
 pub mod units;
 pub mod workload;
