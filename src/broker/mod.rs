@@ -4,4 +4,5 @@ pub mod discover;
 pub mod embedded;
 pub mod managed;
 pub mod management;
+pub mod secret;
 pub mod uri;
