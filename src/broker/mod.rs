@@ -2,6 +2,7 @@
 
 pub mod discover;
 pub mod embedded;
+pub mod greeting;
 pub mod managed;
 pub mod management;
 pub mod secret;
