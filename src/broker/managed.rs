@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
+pub use self::error::ManagedError;
+pub use self::options::{LogLevel, ManagedOptions};
+
 use self::config::{Identity, Ports};
 use self::process::Process;
 use self::session::{Order, Session, SessionPlan};
@@ -19,12 +22,17 @@ use super::greeting::{ServerGreeting, greet};
 use super::uri::BrokerUri;
 
 mod config;
+mod error;
+mod log;
+mod options;
 mod process;
 mod programs;
 mod session;
 
 /// Program name of the Erlang machine.
 const BEAM: &str = "beam.smp";
+const SERVER_LOG: &str = "server.log";
+const EPMD_LOG: &str = "epmd.log";
 const START_ATTEMPTS: usize = 4;
 const POLL: Duration = Duration::from_millis(50);
 const GREETING_PATIENCE: Duration = Duration::from_secs(1);
@@ -33,72 +41,6 @@ const EPMD_PATIENCE: Duration = Duration::from_secs(10);
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// An orderly stop with the management plugin takes 6 to 8 s.
 const TERMINATE_PATIENCE: Duration = Duration::from_secs(30);
-const LOG_TAIL_LINES: usize = 25;
-const LOG_TAIL_BYTES: u64 = 16 * 1024;
-
-/// How much the node writes to its log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogLevel {
-    /// Everything.
-    Debug,
-    /// What RabbitMQ logs by default: connections among others, which costs under connection churn.
-    Info,
-    /// Alarms and worse.
-    #[default]
-    Warning,
-    /// Errors alone.
-    Error,
-}
-
-impl LogLevel {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// How a managed node shall be.
-#[derive(Debug, Clone)]
-pub struct ManagedOptions {
-    /// The `rabbitmq-server` script, or a launcher that takes its place; found by itself when absent.
-    pub server: Option<PathBuf>,
-    /// Where the node's directory is made; the system's directory for temporary files when absent.
-    pub state_parent: Option<PathBuf>,
-    /// How much it logs.
-    pub log_level: LogLevel,
-    /// Memory in bytes above which the node blocks publishers; RabbitMQ's own share of the machine when absent.
-    pub memory_high_watermark_bytes: Option<u64>,
-    /// Start the management plugin (HTTP API).
-    pub management: bool,
-    /// Start the Prometheus plugin.
-    pub prometheus: bool,
-    /// How often channels and queues report their figures; at least 1 ms. 200 ms makes queue depths fresh at a cost.
-    pub stats_interval: Duration,
-    /// Time from the start of the server until it must be ready.
-    pub boot_deadline: Duration,
-    /// Further lines of `rabbitmq.conf`: key and value.
-    pub settings: Vec<(String, String)>,
-}
-
-impl Default for ManagedOptions {
-    fn default() -> Self {
-        Self {
-            server: None,
-            state_parent: None,
-            log_level: LogLevel::default(),
-            memory_high_watermark_bytes: None,
-            management: true,
-            prometheus: true,
-            stats_interval: Duration::from_secs(1),
-            boot_deadline: Duration::from_secs(90),
-            settings: Vec::new(),
-        }
-    }
-}
 
 /// Versions of what runs, as the node itself says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,100 +59,6 @@ impl NodeVersion {
         Self {
             rabbitmq: greeting.version,
             erlang,
-        }
-    }
-}
-
-/// Why a managed node could not be started or steered.
-#[derive(Debug, thiserror::Error)]
-pub enum ManagedError {
-    /// No such program on this machine.
-    #[error("looked for {program}: found none in {}; help: apt-get install rabbitmq-server, or name one with --rabbitmq-server PATH or ORDERSTORM_RABBITMQ_SERVER", list(.tried))]
-    ProgramNotFound {
-        /// Its name.
-        program: &'static str,
-        /// Places looked at.
-        tried: Vec<PathBuf>,
-    },
-    /// The given path would do harm.
-    #[error("managed node: {} is Debian's wrapper, which changes user and directory; help: give /usr/lib/rabbitmq/bin/rabbitmq-server", .path.display())]
-    Wrapper {
-        /// As given.
-        path: PathBuf,
-    },
-    /// Directory, files, ports or processes of the node.
-    #[error("managed node: {doing}: {source}; help: is {} writable, with room left?", .at.display())]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// Where.
-        at: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// epmd, or the server, ended before it was ready.
-    #[error("managed node: {program} ended before it was ready; help: see the end of its log:\n{log_tail}")]
-    Ended {
-        /// Which.
-        program: &'static str,
-        /// Last lines, without secrets.
-        log_tail: String,
-    },
-    /// Not ready in time.
-    #[error(
-        "managed node: {waiting_for} not ready within {after:?}; help: a longer boot deadline on a slow machine, or see the end of its log:\n{log_tail}"
-    )]
-    Deadline {
-        /// What was missing.
-        waiting_for: &'static str,
-        /// Time given.
-        after: Duration,
-        /// Last lines, without secrets.
-        log_tail: String,
-    },
-    /// The broker is not there to be paused or resumed.
-    #[error("managed node: {action}: the broker does not run; help: restart it first")]
-    NotRunning {
-        /// What was tried.
-        action: &'static str,
-    },
-    /// The broker did not go away.
-    #[error(
-        "managed node: the broker (pid {pid}) still lives {after:?} after SIGKILL; help: look for processes stuck in the kernel (state D)"
-    )]
-    Unkillable {
-        /// Its process.
-        pid: i32,
-        /// Time waited.
-        after: Duration,
-    },
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-impl ManagedError {
-    fn io(doing: &'static str, at: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            doing,
-            at: at.to_owned(),
-            source,
-        }
-    }
-
-    /// Whether another program took a port between our choice and the node's listening.
-    fn is_port_race(&self) -> bool {
-        match self {
-            Self::Ended { log_tail, .. } | Self::Deadline { log_tail, .. } => {
-                let log = log_tail.to_lowercase();
-                log.contains("eaddrinuse") || log.contains("already in use")
-            }
-            _ => false,
         }
     }
 }
@@ -247,7 +95,7 @@ impl ManagedNode {
         let mut attempt = 1;
         loop {
             match Self::start_once(&options, &server, &epmd).await {
-                Err(error) if error.is_port_race() && attempt < START_ATTEMPTS => attempt += 1,
+                Err(ManagedError::PortTaken { .. }) if attempt < START_ATTEMPTS => attempt += 1,
                 result => return result,
             }
         }
@@ -323,7 +171,7 @@ impl ManagedNode {
 
     /// The last lines of the node's log, without secrets.
     pub fn log_tail(&self) -> String {
-        self.tail_of("server.log")
+        self.shown(log::tail(&log::read_from(&self.state_dir.join(SERVER_LOG), 0)))
     }
 
     /// Stops the broker's process in its tracks (SIGSTOP): connections stay open and nothing answers.
@@ -487,8 +335,15 @@ impl ManagedNode {
         let deadline = Instant::now() + EPMD_PATIENCE;
         // Without an epmd that answers, Erlang would start one of its own, which outlives the node.
         while !accepts(self.ports.epmd).await {
+            let log = log::read_from(&self.state_dir.join(EPMD_LOG), 0);
+            if log::tells_of_taken_port(&log) {
+                return Err(ManagedError::PortTaken {
+                    program: "epmd",
+                    log_tail: self.shown(log::tail(&log)),
+                });
+            }
             if Instant::now() >= deadline {
-                let log_tail = self.tail_of("epmd.log");
+                let log_tail = self.shown(log::tail(&log));
                 return Err(ManagedError::Deadline {
                     waiting_for: "epmd",
                     after: EPMD_PATIENCE,
@@ -510,13 +365,17 @@ impl ManagedNode {
             }
             _ => {}
         }
+        let log_start = log::length(&self.state_dir.join(SERVER_LOG));
         self.order(Order::Server)?;
-        let deadline = Instant::now() + self.boot_deadline;
+        let wait = BootWait {
+            deadline: Instant::now() + self.boot_deadline,
+            log_start,
+        };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.amqp));
         let greeting = loop {
             match greet(address, GREETING_PATIENCE).await {
                 Ok(greeting) => break greeting,
-                Err(_) => self.boot_goes_on(deadline, "AMQP listener").await?,
+                Err(_) => self.boot_goes_on(&wait, "AMQP listener").await?,
             }
         };
         for (port, name) in [
@@ -526,7 +385,7 @@ impl ManagedNode {
             while let Some(port) = port
                 && !accepts(port).await
             {
-                self.boot_goes_on(deadline, name).await?;
+                self.boot_goes_on(&wait, name).await?;
             }
         }
         *self.beam.lock().unwrap_or_else(PoisonError::into_inner) = self.find_beam();
@@ -534,15 +393,18 @@ impl ManagedNode {
     }
 
     /// One pause of a loop that waits for the boot. A failed boot ends with status 0, so any end is a failure.
-    async fn boot_goes_on(&self, deadline: Instant, what: &'static str) -> Result<(), ManagedError> {
+    async fn boot_goes_on(&self, wait: &BootWait, what: &'static str) -> Result<(), ManagedError> {
+        let log = || log::read_from(&self.state_dir.join(SERVER_LOG), wait.log_start);
         if self.exit_mark().exists() {
-            return Err(ManagedError::Ended {
-                program: "rabbitmq-server",
-                log_tail: self.log_tail(),
+            let (program, log) = ("rabbitmq-server", log());
+            let log_tail = self.shown(log::cause(&log));
+            return Err(match log::tells_of_taken_port(&log) {
+                true => ManagedError::PortTaken { program, log_tail },
+                false => ManagedError::Ended { program, log_tail },
             });
         }
-        if Instant::now() >= deadline {
-            let (after, log_tail) = (self.boot_deadline, self.log_tail());
+        if Instant::now() >= wait.deadline {
+            let (after, log_tail) = (self.boot_deadline, self.shown(log::tail(&log())));
             return Err(ManagedError::Deadline {
                 waiting_for: what,
                 after,
@@ -570,25 +432,18 @@ impl ManagedNode {
             .map_err(ManagedError::io("told the node's shell to start it", &self.state_dir))
     }
 
-    fn tail_of(&self, file: &str) -> String {
-        let text = read_tail(&self.state_dir.join(file)).unwrap_or_else(|error| format!("({file}: {error})"));
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        self.uri
-            .mask_secrets(&lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n"))
+    fn shown(&self, log: String) -> String {
+        self.uri.mask_secrets(&log)
     }
+}
+
+/// Bounds of one boot: its end in time, its beginning in the log.
+struct BootWait {
+    deadline: Instant,
+    log_start: u64,
 }
 
 async fn accepts(port: u16) -> bool {
     let attempt = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port));
     matches!(tokio::time::timeout(GREETING_PATIENCE, attempt).await, Ok(Ok(_)))
-}
-
-fn read_tail(path: &Path) -> io::Result<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = std::fs::File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -177,7 +177,8 @@ pub(super) fn environment(dir: &Path, ports: &Ports, id: &Identity) -> Vec<(&'st
         ("TMPDIR", dir.as_os_str().to_owned()),
         ("ERL_EPMD_PORT", ports.epmd.to_string().into()),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
-        ("ERL_CRASH_DUMP", inside("erl_crash.dump")),
+        // No crash dumps: writing one takes seconds, and the directory goes anyway.
+        ("ERL_CRASH_DUMP_SECONDS", "0".into()),
         ("RABBITMQ_NODENAME", id.node_name.clone().into()),
         ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
         ("RABBITMQ_MNESIA_BASE", inside("data")),
