@@ -3,7 +3,9 @@
 mod board;
 mod recorder;
 mod series;
+mod window;
 
 pub use board::Board;
 pub use recorder::{HIGHEST_NS, LOWEST_NS, Quantile, Recorder, Summary};
 pub use series::{Series, StageSpan};
+pub use window::Window;

@@ -1,0 +1,218 @@
+//! One connection to the broker.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use tokio::sync::Notify;
+
+use super::incidents::Incidents;
+use crate::broker::uri::{BrokerUri, ClientParam};
+
+/// Longest wait for the answer to a synchronous method. A paused broker is not a dead one, so this is generous.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// lapin keeps buffers of 16 frames per connection: 7 MiB at RabbitMQ's default, 62 KiB at this, at the same throughput.
+const FRAME_MAX: u32 = 8192;
+
+/// What went wrong on the wire; foreign texts bear no credentials.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AmqpError {
+    /// No connection.
+    #[error("cannot connect to {uri}: {why}\nhelp: {help}")]
+    Connect {
+        /// The address, masked.
+        uri: String,
+        /// The cause.
+        why: String,
+        /// The remedy.
+        help: String,
+    },
+    /// A method failed.
+    #[error("{doing}: {why}")]
+    Method {
+        /// What was tried, on what.
+        doing: String,
+        /// The cause.
+        why: String,
+    },
+    /// The broker did not answer.
+    #[error("{doing}: the broker did not answer within {}\nhelp: it may be paused, overloaded or cut off", humantime::format_duration(*after))]
+    NoAnswer {
+        /// What was tried, on what.
+        doing: String,
+        /// How long.
+        after: Duration,
+    },
+}
+
+/// Makes connections to one broker.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    uri: BrokerUri,
+    incidents: Arc<Incidents>,
+}
+
+impl Connector {
+    /// A connector to `uri`; what happens to its connections goes to `incidents`.
+    pub fn new(uri: &BrokerUri, incidents: Arc<Incidents>) -> Self {
+        Connector {
+            uri: uri.with_param(ClientParam::FrameMax(FRAME_MAX)),
+            incidents,
+        }
+    }
+
+    /// The incidents of this connector's connections.
+    pub fn incidents(&self) -> &Arc<Incidents> {
+        &self.incidents
+    }
+
+    /// Opens a connection that bears `name` on the broker.
+    ///
+    /// # Errors
+    /// [`AmqpError::Connect`] with the cause and the remedy.
+    pub async fn connect(&self, name: &str) -> Result<Link, AmqpError> {
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connecting = Connection::connect_uri(self.uri.to_client(), properties);
+        let connection = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(self.refused(&error.to_string())),
+            Err(_) => return Err(self.refused("timed out")),
+        };
+        let gate = Arc::new(Gate::default());
+        let events = connection.events_listener();
+        tokio::spawn(listen(
+            events,
+            name.to_owned(),
+            Arc::clone(&gate),
+            Arc::clone(&self.incidents),
+            self.uri.clone(),
+        ));
+        Ok(Link {
+            connection,
+            gate,
+            uri: self.uri.clone(),
+        })
+    }
+
+    fn refused(&self, why: &str) -> AmqpError {
+        let why = self.uri.mask_secrets(why);
+        let lower = why.to_lowercase();
+        let help = if lower.contains("access_refused")
+            || lower.contains("access-refused")
+            || lower.contains("login was refused")
+        {
+            "the user name or the password is wrong, or the user may not enter this vhost; `guest` may only come from the broker's own host"
+        } else if lower.contains("not_allowed") || lower.contains("vhost") {
+            "the vhost does not exist, or the user has no permission on it; the default vhost is written /%2f"
+        } else if lower.contains("refused") {
+            "is a broker listening there? `orderstorm doctor` shows what this machine has; `--broker managed` starts a private one"
+        } else if lower.contains("timed out") {
+            "the host does not answer, or no AMQP broker does; check host and port"
+        } else {
+            "check the address, and that the broker speaks AMQP 0-9-1 there"
+        };
+        AmqpError::Connect {
+            uri: self.uri.to_string(),
+            why,
+            help: help.to_owned(),
+        }
+    }
+}
+
+/// Whether the broker lets a connection publish.
+#[derive(Debug, Default)]
+struct Gate {
+    blocked: AtomicBool,
+    opened: Notify,
+}
+
+async fn listen(
+    events: impl futures_util::Stream<Item = Event>,
+    name: String,
+    gate: Arc<Gate>,
+    incidents: Arc<Incidents>,
+    uri: BrokerUri,
+) {
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::ConnectionBlocked(reason) => {
+                gate.blocked.store(true, Ordering::Release);
+                incidents.blocked(&name, reason);
+            }
+            Event::ConnectionUnblocked => {
+                gate.blocked.store(false, Ordering::Release);
+                gate.opened.notify_waiters();
+                incidents.unblocked(&name);
+            }
+            Event::Error(error) => incidents.lose(&name, &uri.mask_secrets(&error.to_string())),
+            _ => {}
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Link {
+    connection: Connection,
+    gate: Arc<Gate>,
+    uri: BrokerUri,
+}
+
+impl Link {
+    /// Opens a channel.
+    ///
+    /// # Errors
+    /// [`AmqpError::Method`] or [`AmqpError::NoAnswer`].
+    pub async fn channel(&self) -> Result<Channel, AmqpError> {
+        self.answer("open a channel", self.connection.create_channel()).await
+    }
+
+    /// Awaits the answer to a synchronous method, with a time-out and a masked error; `doing` says what is tried, on what.
+    ///
+    /// # Errors
+    /// [`AmqpError::Method`] or [`AmqpError::NoAnswer`].
+    pub async fn answer<T>(&self, doing: &str, method: impl Future<Output = lapin::Result<T>>) -> Result<T, AmqpError> {
+        match tokio::time::timeout(REPLY_TIMEOUT, method).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(AmqpError::Method {
+                doing: doing.to_owned(),
+                why: self.uri.mask_secrets(&error.to_string()),
+            }),
+            Err(_) => Err(AmqpError::NoAnswer {
+                doing: doing.to_owned(),
+                after: REPLY_TIMEOUT,
+            }),
+        }
+    }
+
+    /// Whether the broker has this connection blocked.
+    pub fn is_blocked(&self) -> bool {
+        self.gate.blocked.load(Ordering::Acquire)
+    }
+
+    /// Waits until the broker lets this connection publish; at once if it does.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn unblocked(&self) {
+        loop {
+            let opened = self.gate.opened.notified();
+            if !self.is_blocked() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    /// Closes the connection; an error means that it was closed already.
+    pub async fn close(self) {
+        let closing = self.connection.close(200, "done".into());
+        let _ = tokio::time::timeout(Duration::from_secs(5), closing).await;
+    }
+}

@@ -1,0 +1,206 @@
+//! One publish, one outcome.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
+
+use super::link::{AmqpError, Link};
+
+/// What became of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Confirmed and routed.
+    Confirmed,
+    /// The broker did not take it.
+    Refused(Refusal),
+    /// Nobody knows; it may be processed any number of times.
+    Unknown(Uncertainty),
+}
+
+/// How the broker refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Negative confirm.
+    Nack,
+    /// Routed nowhere, and returned. The confirm that follows a return says nothing.
+    Returned,
+}
+
+/// Why nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncertainty {
+    /// Confirms were not asked for.
+    NotAsked,
+    /// No answer in time.
+    Timeout,
+    /// The connection or the channel went away before the answer.
+    ConnectionLost,
+}
+
+/// A message to publish.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Exchange.
+    pub exchange: &'a ShortString,
+    /// Routing key.
+    pub routing_key: &'a ShortString,
+    /// Properties.
+    pub properties: BasicProperties,
+    /// Body.
+    pub body: &'a [u8],
+}
+
+/// Counts of all publishes of a trial.
+#[derive(Debug, Default)]
+pub struct PublishMeter {
+    published: AtomicU64,
+    confirmed: AtomicU64,
+    nacked: AtomicU64,
+    returned: AtomicU64,
+    unknown: AtomicU64,
+}
+
+impl PublishMeter {
+    /// Handed to the client.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// Confirmed and routed.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// Refused.
+    pub fn nacked(&self) -> u64 {
+        self.nacked.load(Ordering::Relaxed)
+    }
+
+    /// Returned as unroutable.
+    pub fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Relaxed)
+    }
+
+    /// Published and not yet answered for.
+    pub fn in_flight(&self) -> u64 {
+        let answered = self.confirmed() + self.nacked() + self.returned() + self.unknown.load(Ordering::Relaxed);
+        self.published().saturating_sub(answered)
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Confirmed => &self.confirmed,
+            Outcome::Refused(Refusal::Nack) => &self.nacked,
+            Outcome::Refused(Refusal::Returned) => &self.returned,
+            Outcome::Unknown(_) => &self.unknown,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Publishes on one channel.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    channel: Channel,
+    options: BasicPublishOptions,
+    confirm_timeout: Duration,
+    meter: Arc<PublishMeter>,
+    /// Publishes of this publisher that the client has not written to the socket yet.
+    unwritten: Arc<AtomicU64>,
+}
+
+impl Publisher {
+    /// Opens a channel on `link` for publishing.
+    ///
+    /// # Errors
+    /// What [`Link::channel`] and `confirm.select` may say.
+    pub async fn open(
+        link: &Link,
+        settings: &crate::workload::model::Publish,
+        meter: Arc<PublishMeter>,
+    ) -> Result<Self, AmqpError> {
+        let channel = link.channel().await?;
+        if settings.confirms {
+            link.answer(
+                "ask for publisher confirms",
+                channel.confirm_select(ConfirmSelectOptions::default()),
+            )
+            .await?;
+        }
+        Ok(Publisher {
+            channel,
+            options: BasicPublishOptions {
+                mandatory: settings.mandatory,
+                immediate: false,
+            },
+            confirm_timeout: settings.confirm_timeout.0,
+            meter,
+            unwritten: Arc::default(),
+        })
+    }
+
+    /// Publishes that wait in the client for room in the socket; the mark of a broker that pushes back silently.
+    pub fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Publishes and awaits the outcome. The message is queued at the first poll; the answer comes later, so many of these
+    /// can be on their way at once.
+    ///
+    /// # Cancel safety
+    /// A dropped publish may have happened; its confirm is lost.
+    pub async fn publish(&self, message: Message<'_>) -> Outcome {
+        self.meter.published.fetch_add(1, Ordering::Relaxed);
+        let outcome = match tokio::time::timeout(self.confirm_timeout, self.send(message)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Unknown(Uncertainty::Timeout),
+        };
+        self.meter.count(outcome);
+        outcome
+    }
+
+    async fn send(&self, message: Message<'_>) -> Outcome {
+        let unwritten = Unwritten::new(&self.unwritten);
+        let Message {
+            exchange,
+            routing_key,
+            properties,
+            body,
+        } = message;
+        let written = self
+            .channel
+            .basic_publish(exchange.clone(), routing_key.clone(), self.options, body, properties)
+            .await;
+        drop(unwritten);
+        let Ok(confirm) = written else {
+            return Outcome::Unknown(Uncertainty::ConnectionLost);
+        };
+        match confirm.await {
+            Ok(Confirmation::Ack(None)) => Outcome::Confirmed,
+            Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Outcome::Refused(Refusal::Returned),
+            Ok(Confirmation::Nack(None)) => Outcome::Refused(Refusal::Nack),
+            Ok(Confirmation::NotRequested) => Outcome::Unknown(Uncertainty::NotAsked),
+            Err(_) => Outcome::Unknown(Uncertainty::ConnectionLost),
+        }
+    }
+}
+
+/// Holds one place in the count of unwritten publishes, whatever becomes of the future.
+struct Unwritten<'a>(&'a AtomicU64);
+
+impl<'a> Unwritten<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Unwritten(count)
+    }
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,132 @@
+//! The open loop on one connection.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::sender::Sender;
+use crate::amqp::Link;
+use crate::arrival::Schedule;
+use crate::clock::Nanos;
+
+/// The load wakes no more often than this: what falls due in between is sent together. Far below what a queue adds, and it
+/// keeps the driver's cost flat at high rates.
+const TICK_NS: Nanos = 100_000;
+/// How often a held-back load looks whether the socket takes something again.
+const CHOKED_RETRY_NS: Nanos = 500_000;
+
+/// A connection's part of the schedule: each `shares`-th order.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) schedule: Schedule,
+    pub(super) began: Nanos,
+    pub(super) shares: u64,
+    pub(super) share: u64,
+}
+
+/// What keeps a due order from being sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Nothing,
+    Blocked,
+    Window,
+    Socket,
+}
+
+/// Sends this connection's share until the schedule ends, then waits for the answers. An order that is due when the load
+/// ends and was held back until then is counted as unsent.
+pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: CancellationToken) {
+    let Share {
+        mut schedule,
+        began,
+        shares,
+        share,
+    } = share;
+    let load = &sender.wiring().workload.load;
+    // A count-based load has no end by time: after the last intended instant it has as long as the drain has.
+    let grace = sender.wiring().workload.drain.deadline.as_nanos();
+    let window = load
+        .confirm_window
+        .map_or(u64::MAX, |window| (u64::from(window) / shares).max(1));
+    let end_at = schedule.end().map(|end| began + end);
+    let (timer, clock) = (sender.wiring().timer.clone(), sender.wiring().timer.clock());
+    let mut mine = std::iter::from_fn(|| schedule.by_ref().find(|(number, _)| number % shares == share));
+    let mut next = mine.next();
+    let mut last_wake = 0;
+    let mut flying = FuturesUnordered::new();
+    while let Some((number, offset)) = next {
+        let intended = began + offset;
+        let hold = hold(&link, &sender, flying.len() as u64, window);
+        let now = clock.now();
+        if now >= end_at.unwrap_or_else(|| intended.saturating_add(grace)) || stop.is_cancelled() {
+            break;
+        }
+        if hold == Hold::Nothing && now >= intended {
+            let mut flight = Box::pin(sender.send(number, intended));
+            // The first poll queues the message; the rest of its way is the broker's.
+            if futures_util::poll!(&mut flight).is_pending() {
+                flying.push(flight);
+            }
+            next = mine.next();
+            last_wake = now;
+            continue;
+        }
+        let wake = match hold {
+            Hold::Nothing => intended.max(last_wake + TICK_NS),
+            Hold::Socket => now + CHOKED_RETRY_NS,
+            // The window and the block end by an event; the load's own end must not be missed for it.
+            Hold::Blocked | Hold::Window => end_at.unwrap_or_else(|| intended.saturating_add(grace)),
+        };
+        tokio::select! {
+            Some(_) = flying.next(), if !flying.is_empty() => {}
+            () = timer.sleep_until(wake) => {}
+            () = link.unblocked(), if hold == Hold::Blocked => {}
+            () = stop.cancelled() => {}
+        }
+        if hold != Hold::Nothing && clock.now() > intended {
+            sender
+                .meter()
+                .held_ns
+                .fetch_add(clock.now() - now.max(intended), Ordering::Relaxed);
+        }
+    }
+    count_unsent(next, mine, &sender, began, end_at.unwrap_or(Nanos::MAX), &stop);
+    while flying.next().await.is_some() {}
+}
+
+fn hold(link: &Link, sender: &Sender, in_flight: u64, window: u64) -> Hold {
+    if link.is_blocked() {
+        Hold::Blocked
+    } else if in_flight >= window {
+        Hold::Window
+    } else if sender.is_choked() {
+        Hold::Socket
+    } else {
+        Hold::Nothing
+    }
+}
+
+/// What was due by now, or by the load's end, and did not go out.
+fn count_unsent(
+    next: Option<(u64, Nanos)>,
+    rest: impl Iterator<Item = (u64, Nanos)>,
+    sender: &Sender,
+    began: Nanos,
+    end: Nanos,
+    stop: &CancellationToken,
+) {
+    let due = if stop.is_cancelled() {
+        sender.wiring().timer.clock().now().min(end)
+    } else {
+        end
+    };
+    let unsent = next
+        .into_iter()
+        .chain(rest)
+        .take_while(|(_, offset)| began.saturating_add(*offset) < due)
+        .count();
+    sender.meter().unsent.fetch_add(unsent as u64, Ordering::Relaxed);
+}

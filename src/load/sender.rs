@@ -1,0 +1,123 @@
+//! Sends one order and takes note of its answer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lapin::types::ShortString;
+
+use super::{LoadMeter, Wiring};
+use crate::amqp::{Message, Outcome, Publisher, Refusal};
+use crate::clock::Nanos;
+use crate::events::Event;
+use crate::ledger::PublishFate;
+use crate::measure::Series;
+use crate::orders::{Order, OrderNumber};
+use crate::wire::message::{Kind, properties};
+
+/// Frames that may wait in the client for room in the socket before the load holds back: beyond that the broker is not
+/// taking what it is sent, and the schedule, which needs no memory, is the better place to wait.
+const UNWRITTEN_MAX: u64 = 256;
+
+/// Publishes orders on one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    wiring: Wiring,
+    publisher: Publisher,
+    meter: Arc<LoadMeter>,
+    routing_key: ShortString,
+}
+
+/// An order whose answer has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) number: OrderNumber,
+    pub(super) outcome: Outcome,
+}
+
+impl Sender {
+    pub(super) fn new(wiring: Wiring, publisher: Publisher, meter: Arc<LoadMeter>) -> Self {
+        Sender {
+            wiring,
+            publisher,
+            meter,
+            routing_key: Event::OrderCreated.name().into(),
+        }
+    }
+
+    pub(super) fn meter(&self) -> &LoadMeter {
+        &self.meter
+    }
+
+    pub(super) fn wiring(&self) -> &Wiring {
+        &self.wiring
+    }
+
+    /// Whether the client has too much that the socket does not take.
+    pub(super) fn is_choked(&self) -> bool {
+        self.publisher.unwritten() >= UNWRITTEN_MAX
+    }
+
+    /// Stamps, books and publishes order `number`, intended at `intended` on the run's clock. The stamp is taken here; the
+    /// message is queued at the first poll of what is returned, which the caller owes at once.
+    pub(super) fn send(&self, number: OrderNumber, intended: Nanos) -> impl Future<Output = Answered> + Send + 'static {
+        let Wiring {
+            workload,
+            ledger,
+            board,
+            window,
+            timer,
+            encoder,
+            topology,
+            seed,
+            ..
+        } = &self.wiring;
+        let order = Order::draw(*seed, number, &workload.orders);
+        let sent = timer.clock().now();
+        let measured = window.contains(intended);
+        if measured {
+            board.record(Series::SendLag, sent.saturating_sub(intended));
+            self.meter.sent_measured.fetch_add(1, Ordering::Relaxed);
+        }
+        self.meter.sent.fetch_add(1, Ordering::Relaxed);
+        self.meter.in_flight.fetch_add(1, Ordering::Relaxed);
+        ledger.placed(number, intended, sent, order.cents());
+        let body = encoder.order_created(&order, intended, sent);
+        let properties = properties(
+            encoder.ids(),
+            number,
+            Event::OrderCreated,
+            Kind::Event,
+            &workload.publish,
+        );
+        let (exchange, sender) = (topology.order_exchange.clone(), self.clone());
+        async move {
+            let message = Message {
+                exchange: &exchange,
+                routing_key: &sender.routing_key,
+                properties,
+                body: &body,
+            };
+            let outcome = sender.publisher.publish(message).await;
+            sender.answered(number, outcome, measured.then_some(sent));
+            Answered { number, outcome }
+        }
+    }
+
+    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Option<Nanos>) {
+        self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let fate = match outcome {
+            Outcome::Confirmed => PublishFate::Confirmed,
+            Outcome::Refused(Refusal::Nack) => PublishFate::Nacked,
+            Outcome::Refused(Refusal::Returned) => PublishFate::Returned,
+            Outcome::Unknown(_) => PublishFate::Unknown,
+        };
+        self.wiring.ledger.answered(number, fate);
+        if let (Outcome::Confirmed, Some(sent)) = (outcome, sent) {
+            let now = self.wiring.timer.clock().now();
+            self.wiring
+                .board
+                .record(Series::ConfirmLatency, now.saturating_sub(sent));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The pipeline under test: its topology on the broker, its messages, and its services.
+//!
+//! [`consumer`] takes deliveries through parse → dedupe → work → effect → emit → ack, the same for every stage; what a
+//! stage does in the middle is its [`order::Service`]. Measures and effects go to the trial's board and ledger as they
+//! happen.
+
+pub mod consumer;
+pub mod order;
+pub mod running;
+pub mod store;
+mod work;
+
+pub use running::{Pipeline, PipelineError, StageMeter, Wiring};

@@ -1,0 +1,79 @@
+//! The services of the order pipeline, one file each. What they share is the shape: an event comes, an effect follows, and
+//! at most one message goes out.
+
+mod inventory;
+mod payment;
+mod status;
+mod transport;
+
+use std::sync::Arc;
+
+pub use inventory::Inventory;
+
+use crate::events::{Event, Stage};
+use crate::ledger::Ledger;
+use crate::wire::message::Envelope;
+use crate::workload::Workload;
+use crate::workload::model::{Canary, Defect};
+
+/// What goes out after an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emit {
+    /// Nothing.
+    Nothing,
+    /// An event, on the order exchange.
+    Event(Event),
+    /// A notification of the event that came in, on the notification exchange.
+    Notification,
+}
+
+/// What a handler says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// The effect stands; this goes out.
+    Effect(Emit),
+    /// A planted defect: acknowledged, and nothing happens.
+    Swallowed,
+    /// A planted defect: the effect stands, and its event never goes out.
+    EffectWithoutEvent,
+}
+
+/// One service's business. `handle` is called once per order and event unless the stage remembers nothing; it must not wait
+/// and must not publish: the consumer does both.
+pub trait Service: Send + Sync {
+    /// Has the effect, reports it to the ledger's books where they keep them, and says what goes out.
+    fn handle(&self, message: &Envelope) -> Reaction;
+}
+
+/// What every service may use.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The trial's seed.
+    pub seed: u64,
+    /// The experiment.
+    pub workload: Arc<Workload>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+}
+
+impl Context {
+    /// Whether the planted defect `defect` strikes this order.
+    fn struck_by(&self, defect: Defect, message: &Envelope) -> bool {
+        matches!(&self.workload.canary, Some(Canary { defect: planted, every }) if *planted == defect && message.number % every == every - 1)
+    }
+}
+
+/// The service of `stage`; inventory's is handed in, because its stock book is read at the end.
+pub fn service(stage: Stage, context: &Context, inventory: &Arc<Inventory>) -> Arc<dyn Service> {
+    match stage {
+        Stage::Order => Arc::new(status::Order),
+        Stage::Inventory => Arc::clone(inventory) as Arc<dyn Service>,
+        Stage::Payment => Arc::new(payment::Payment::new(context.clone())),
+        Stage::Shipping => Arc::new(transport::Shipping),
+        Stage::Customer => Arc::new(transport::Customer),
+        Stage::Notification => Arc::new(status::Notification),
+        Stage::Email => Arc::new(status::Channel::new(context.clone(), Some(Defect::SkipNotification))),
+        Stage::Sms => Arc::new(status::Channel::new(context.clone(), None)),
+        Stage::Audit => Arc::new(status::Channel::new(context.clone(), Some(Defect::SkipAudit))),
+    }
+}
