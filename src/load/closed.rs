@@ -51,9 +51,9 @@ pub(super) async fn run(
     let mut number = 0;
     while number < orders_max && clock.now() < end_at && !stop.is_cancelled() {
         let now = clock.now();
-        let free = senders
-            .iter()
-            .position(|(link, sender)| !link.is_blocked() && !sender.is_choked());
+        let turn = (number % senders.len() as u64) as usize;
+        let mut in_turn = senders.iter().cycle().skip(turn).take(senders.len());
+        let free = in_turn.find(|(link, sender)| !link.is_blocked() && !sender.is_choked());
         if let (Some(Reverse((at, user))), Some((_, sender))) = (ready.peek().copied(), free)
             && at <= now
         {
