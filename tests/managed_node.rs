@@ -285,12 +285,21 @@ async fn the_management_api_of_a_node_tells_what_its_clients_did() {
             .expect("for an administrator")
             .contains(&"quorum_queue".to_owned())
     );
-    let nodes = api.nodes().await.expect("nodes");
-    println!("{nodes:?}");
+    let node_figures = async {
+        loop {
+            let nodes = api.nodes().await.expect("nodes");
+            if nodes.iter().all(|node| node.os_pid.is_some()) {
+                return nodes;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let nodes = in_time("figures of the node, which come after its first report", node_figures).await;
     assert_eq!(
         (nodes.len(), nodes[0].os_pid, nodes[0].mem_alarm),
         (1, node.pid(), Some(false))
     );
+    assert!(nodes[0].mem_used > Some(0) && nodes[0].disk_free > Some(0), "{nodes:?}");
     assert!(
         api.whoami()
             .await

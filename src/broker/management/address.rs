@@ -70,8 +70,13 @@ impl ManagementUri {
             Scheme::Amqp => format!("http://{host}:{HTTP_PORT}"),
             Scheme::Amqps => format!("https://{host}:{HTTPS_PORT}"),
         };
+        Self::with_login_of(&base, broker)
+    }
+
+    /// A base that is known to be well-formed, with the login of a broker.
+    pub(super) fn with_login_of(base: &str, broker: &BrokerUri) -> Self {
         Self {
-            base,
+            base: base.to_owned(),
             user: broker.user().to_owned(),
             password: broker.password().clone(),
         }
