@@ -13,6 +13,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use orderstorm::broker::greeting::greet;
 use orderstorm::broker::managed::{ManagedError, ManagedNode, ManagedOptions};
+use orderstorm::broker::management::{AlarmState, ManagementClient, ManagementError};
 
 mod common;
 
@@ -260,6 +261,103 @@ async fn a_start_that_is_dropped_or_fails_leaves_nothing() {
         "{error}"
     );
     assert_nothing_is_left(parent.path());
+    drop(boot);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_management_api_of_a_node_tells_what_its_clients_did() {
+    let Some(server) = common::rabbitmq_or_skip() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let boot = BOOT.lock().await;
+    let node = ManagedNode::start(options(server, parent.path()))
+        .await
+        .expect("a node");
+    let api = ManagementClient::for_node(&node).expect("with the plugin");
+
+    let overview = api.overview().await.expect("an overview");
+    println!("{overview:?}");
+    assert_eq!(overview.rabbitmq_version, node.version().rabbitmq);
+    assert!(
+        overview
+            .enabled_features
+            .expect("for an administrator")
+            .contains(&"quorum_queue".to_owned())
+    );
+    let node_figures = async {
+        loop {
+            let nodes = api.nodes().await.expect("nodes");
+            if nodes.iter().all(|node| node.os_pid.is_some()) {
+                return nodes;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let nodes = in_time("figures of the node, which come after its first report", node_figures).await;
+    assert_eq!(
+        (nodes.len(), nodes[0].os_pid, nodes[0].mem_alarm),
+        (1, node.pid(), Some(false))
+    );
+    assert!(nodes[0].mem_used > Some(0) && nodes[0].disk_free > Some(0), "{nodes:?}");
+    assert!(
+        api.whoami()
+            .await
+            .expect("a user")
+            .tags
+            .contains(&"administrator".to_owned())
+    );
+    assert_eq!(api.alarms().await.expect("a check"), AlarmState::Clear);
+
+    let vhost = "orderstorm/a %";
+    api.create_vhost(vhost).await.expect("made");
+    api.create_vhost(vhost).await.expect("making it twice is harmless");
+    api.grant_own_user(vhost).await.expect("granted");
+    let connecting = Connection::connect_uri(
+        node.uri().with_vhost(vhost).to_client(),
+        ConnectionProperties::default(),
+    );
+    let connection = in_time("connect", connecting).await.expect("permitted");
+    let channel = channel_with_queue(&connection).await;
+    publish_persistent(&channel, 3).await;
+    let get = channel.basic_get(QUEUE.into(), BasicGetOptions::default());
+    let unacked = in_time("get", get).await.expect("answered").expect("a message");
+
+    let written = Instant::now();
+    loop {
+        let queues = api.queues(vhost).await.expect("queues");
+        let figures = queues
+            .first()
+            .map(|queue| (queue.messages_ready, queue.messages_unacknowledged, queue.messages));
+        if figures == Some((Some(2), Some(1), Some(3))) {
+            break;
+        }
+        assert!(written.elapsed() < STEP, "figures stay {figures:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("queue figures after {:?}", written.elapsed());
+    let totals = api.message_totals().await.expect("metrics").expect("with the plugin");
+    assert_eq!(
+        (totals.received, totals.confirmed, totals.acknowledged),
+        (Some(3), Some(3), Some(0))
+    );
+    assert!(
+        api.exchanges(vhost)
+            .await
+            .expect("exchanges")
+            .iter()
+            .any(|exchange| exchange.name == "amq.topic")
+    );
+    drop(unacked);
+
+    api.delete_vhost(vhost).await.expect("deleted");
+    let gone = api.delete_vhost(vhost).await.expect_err("not there any more");
+    assert!(matches!(gone, ManagementError::NotFound { .. }), "{gone}");
+    let gone = api.queues(vhost).await.expect_err("not there any more");
+    assert!(matches!(gone, ManagementError::NotFound { .. }), "{gone}");
+    node.stop().await.expect("stopped");
+    let gone = api.overview().await.expect_err("stopped");
+    assert!(matches!(gone, ManagementError::Unreachable { .. }), "{gone}");
     drop(boot);
 }
 

@@ -23,6 +23,11 @@ impl Secret {
         &self.0
     }
 
+    /// Value of an HTTP `Authorization` header (RFC 7617) for this password and `user`; as secret as itself.
+    pub(super) fn basic_authorization(&self, user: &str) -> String {
+        format!("Basic {}", base64(format!("{user}:{}", self.0).as_bytes()))
+    }
+
     /// `text` without this password in any of the shapes in which foreign programs echo it: raw, percent-encoded
     /// (either letter case, `+` for a space), percent-decoded once more, and escaped as in JSON or a Rust string.
     pub fn mask_in(&self, text: &str) -> String {
@@ -120,6 +125,25 @@ fn percent_encode_where(text: &str, needs_escape: impl Fn(u8) -> bool) -> String
     encoded
 }
 
+/// RFC 4648 base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |i| u32::from(group.get(i).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let index = (bits >> (18 - 6 * place)) as usize & 63;
+            encoded.push(if place > group.len() {
+                '='
+            } else {
+                char::from(ALPHABET[index])
+            });
+        }
+    }
+    encoded
+}
+
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
@@ -177,6 +201,21 @@ mod tests {
     #[test]
     fn an_empty_password_masks_nothing() {
         assert_eq!(Secret::new("").mask_in("text"), "text");
+    }
+
+    #[test]
+    fn base64_agrees_with_the_examples_of_the_rfc() {
+        for (text, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(text.as_bytes()), encoded);
+        }
+        let login = Secret::new("secret").basic_authorization("martin");
+        assert_eq!(login, "Basic bWFydGluOnNlY3JldA==");
     }
 
     #[test]

@@ -3,38 +3,40 @@
 use std::path::{Path, PathBuf};
 
 use super::ManagedError;
+use crate::broker::discover::{SERVER_VARIABLE, installed_servers, is_wrapper};
 
-/// Where distributions put the script itself, as opposed to a wrapper of it.
-const SERVER_PLACES: [&str; 3] = [
-    "/usr/lib/rabbitmq/bin/rabbitmq-server",
-    "/opt/rabbitmq/sbin/rabbitmq-server",
-    "/usr/local/sbin/rabbitmq-server",
-];
-/// Debian's and Fedora's wrapper. It changes user and directory, and starts a broker whatever it is asked.
-const WRAPPER: &str = "/usr/sbin/rabbitmq-server";
-
-/// The given server, else the one of `ORDERSTORM_RABBITMQ_SERVER`, else an installed one.
+/// The given server, else the one of `ORDERSTORM_RABBITMQ_SERVER`, else the preferred one of the machine.
 ///
 /// # Errors
 /// [`ManagedError::ProgramNotFound`], [`ManagedError::Wrapper`].
 pub(super) fn find_server(given: Option<&Path>) -> Result<PathBuf, ManagedError> {
+    // One that was named must be there: another in its place would be measured unnoticed.
     let named = given
         .map(Path::to_owned)
-        .or_else(|| std::env::var_os("ORDERSTORM_RABBITMQ_SERVER").map(PathBuf::from));
-    let tried = match named {
-        Some(path) => vec![path],
-        None => SERVER_PLACES.iter().map(PathBuf::from).collect(),
+        .or_else(|| std::env::var_os(SERVER_VARIABLE).map(PathBuf::from));
+    let path = match named {
+        Some(path) if path.is_file() => path,
+        Some(path) => {
+            return Err(ManagedError::ProgramNotFound {
+                program: "rabbitmq-server",
+                tried: vec![path],
+            });
+        }
+        None => match installed_servers().into_iter().next() {
+            Some(server) => server.path,
+            None => {
+                let tried = ["/usr/lib/rabbitmq/bin", "the search path", "/var/lib/orderstorm/*"].map(PathBuf::from);
+                return Err(ManagedError::ProgramNotFound {
+                    program: "rabbitmq-server",
+                    tried: tried.to_vec(),
+                });
+            }
+        },
     };
-    let Some(path) = tried.iter().find(|path| path.is_file()) else {
-        return Err(ManagedError::ProgramNotFound {
-            program: "rabbitmq-server",
-            tried,
-        });
-    };
-    if path == Path::new(WRAPPER) {
-        return Err(ManagedError::Wrapper { path: path.clone() });
+    if is_wrapper(&path) {
+        return Err(ManagedError::Wrapper { path });
     }
-    std::path::absolute(path).map_err(ManagedError::io("made the server's path absolute", path))
+    std::path::absolute(&path).map_err(ManagedError::io("made the server's path absolute", &path))
 }
 
 /// The epmd beside the server (a launcher brings its own), else the one on the search path, else Erlang's own place.
@@ -73,11 +75,9 @@ mod tests {
 
     #[test]
     fn the_distribution_wrapper_is_refused() {
-        if Path::new(WRAPPER).exists() {
-            assert!(matches!(
-                find_server(Some(Path::new(WRAPPER))),
-                Err(ManagedError::Wrapper { .. })
-            ));
+        let wrapper = Path::new("/usr/sbin/rabbitmq-server");
+        if wrapper.exists() {
+            assert!(matches!(find_server(Some(wrapper)), Err(ManagedError::Wrapper { .. })));
         }
     }
 
