@@ -2,6 +2,8 @@
 
 pub mod discover;
 pub mod embedded;
+pub mod greeting;
 pub mod managed;
 pub mod management;
+pub mod secret;
 pub mod uri;

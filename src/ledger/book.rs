@@ -1,0 +1,446 @@
+//! One shard of the ledger: open orders, and the counts that closed ones were folded into.
+
+use std::collections::HashMap;
+
+use super::EXAMPLES_MAX;
+use crate::clock::Nanos;
+use crate::events::{Event, EventSet, Stage};
+use crate::orders::OrderNumber;
+
+/// What became of the publish of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishFate {
+    /// No answer yet.
+    Pending,
+    /// Confirmed and routed: only this obliges the pipeline.
+    Confirmed,
+    /// The broker refused it.
+    Nacked,
+    /// Confirmed but routed nowhere; it came back.
+    Returned,
+    /// No answer will come: time-out, lost connection, or no confirms asked for.
+    Unknown,
+}
+
+/// A step is one stage's effect on account of one event; each has a bit.
+const STEPS: [[Option<u8>; Event::ALL.len()]; Stage::ALL.len()] = steps();
+
+const fn steps() -> [[Option<u8>; Event::ALL.len()]; Stage::ALL.len()] {
+    let mut table = [[None; Event::ALL.len()]; Stage::ALL.len()];
+    let (mut bit, mut stage) = (0u8, 0);
+    while stage < Stage::ALL.len() {
+        let events = Stage::ALL[stage].consumes();
+        let mut i = 0;
+        while i < events.len() {
+            table[stage][events[i].index()] = Some(bit);
+            bit += 1;
+            i += 1;
+        }
+        stage += 1;
+    }
+    assert!(bit <= 64, "the steps must fit into the bits of a word");
+    table
+}
+
+/// The bit of a step; 0 for a step that no order has.
+pub(super) const fn step_bit(stage: Stage, event: Event) -> u64 {
+    match STEPS[stage.index()][event.index()] {
+        Some(bit) => 1 << bit,
+        None => 0,
+    }
+}
+
+/// All steps that the events of an order call for.
+pub(super) fn steps_due(emitted: EventSet) -> u64 {
+    let mut due = 0;
+    for event in emitted.iter() {
+        for stage in Stage::ALL {
+            due |= step_bit(stage, event);
+        }
+    }
+    due
+}
+
+/// What is known of an open order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OrderRecord {
+    pub(super) intended: Nanos,
+    pub(super) sent: Nanos,
+    /// Time on the critical path that the steps account for.
+    pub(super) accounted: Nanos,
+    pub(super) cents: u64,
+    /// Steps done.
+    pub(super) done: u64,
+    /// Events somebody set out to publish.
+    pub(super) attempted: EventSet,
+    /// Events that are published for certain (or were sent, where confirms are off).
+    pub(super) emitted: EventSet,
+    pub(super) fate: PublishFate,
+    /// The customer was charged.
+    pub(super) charged: bool,
+    /// The order's end was reached.
+    pub(super) ended: bool,
+}
+
+impl OrderRecord {
+    fn is_complete(&self) -> bool {
+        self.ended && self.fate != PublishFate::Pending && steps_due(self.emitted) & !self.done == 0
+    }
+}
+
+/// An order that has just come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// When it should have been sent.
+    pub intended: Nanos,
+    /// When it was sent.
+    pub sent: Nanos,
+    /// How it ended.
+    pub end: Event,
+}
+
+/// Counts and examples; shards are merged by addition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub(super) placed: u64,
+    pub(super) confirmed: u64,
+    pub(super) nacked: u64,
+    pub(super) returned: u64,
+    pub(super) unknown: u64,
+    pub(super) completed: u64,
+    pub(super) cancelled_out_of_stock: u64,
+    pub(super) cancelled_declined: u64,
+    pub(super) recovered: u64,
+    pub(super) closed: u64,
+    pub(super) deliveries: [u64; Stage::ALL.len()],
+    pub(super) redeliveries: [u64; Stage::ALL.len()],
+    pub(super) suppressed: [u64; Stage::ALL.len()],
+    pub(super) effects: [[u64; Event::ALL.len()]; Stage::ALL.len()],
+    pub(super) repeated: [[u64; Event::ALL.len()]; Stage::ALL.len()],
+    /// Orders with at least one repeated effect.
+    pub(super) repeated_orders: Vec<OrderNumber>,
+    pub(super) repeated_orders_count: u64,
+    /// Effects, answers or events without a cause.
+    pub(super) causeless: u64,
+    pub(super) causeless_orders: Vec<OrderNumber>,
+    /// Ends after an end.
+    pub(super) second_ends: u64,
+    /// What payments took, and what the orders that were to be charged cost.
+    pub(super) captured_cents: u64,
+    pub(super) due_cents: u64,
+    pub(super) charged_again: u64,
+    pub(super) charged_again_orders: Vec<OrderNumber>,
+    /// Sums over finished orders without a repetition, for the residual of the critical path.
+    pub(super) end_to_end_sum: u128,
+    pub(super) residual_sum: u128,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: &Counts) {
+        let Counts {
+            placed,
+            confirmed,
+            nacked,
+            returned,
+            unknown,
+            completed,
+            cancelled_out_of_stock,
+            cancelled_declined,
+            recovered,
+            closed,
+            deliveries,
+            redeliveries,
+            suppressed,
+            effects,
+            repeated,
+            repeated_orders,
+            repeated_orders_count,
+            causeless,
+            causeless_orders,
+            second_ends,
+            captured_cents,
+            due_cents,
+            charged_again,
+            charged_again_orders,
+            end_to_end_sum,
+            residual_sum,
+        } = other;
+        self.placed += placed;
+        self.confirmed += confirmed;
+        self.nacked += nacked;
+        self.returned += returned;
+        self.unknown += unknown;
+        self.completed += completed;
+        self.cancelled_out_of_stock += cancelled_out_of_stock;
+        self.cancelled_declined += cancelled_declined;
+        self.recovered += recovered;
+        self.closed += closed;
+        self.repeated_orders_count += repeated_orders_count;
+        self.causeless += causeless;
+        self.second_ends += second_ends;
+        self.captured_cents += captured_cents;
+        self.due_cents += due_cents;
+        self.charged_again += charged_again;
+        self.charged_again_orders.extend(charged_again_orders);
+        self.end_to_end_sum += end_to_end_sum;
+        self.residual_sum += residual_sum;
+        add_each(&mut self.deliveries, deliveries);
+        add_each(&mut self.redeliveries, redeliveries);
+        add_each(&mut self.suppressed, suppressed);
+        for stage in 0..Stage::ALL.len() {
+            add_each(&mut self.effects[stage], &effects[stage]);
+            add_each(&mut self.repeated[stage], &repeated[stage]);
+        }
+        self.repeated_orders.extend(repeated_orders);
+        self.causeless_orders.extend(causeless_orders);
+    }
+}
+
+fn add_each(sums: &mut [u64], more: &[u64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
+/// Notes an example, once per order, up to the limit.
+fn example(examples: &mut Vec<OrderNumber>, number: OrderNumber) {
+    if examples.len() < EXAMPLES_MAX && !examples.contains(&number) {
+        examples.push(number);
+    }
+}
+
+/// One bit per order of a shard.
+#[derive(Debug, Default)]
+struct Bitmap(Vec<u64>);
+
+impl Bitmap {
+    fn contains(&self, slot: u64) -> bool {
+        self.0
+            .get((slot / 64) as usize)
+            .is_some_and(|word| word & (1 << (slot % 64)) != 0)
+    }
+
+    /// Sets the bit; says whether it was clear.
+    fn insert(&mut self, slot: u64) -> bool {
+        let (word, bit) = ((slot / 64) as usize, 1 << (slot % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+}
+
+/// One shard.
+#[derive(Debug)]
+pub(super) struct Book {
+    open: HashMap<OrderNumber, OrderRecord>,
+    closed: Bitmap,
+    /// Orders with a repeated effect, so that each counts once.
+    repeated: Bitmap,
+    shards: u64,
+    counts: Counts,
+}
+
+impl Book {
+    pub(super) fn new(shards: u64) -> Self {
+        let (closed, repeated) = (Bitmap::default(), Bitmap::default());
+        Book {
+            open: HashMap::new(),
+            closed,
+            repeated,
+            shards,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = (OrderNumber, &OrderRecord)> {
+        self.open.iter().map(|(number, record)| (*number, record))
+    }
+
+    pub(super) fn open(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    pub(super) fn ended(&self) -> u64 {
+        self.counts.completed + self.counts.cancelled_out_of_stock + self.counts.cancelled_declined
+    }
+
+    pub(super) fn is_closed(&self, number: OrderNumber) -> bool {
+        self.closed.contains(number / self.shards)
+    }
+
+    pub(super) fn placed(&mut self, number: OrderNumber, intended: Nanos, sent: Nanos, cents: u64) {
+        self.counts.placed += 1;
+        let mut attempted = EventSet::EMPTY;
+        attempted.insert(Event::OrderCreated);
+        let record = OrderRecord {
+            intended,
+            sent,
+            accounted: 0,
+            cents,
+            done: 0,
+            attempted,
+            // What was published calls for its steps; whether it obliges is the fate's to say.
+            emitted: attempted,
+            fate: PublishFate::Pending,
+            charged: false,
+            ended: false,
+        };
+        if self.is_closed(number) || self.open.insert(number, record).is_some() {
+            self.causeless(number);
+        }
+    }
+
+    pub(super) fn answered(&mut self, number: OrderNumber, fate: PublishFate) {
+        let Some(record) = self
+            .open
+            .get_mut(&number)
+            .filter(|record| record.fate == PublishFate::Pending)
+        else {
+            return self.causeless(number);
+        };
+        record.fate = fate;
+        match fate {
+            PublishFate::Confirmed => self.counts.confirmed += 1,
+            PublishFate::Nacked => self.counts.nacked += 1,
+            PublishFate::Returned => self.counts.returned += 1,
+            PublishFate::Unknown | PublishFate::Pending => self.counts.unknown += 1,
+        }
+        self.close_if_complete(number);
+    }
+
+    pub(super) fn attempted(&mut self, number: OrderNumber, event: Event) {
+        if let Some(record) = self.open.get_mut(&number) {
+            record.attempted.insert(event);
+        } else if !self.is_closed(number) {
+            // After the close it is a repetition, counted where its effect happens.
+            self.causeless(number);
+        }
+    }
+
+    pub(super) fn emitted(&mut self, number: OrderNumber, event: Event, at: Nanos) -> Option<Finished> {
+        let closed = self.is_closed(number);
+        let Some(record) = self.open.get_mut(&number) else {
+            if closed && event.is_end() {
+                self.counts.second_ends += 1;
+            } else if !closed {
+                self.causeless(number);
+            }
+            return None;
+        };
+        if !record.emitted.insert(event) {
+            return None;
+        }
+        let finished = event
+            .is_end()
+            .then(|| finish(record, event, at, &mut self.counts))
+            .flatten();
+        self.close_if_complete(number);
+        finished
+    }
+
+    pub(super) fn delivered(&mut self, stage: Stage, redelivered: bool) {
+        self.counts.deliveries[stage.index()] += 1;
+        self.counts.redeliveries[stage.index()] += u64::from(redelivered);
+    }
+
+    pub(super) fn suppressed(&mut self, stage: Stage) {
+        self.counts.suppressed[stage.index()] += 1;
+    }
+
+    pub(super) fn effect(&mut self, number: OrderNumber, stage: Stage, event: Event) {
+        let bit = step_bit(stage, event);
+        let closed = self.is_closed(number);
+        let Some(record) = self.open.get_mut(&number) else {
+            if closed {
+                self.repeated(number, stage, event);
+            } else {
+                self.causeless(number);
+            }
+            return;
+        };
+        if bit == 0 || !record.attempted.contains(event) {
+            return self.causeless(number);
+        }
+        if record.done & bit != 0 {
+            self.repeated(number, stage, event);
+            return;
+        }
+        record.done |= bit;
+        self.counts.effects[stage.index()][event.index()] += 1;
+        self.close_if_complete(number);
+    }
+
+    pub(super) fn accounted(&mut self, number: OrderNumber, nanos: Nanos) {
+        if let Some(record) = self.open.get_mut(&number) {
+            record.accounted += nanos;
+        }
+    }
+
+    /// The customer was charged `cents`; the first charge of an order is due, every other one is one too many.
+    pub(super) fn charged(&mut self, number: OrderNumber, cents: u64) {
+        self.counts.captured_cents += cents;
+        match self.open.get_mut(&number) {
+            Some(record) if !record.charged => {
+                record.charged = true;
+                self.counts.due_cents += record.cents;
+            }
+            _ => {
+                self.counts.charged_again += 1;
+                example(&mut self.counts.charged_again_orders, number);
+            }
+        }
+    }
+
+    fn repeated(&mut self, number: OrderNumber, stage: Stage, event: Event) {
+        self.counts.repeated[stage.index()][event.index()] += 1;
+        self.counts.repeated_orders_count += u64::from(self.repeated.insert(number / self.shards));
+        example(&mut self.counts.repeated_orders, number);
+    }
+
+    fn causeless(&mut self, number: OrderNumber) {
+        self.counts.causeless += 1;
+        example(&mut self.counts.causeless_orders, number);
+    }
+
+    fn close_if_complete(&mut self, number: OrderNumber) {
+        let Some(record) = self.open.get(&number).filter(|record| record.is_complete()) else {
+            return;
+        };
+        if record.fate != PublishFate::Confirmed {
+            self.counts.recovered += 1;
+        }
+        self.counts.closed += 1;
+        self.open.remove(&number);
+        self.closed.insert(number / self.shards);
+    }
+}
+
+/// The first end of an order; a second one is counted and is no end.
+fn finish(record: &mut OrderRecord, end: Event, at: Nanos, counts: &mut Counts) -> Option<Finished> {
+    if record.ended {
+        counts.second_ends += 1;
+        return None;
+    }
+    record.ended = true;
+    match end {
+        Event::OrderCompleted => counts.completed += 1,
+        _ if record.attempted.contains(Event::InventoryOutOfStock) => counts.cancelled_out_of_stock += 1,
+        _ => counts.cancelled_declined += 1,
+    }
+    let whole = at.saturating_sub(record.intended);
+    let explained = record.sent.saturating_sub(record.intended) + record.accounted;
+    counts.end_to_end_sum += u128::from(whole);
+    counts.residual_sum += u128::from(whole.abs_diff(explained));
+    Some(Finished {
+        intended: record.intended,
+        sent: record.sent,
+        end,
+    })
+}

@@ -1,0 +1,143 @@
+//! The fate of every order, and the promises checked on it.
+//!
+//! Stages and load report what they did; the ledger believes nobody's totals but its own. One small record per open order,
+//! folded into counts and one bit when the order is closed: memory follows the orders that are open, not the length of the
+//! run. Nothing is sampled. A breach keeps up to [`EXAMPLES_MAX`] orders with their trail.
+
+mod book;
+mod promise;
+mod settle;
+mod stock;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use book::{Book, Counts};
+pub use book::{Finished, PublishFate};
+pub use promise::{Observed, PromiseReport, Verdict, judge};
+pub use settle::{EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
+use stock::StockLedger;
+pub use stock::{ItemBook, StockReport};
+
+use crate::clock::Nanos;
+use crate::events::{Event, Stage};
+use crate::orders::{Line, OrderNumber};
+
+/// Most examples kept of each kind of breach.
+pub const EXAMPLES_MAX: usize = 10;
+/// Independent parts, so that tasks rarely wait for each other.
+const SHARDS: usize = 16;
+
+/// The ledger of one trial.
+#[derive(Debug)]
+pub struct Ledger {
+    shards: Vec<Mutex<Book>>,
+    stock: Mutex<StockLedger>,
+}
+
+/// Each call leaves a book whole, so a panic elsewhere while it was locked has not torn it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ledger {
+    /// A ledger over `items` items with `stock_per_item` pieces each at the start (`None`: unlimited).
+    pub fn new(items: u32, stock_per_item: Option<u64>) -> Self {
+        Ledger {
+            shards: (0..SHARDS).map(|_| Mutex::new(Book::new(SHARDS as u64))).collect(),
+            stock: Mutex::new(StockLedger::new(items, stock_per_item)),
+        }
+    }
+
+    fn book(&self, number: OrderNumber) -> MutexGuard<'_, Book> {
+        lock(&self.shards[(number % SHARDS as u64) as usize])
+    }
+
+    /// An order is about to be published. Call before the publish: an answer or an effect of an unknown order is a breach.
+    pub fn placed(&self, number: OrderNumber, intended: Nanos, sent: Nanos, cents: u64) {
+        self.book(number).placed(number, intended, sent, cents);
+    }
+
+    /// The broker answered for an order's publish, or never will.
+    pub fn answered(&self, number: OrderNumber, fate: PublishFate) {
+        self.book(number).answered(number, fate);
+    }
+
+    /// A stage is about to publish `event`. Call before the publish.
+    pub fn attempted(&self, number: OrderNumber, event: Event) {
+        self.book(number).attempted(number, event);
+    }
+
+    /// A stage's publish of `event` is confirmed (or sent, where confirms are off). The first end of an order returns it.
+    pub fn emitted(&self, number: OrderNumber, event: Event, at: Nanos) -> Option<Finished> {
+        self.book(number).emitted(number, event, at)
+    }
+
+    /// A delivery reached a consumer.
+    pub fn delivered(&self, number: OrderNumber, stage: Stage, redelivered: bool) {
+        self.book(number).delivered(stage, redelivered);
+    }
+
+    /// A delivery was recognised as already processed and had no effect.
+    pub fn suppressed(&self, number: OrderNumber, stage: Stage) {
+        self.book(number).suppressed(stage);
+    }
+
+    /// A stage's effect on account of `event` stands.
+    pub fn effect(&self, number: OrderNumber, stage: Stage, event: Event) {
+        self.book(number).effect(number, stage, event);
+    }
+
+    /// Payment charged the customer.
+    pub fn charged(&self, number: OrderNumber, cents: u64) {
+        self.book(number).charged(number, cents);
+    }
+
+    /// Nanoseconds of the order's critical path that one step accounts for; their sum is checked against the whole.
+    pub fn accounted(&self, number: OrderNumber, nanos: Nanos) {
+        self.book(number).accounted(number, nanos);
+    }
+
+    /// Inventory set the lines aside.
+    pub fn reserved(&self, number: OrderNumber, lines: &[Line]) {
+        lock(&self.stock).reserved(number, lines);
+    }
+
+    /// Inventory turned reserved lines into sold ones.
+    pub fn committed(&self, lines: &[Line]) {
+        lock(&self.stock).committed(lines);
+    }
+
+    /// Inventory put reserved lines back.
+    pub fn released(&self, lines: &[Line]) {
+        lock(&self.stock).released(lines);
+    }
+
+    /// Orders that are not closed: placed, and not yet at their end with everything that belongs to it.
+    pub fn open(&self) -> u64 {
+        self.shards.iter().map(|shard| lock(shard).open()).sum()
+    }
+
+    /// Orders that have come to an end so far.
+    pub fn ended(&self) -> u64 {
+        self.shards.iter().map(|shard| lock(shard).ended()).sum()
+    }
+
+    /// Whether everything that this order calls for has happened; then a store may forget it, and a late delivery is a
+    /// repetition.
+    pub fn is_closed(&self, number: OrderNumber) -> bool {
+        self.book(number).is_closed(number)
+    }
+
+    /// Takes stock after the drain. `residue` says what still lies in queues and dead-letter queues.
+    pub fn settle(&self, residue: &Residue, inventory: &[ItemBook]) -> LedgerReport {
+        let mut counts = Counts::default();
+        let mut open = Vec::new();
+        for shard in &self.shards {
+            let book = lock(shard);
+            counts.add(book.counts());
+            open.extend(book.records().map(|(number, record)| (number, *record)));
+        }
+        open.sort_unstable_by_key(|(number, _)| *number);
+        settle::settle(counts, &open, residue, lock(&self.stock).report(inventory))
+    }
+}

@@ -1,0 +1,348 @@
+//! What the configuration promises, and whether the ledger found it kept.
+//!
+//! The configuration decides what is a failure: automatic acknowledgement may lose, a stage that remembers nothing may
+//! repeat. A breach of what is promised fails the run; a breach of what is not is reported with the setting that would have
+//! prevented it.
+
+use serde::{Deserialize, Serialize};
+
+use super::settle::LedgerReport;
+use crate::events::Stage;
+use crate::workload::Workload;
+use crate::workload::model::{AckMode, Dedupe};
+
+/// The outcome of a check; merging keeps the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Kept.
+    Pass,
+    /// It cannot be told: the drain did not end, or nothing was confirmed.
+    Unknown,
+    /// Broken.
+    Fail,
+}
+
+impl Verdict {
+    /// `pass`, `unknown` or `fail`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Unknown => "unknown",
+            Verdict::Fail => "fail",
+        }
+    }
+}
+
+/// One promise with its outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromiseReport {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub statement: String,
+    /// Why the configuration does not give it; absent when it does. Only given promises decide the run's verdict.
+    pub not_given_because: Option<String>,
+    /// Whether it was kept.
+    pub verdict: Verdict,
+    /// Times that it was broken.
+    pub breaches: u64,
+    /// What was found.
+    pub finding: String,
+    /// Which examples of the ledger's report show it.
+    pub examples: Vec<String>,
+}
+
+/// What the field saw beside the ledger.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// The pipeline ran empty by the deadline.
+    pub drained: bool,
+    /// Deliveries that a consumer held beyond its prefetch.
+    pub prefetch_exceeded: u64,
+    /// Objects of the run that were found on the broker after the clean-up; absent where nobody can look.
+    pub left_behind: Option<u64>,
+}
+
+/// Checks every promise.
+pub fn judge(workload: &Workload, report: &LedgerReport, observed: &Observed) -> Vec<PromiseReport> {
+    let judge = Judge {
+        workload,
+        report,
+        observed,
+    };
+    let mut promises = vec![
+        judge.nothing_lost(),
+        judge.nothing_twice(),
+        judge.charged_once(),
+        judge.stock_balances(),
+        judge.all_audited(),
+        judge.all_notified(),
+        judge.nothing_unfinished(),
+        judge.causes_first(),
+        judge.dead_letters_explained(),
+    ];
+    promises.extend(judge.prefetch_respected());
+    promises.extend(judge.nothing_left_behind());
+    promises
+}
+
+struct Judge<'a> {
+    workload: &'a Workload,
+    report: &'a LedgerReport,
+    observed: &'a Observed,
+}
+
+/// The parts of a promise's report that its check supplies.
+struct Finding<'a> {
+    name: &'a str,
+    statement: &'a str,
+    not_given_because: Option<String>,
+    breaches: u64,
+    finding: String,
+    examples: &'a [&'a str],
+    /// Whether an unfinished drain leaves the answer open.
+    needs_drain: bool,
+}
+
+impl Judge<'_> {
+    fn conclude(&self, finding: Finding<'_>) -> PromiseReport {
+        let open = finding.needs_drain && !(self.observed.drained && self.report.residue_complete);
+        let nothing_happened = self.report.placed == 0;
+        let verdict = match finding.breaches {
+            0 if open || nothing_happened => Verdict::Unknown,
+            0 => Verdict::Pass,
+            _ => Verdict::Fail,
+        };
+        PromiseReport {
+            name: finding.name.to_owned(),
+            statement: finding.statement.to_owned(),
+            not_given_because: finding.not_given_because,
+            verdict,
+            breaches: finding.breaches,
+            finding: finding.finding,
+            examples: finding
+                .examples
+                .iter()
+                .map(|kind| (*kind).to_owned())
+                .filter(|kind| self.report.examples.contains_key(kind))
+                .collect(),
+        }
+    }
+
+    /// Why an accepted message may vanish on its way through one of `stages`.
+    fn may_lose(&self, stages: &[Stage]) -> Option<String> {
+        if !self.workload.publish.confirms {
+            return Some("publish.confirms = false: nobody knows what the broker took".to_owned());
+        }
+        if !self.workload.publish.mandatory {
+            return Some("publish.mandatory = false: an unroutable message is confirmed and gone".to_owned());
+        }
+        let automatic = stages
+            .iter()
+            .find(|stage| self.workload.stage(**stage).ack == AckMode::Auto)?;
+        Some(format!(
+            "stage.{automatic}.ack = \"auto\": what is in flight to a consumer is lost with it"
+        ))
+    }
+
+    fn may_repeat(&self, stages: &[Stage]) -> Option<String> {
+        let forgetful = stages
+            .iter()
+            .find(|stage| self.workload.stage(**stage).dedupe == Dedupe::None)?;
+        Some(format!(
+            "stage.{forgetful}.dedupe = \"none\": an effect may repeat at a redelivery"
+        ))
+    }
+
+    /// The stages without which an order does not end.
+    const CHAIN: [Stage; 5] = [
+        Stage::Order,
+        Stage::Inventory,
+        Stage::Payment,
+        Stage::Shipping,
+        Stage::Customer,
+    ];
+
+    fn nothing_lost(&self) -> PromiseReport {
+        let fates = &self.report.fates;
+        let bound = if self.report.confirmed > 0 {
+            format!("; 0 in {n} bounds the rate at 3/{n} (95 %)", n = self.report.confirmed)
+        } else {
+            String::new()
+        };
+        self.conclude(Finding {
+            name: "nothing_lost",
+            statement: "each confirmed order comes to an end or can be found in a queue or dead-letter queue",
+            not_given_because: self.may_lose(&Self::CHAIN),
+            breaches: fates.lost,
+            finding: format!(
+                "{} of {} confirmed orders lost{}",
+                fates.lost,
+                self.report.confirmed,
+                if fates.lost == 0 { bound } else { String::new() }
+            ),
+            examples: &["lost"],
+            needs_drain: true,
+        })
+    }
+
+    fn nothing_twice(&self) -> PromiseReport {
+        let repeated = self.report.duplicate_effect;
+        self.conclude(Finding {
+            name: "nothing_twice",
+            statement: "each effect happens at most once per order",
+            not_given_because: self.may_repeat(&Stage::ALL),
+            breaches: repeated,
+            finding: format!("{repeated} orders with a repeated effect"),
+            examples: &["duplicate_effect"],
+            needs_drain: false,
+        })
+    }
+
+    fn charged_once(&self) -> PromiseReport {
+        let LedgerReport {
+            charged_again,
+            captured_cents,
+            due_cents,
+            ..
+        } = self.report;
+        let breaches = (*charged_again).max(u64::from(captured_cents != due_cents));
+        self.conclude(Finding {
+            name: "charged_once",
+            statement: "each paid order is charged once, at its price",
+            not_given_because: self.may_repeat(&[Stage::Payment]),
+            breaches,
+            finding: format!(
+                "{charged_again} charges too many; captured {captured_cents} cents, due {due_cents} cents"
+            ),
+            examples: &["charged_again"],
+            needs_drain: false,
+        })
+    }
+
+    fn stock_balances(&self) -> PromiseReport {
+        let stock = &self.report.stock;
+        // After a full drain no order is waiting for its payment, so nothing may be reserved, unless an order broke off.
+        let broken_off = self.report.fates.total() - self.report.fates.completed - self.report.fates.cancelled()
+            + self.report.unfinished;
+        let stranded = self.observed.drained && broken_off == 0 && stock.reserved > 0;
+        self.conclude(Finding {
+            name: "stock_balances",
+            statement: "reserved plus sold never exceed the stock, and the books of inventory and ledger agree",
+            not_given_because: self.may_repeat(&[Stage::Inventory]),
+            breaches: stock.orders_oversold + stock.underflows + stock.items_differing + u64::from(stranded),
+            finding: format!(
+                "{} orders oversold, {} unbacked movements, {} items on which the books differ; {} pieces sold, {} still reserved",
+                stock.orders_oversold, stock.underflows, stock.items_differing, stock.sold, stock.reserved
+            ),
+            examples: &["oversold"],
+            needs_drain: false,
+        })
+    }
+
+    fn all_audited(&self) -> PromiseReport {
+        let gaps = self.report.not_audited;
+        self.conclude(Finding {
+            name: "all_audited",
+            statement: "audit records every event of each order that came to its end",
+            not_given_because: self.may_lose(&[Stage::Audit]),
+            breaches: gaps,
+            finding: format!("{gaps} orders with a gap in the audit trail"),
+            examples: &["not_audited"],
+            needs_drain: true,
+        })
+    }
+
+    fn all_notified(&self) -> PromiseReport {
+        let gaps = self.report.not_notified;
+        self.conclude(Finding {
+            name: "all_notified",
+            statement: "each status of an ended order is notified by e-mail and by SMS",
+            not_given_because: self.may_lose(&[Stage::Notification, Stage::Email, Stage::Sms]),
+            breaches: gaps,
+            finding: format!("{gaps} orders with a notification missing"),
+            examples: &["not_notified"],
+            needs_drain: true,
+        })
+    }
+
+    fn nothing_unfinished(&self) -> PromiseReport {
+        let unfinished = self.report.unfinished;
+        self.conclude(Finding {
+            name: "nothing_unfinished",
+            statement: "an order at its end has left no step of the pipeline undone",
+            not_given_because: self.may_lose(&Self::CHAIN),
+            breaches: unfinished,
+            finding: format!("{unfinished} ended orders with a step undone"),
+            examples: &["unfinished"],
+            needs_drain: true,
+        })
+    }
+
+    fn causes_first(&self) -> PromiseReport {
+        let causeless = self.report.causeless;
+        self.conclude(Finding {
+            name: "causes_first",
+            statement: "no effect, answer or end comes without its cause, and no order ends twice",
+            not_given_because: self.may_repeat(&[Stage::Order]),
+            breaches: causeless,
+            finding: format!("{causeless} without a cause"),
+            examples: &["causeless"],
+            needs_drain: false,
+        })
+    }
+
+    fn dead_letters_explained(&self) -> PromiseReport {
+        let all: u64 = self.report.dead_letters.iter().map(|(_, _, count)| count).sum();
+        let bare = self
+            .report
+            .dead_letters
+            .iter()
+            .filter(|(_, reason, _)| reason.is_none())
+            .map(|(_, _, count)| count)
+            .sum();
+        self.conclude(Finding {
+            name: "dead_letters_explained",
+            statement: "each dead letter bears its history (x-death) with a reason",
+            not_given_because: None,
+            breaches: bare,
+            finding: format!("{bare} of {all} dead letters without a history"),
+            examples: &[],
+            needs_drain: false,
+        })
+    }
+
+    /// Where no consumer has a prefetch there is nothing to respect.
+    fn prefetch_respected(&self) -> Option<PromiseReport> {
+        let limited = Stage::ALL.into_iter().any(|stage| {
+            let settings = self.workload.stage(stage);
+            settings.prefetch.is_some() && settings.ack == AckMode::Manual
+        });
+        let exceeded = self.observed.prefetch_exceeded;
+        limited.then(|| {
+            self.conclude(Finding {
+                name: "prefetch_respected",
+                statement: "no consumer holds more deliveries than its prefetch",
+                not_given_because: None,
+                breaches: exceeded,
+                finding: format!("{exceeded} deliveries beyond the prefetch"),
+                examples: &[],
+                needs_drain: false,
+            })
+        })
+    }
+
+    fn nothing_left_behind(&self) -> Option<PromiseReport> {
+        let left = self.observed.left_behind?;
+        Some(self.conclude(Finding {
+            name: "nothing_left_behind",
+            statement: "the run leaves no object of its own on the broker",
+            not_given_because: None,
+            breaches: left,
+            finding: format!("{left} objects left"),
+            examples: &[],
+            needs_drain: false,
+        }))
+    }
+}

@@ -1,0 +1,7 @@
+//! The run folder: the only bridge between what measures and what reports.
+//!
+//! Files and their columns are described in docs/RESULTS.md.
+
+pub mod record;
+
+pub use record::RunRecord;

@@ -1,0 +1,283 @@
+//! `run.json`: everything about a run, schema-versioned.
+//!
+//! Absent values are absent (`null` or missing), never zero. Times inside a trial are seconds since the load began.
+
+use serde::{Deserialize, Serialize};
+
+use crate::events::Stage;
+use crate::ledger::{LedgerReport, PromiseReport, Verdict};
+use crate::measure::Summary;
+use crate::workload::Workload;
+
+/// Version of this layout; a reader refuses what it does not know.
+pub const SCHEMA_VERSION: u32 = 1;
+/// Version of how things are measured (docs/METHOD.md); results of different versions are not compared.
+pub const METHOD_VERSION: u32 = 1;
+
+/// One run: all trials of one invocation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// [`METHOD_VERSION`] of the writer.
+    pub method_version: u32,
+    /// The folder's name: `<workload>-<UTC time>-<short id>`.
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// RFC 3339, UTC.
+    pub finished: String,
+    /// How the run as a whole came out.
+    pub outcome: Outcome,
+    /// The command that repeats the run, without secrets.
+    pub command: String,
+    /// Who measured.
+    pub tool: Tool,
+    /// The commit of the folder that the run was started in, if that is a git checkout.
+    pub commit: Option<Commit>,
+    /// Where.
+    pub machine: Machine,
+    /// Against what.
+    pub broker: BrokerRecord,
+    /// The experiment.
+    pub workload: Workload,
+    /// Every setting of the plan, defaults included.
+    pub settings: Vec<SettingRecord>,
+    /// The random generator behind the seed.
+    pub rng: String,
+    /// The trials, in the order in which they ran.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// How a run came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The worst of the trials' verdicts.
+    pub verdict: Verdict,
+    /// The process's exit code: 0 pass, 1 could not run, 3 a promise was broken, 5 inconclusive, 130 interrupted.
+    pub exit_code: u8,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// Who measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Version of orderstorm.
+    pub version: String,
+    /// The AMQP client that drove the load.
+    pub client: String,
+    /// `release` or `debug`: a debug build's figures are no figures.
+    pub build: String,
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Full hash.
+    pub hash: String,
+    /// Branch, where there is one.
+    pub branch: Option<String>,
+    /// There were uncommitted changes.
+    pub dirty: bool,
+}
+
+/// The driver's machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Such as `Debian GNU/Linux 12`.
+    pub os: String,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// Processor model.
+    pub cpu: String,
+    /// Processors that the driver may use.
+    pub cores: u32,
+    /// Bytes.
+    pub memory_bytes: u64,
+}
+
+/// The broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BrokerRecord {
+    /// `external`, `managed` or `embedded`.
+    pub kind: String,
+    /// Product by its own word, such as `RabbitMQ`.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Its platform, such as `Erlang/OTP 25.2.3`.
+    pub platform: Option<String>,
+    /// Address with masked credentials.
+    pub address: String,
+    /// It runs on the driver's machine: relative comparisons only.
+    pub co_located: bool,
+}
+
+/// One setting of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingRecord {
+    /// Dotted path.
+    pub path: String,
+    /// Value, as it would be written in a workload file.
+    pub value: String,
+    /// `default`, `file` or `command line`.
+    pub origin: String,
+}
+
+/// One trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// From 1.
+    pub trial: u32,
+    /// Its seed.
+    pub seed: u64,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// Phases: provision, declare, warm-up, measure, drain, verify.
+    pub phases: Vec<Band>,
+    /// What was done to the broker.
+    pub faults: Vec<Band>,
+    /// Times at which the broker blocked a connection.
+    pub blocked: Vec<Band>,
+    /// Orders.
+    pub orders: OrderCounts,
+    /// Messages.
+    pub messages: MessageCounts,
+    /// Rates over the measured part.
+    pub rates: Rates,
+    /// Latency series; see [`crate::measure::Series`] for the names.
+    pub latencies: Vec<Summary>,
+    /// Stages.
+    pub stages: Vec<StageRecord>,
+    /// The drain.
+    pub drain: DrainRecord,
+    /// Greatest sum of ready and unacked messages over all queues of the pipeline, from samples.
+    pub backlog_messages_max: Option<u64>,
+    /// CPU and memory.
+    pub resources: Resources,
+    /// Whether the driver kept up.
+    pub validity: Validity,
+    /// The ledger.
+    pub ledger: LedgerReport,
+    /// The promises.
+    pub promises: Vec<PromiseReport>,
+    /// The worst verdict of the promises that the configuration gives.
+    pub verdict: Verdict,
+    /// The trial was cut short: why.
+    pub aborted: Option<String>,
+}
+
+/// A named stretch of a trial, seconds since the load began (negative before it).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Band {
+    /// What.
+    pub name: String,
+    /// Start.
+    pub start_s: f64,
+    /// End.
+    pub end_s: f64,
+}
+
+/// Orders of a trial, the warm-up's among them; the fates are the ledger's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderCounts {
+    /// Arrivals that the plan has; absent in a closed loop by time, where the pipeline decides.
+    pub planned: Option<u64>,
+    /// Handed to the broker.
+    pub published: u64,
+    /// Arrivals that could not be sent before the load ended.
+    pub unsent: u64,
+    /// Finished orders that the latency figures cover: intended after the warm-up and before the load's end.
+    pub measured: u64,
+}
+
+/// Messages of a trial, by the driver's own count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageCounts {
+    /// Publishes, orders and events and notifications.
+    pub published: u64,
+    /// … that the broker confirmed and routed.
+    pub confirmed: u64,
+    /// … refused.
+    pub nacked: u64,
+    /// … returned as unroutable.
+    pub returned: u64,
+    /// Deliveries, redeliveries among them.
+    pub delivered: u64,
+    /// Deliveries with the redelivered flag.
+    pub redelivered: u64,
+    /// Deliveries rejected as malformed.
+    pub malformed: u64,
+    /// Deliveries dropped because they were not for the stage (fanout order exchange).
+    pub not_for_stage: u64,
+    /// Acknowledgements sent (one may cover several deliveries).
+    pub acks: u64,
+}
+
+/// Rates over the measured part of a trial, per second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Planned; absent in a closed loop.
+    pub offered_load_per_s: Option<f64>,
+    /// Published.
+    pub achieved_rate_per_s: Option<f64>,
+    /// Orders that came to their end.
+    pub goodput_per_s: Option<f64>,
+}
+
+/// One stage's figures; its latency series are among the trial's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Which.
+    pub stage: Stage,
+    /// Consumers.
+    pub consumers: u32,
+    /// Deliveries.
+    pub delivered: u64,
+    /// With the redelivered flag.
+    pub redelivered: u64,
+    /// Recognised as processed already.
+    pub suppressed: u64,
+    /// Greatest ready + unacked of its queue, from samples.
+    pub backlog_messages_max: Option<u64>,
+    /// Busy share of its consumers' job slots over the measured part, 0 to 1.
+    pub utilisation: Option<f64>,
+}
+
+/// The drain of a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrainRecord {
+    /// Whether everything ran empty by the deadline.
+    pub drained: bool,
+    /// From the end of the load until Drained, seconds; absent when it did not happen (then it is longer than the deadline).
+    pub time_s: Option<f64>,
+    /// The deadline, seconds.
+    pub deadline_s: f64,
+}
+
+/// CPU and memory over a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Driver, seconds of processor time over the trial.
+    pub driver_cpu_s: f64,
+    /// Driver, share of the processors it may use, over the load.
+    pub driver_cpu_share: Option<f64>,
+    /// Driver, greatest resident set, bytes.
+    pub driver_rss_bytes_max: Option<u64>,
+    /// Broker, where it is local and its process known.
+    pub broker_cpu_s: Option<f64>,
+    /// Broker, greatest resident set, bytes.
+    pub broker_rss_bytes_max: Option<u64>,
+}
+
+/// Whether the driver was the bottleneck.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validity {
+    /// Figures count.
+    pub valid: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+    /// What does not invalidate but should be known.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,670 @@
+//! The table of every key of a workload file: type, range, default, meaning.
+//!
+//! Everything that must know the keys reads this table: the checker (unknown keys, types, ranges), the plan that writes the
+//! defaults out, the JSON Schema and the reference in `docs/WORKLOADS.md`. Adding a key is one row here, one field in
+//! [`super::model`] and one line in [`super::check`].
+
+use std::fmt;
+
+use super::file::Raw;
+use super::model::{Defect, ServiceTime};
+use crate::events::Stage;
+use crate::units::{Rate, Share, Size, Span};
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Dotted path; `*` stands for a stage's name.
+    pub path: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// The value when the key is absent, as it would be written; `None`: the key may be absent.
+    pub default: Option<&'static str>,
+    /// What it means, in a sentence.
+    pub doc: &'static str,
+}
+
+/// What a value must be; bounds are inclusive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// A duration, in milliseconds of bounds.
+    Duration {
+        /// Milliseconds.
+        min_ms: u64,
+        /// Milliseconds.
+        max_ms: u64,
+    },
+    /// A rate, up to this many per second.
+    Rate {
+        /// Per second.
+        max: f64,
+    },
+    /// A size, up to this many bytes.
+    Size {
+        /// Bytes.
+        max: u64,
+    },
+    /// A share, as a percentage.
+    Share,
+    /// A whole number.
+    Count {
+        /// Least.
+        min: u64,
+        /// Most.
+        max: u64,
+    },
+    /// A whole number, or "unlimited".
+    Limit {
+        /// Least.
+        min: u64,
+        /// Most.
+        max: u64,
+    },
+    /// true or false.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A name: letters, digits, `.`, `_`, `-`; at most 64.
+    Name,
+    /// A service time.
+    ServiceTime,
+}
+
+/// A value of its kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Of [`Kind::Duration`].
+    Duration(Span),
+    /// Of [`Kind::Rate`].
+    Rate(Rate),
+    /// Of [`Kind::Size`].
+    Size(Size),
+    /// Of [`Kind::Share`].
+    Share(Share),
+    /// Of [`Kind::Count`].
+    Count(u64),
+    /// Of [`Kind::Limit`]; `None`: unlimited.
+    Limit(Option<u64>),
+    /// Of [`Kind::Flag`].
+    Flag(bool),
+    /// Of [`Kind::Choice`].
+    Choice(&'static str),
+    /// Of [`Kind::Name`].
+    Name(String),
+    /// Of [`Kind::ServiceTime`].
+    ServiceTime(ServiceTime),
+}
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// Rates, counts and sizes that no file can lift; docs/METHOD.md says why there are any.
+const RATE_MAX: f64 = 1e6;
+const BODY_MAX: u64 = 16 << 20;
+const DEFECTS: [&str; Defect::NAMES.len()] = {
+    let mut names = [""; Defect::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const fn key(path: &'static str, kind: Kind, default: Option<&'static str>, doc: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        default,
+        doc,
+    }
+}
+
+/// A duration up to a day.
+const fn duration(min_ms: u64) -> Kind {
+    Kind::Duration { min_ms, max_ms: DAY_MS }
+}
+
+const fn count(min: u64, max: u64) -> Kind {
+    Kind::Count { min, max }
+}
+
+/// Every key, in the order in which a plan prints them.
+pub const KEYS: &[Key] = &[
+    key(
+        "name",
+        Kind::Name,
+        None,
+        "Name of the experiment; the file's name without .toml when absent.",
+    ),
+    key(
+        "seed",
+        count(0, i64::MAX as u64),
+        Some("42"),
+        "Source of all randomness: same seed, same arrivals, payloads and outcomes.",
+    ),
+    key(
+        "load.arrival",
+        Kind::Choice(&["constant", "poisson", "burst", "closed"]),
+        Some("constant"),
+        "Shape of the load: evenly spaced, exponential gaps, a train of bursts (all open loop), or users who wait for their order (closed loop).",
+    ),
+    key(
+        "load.rate",
+        Kind::Rate { max: RATE_MAX },
+        Some("100/s"),
+        "Orders per second; between bursts for a burst train (0/s allowed there).",
+    ),
+    key(
+        "load.burst_rate",
+        Kind::Rate { max: RATE_MAX },
+        None,
+        "Orders per second inside a burst.",
+    ),
+    key("load.burst_width", duration(1), None, "Length of a burst."),
+    key(
+        "load.burst_every",
+        duration(1),
+        None,
+        "From the start of one burst to the start of the next.",
+    ),
+    key(
+        "load.users",
+        count(1, 100_000),
+        None,
+        "Users at once, in a closed loop.",
+    ),
+    key(
+        "load.think_time",
+        duration(0),
+        Some("0s"),
+        "Pause between the end of a user's order and the next, in a closed loop.",
+    ),
+    key(
+        "load.duration",
+        duration(100),
+        None,
+        "How long the load is measured, after the warm-up; 30s when neither this nor load.orders is given.",
+    ),
+    key(
+        "load.orders",
+        count(1, 1_000_000_000),
+        None,
+        "Orders in all, those of the warm-up among them; instead of load.duration.",
+    ),
+    key(
+        "load.warm_up",
+        duration(0),
+        Some("0s"),
+        "Time at the start whose orders are in the ledger but not in the measures.",
+    ),
+    key(
+        "load.connections",
+        count(1, 64),
+        Some("1"),
+        "Connections that orders are published on.",
+    ),
+    key(
+        "load.confirm_window",
+        Kind::Limit { min: 1, max: 1_000_000 },
+        Some("unlimited"),
+        "Most orders published and not yet answered for by the broker; what waits for the window waits with its intended instant, so it shows as send lag.",
+    ),
+    key("orders.items", count(1, 10_000), Some("10"), "Different items on sale."),
+    key(
+        "orders.stock_per_item",
+        Kind::Limit {
+            min: 0,
+            max: 1_000_000_000_000,
+        },
+        Some("unlimited"),
+        "Pieces of each item in stock at the start.",
+    ),
+    key(
+        "orders.lines_max",
+        count(1, 100),
+        Some("3"),
+        "Most lines of an order; each order draws from 1 to this many different items.",
+    ),
+    key(
+        "orders.quantity_max",
+        count(1, 1_000),
+        Some("2"),
+        "Most pieces of a line.",
+    ),
+    key(
+        "orders.payment_decline",
+        Kind::Share,
+        Some("0%"),
+        "Chance that a payment is declined.",
+    ),
+    key(
+        "orders.body_size",
+        Kind::Size { max: BODY_MAX },
+        Some("0B"),
+        "Least size of an event's body; shorter ones are padded.",
+    ),
+    key(
+        "publish.confirms",
+        Kind::Flag,
+        Some("true"),
+        "The broker answers for each publish; without, the fate of a publish is unknown.",
+    ),
+    key(
+        "publish.mandatory",
+        Kind::Flag,
+        Some("true"),
+        "An unroutable message comes back instead of vanishing.",
+    ),
+    key(
+        "publish.persistent",
+        Kind::Flag,
+        Some("true"),
+        "Messages survive a restart of the broker, where their queue does.",
+    ),
+    key(
+        "publish.confirm_timeout",
+        duration(100),
+        Some("60s"),
+        "After this time without an answer a publish counts as unknown.",
+    ),
+    key(
+        "topology.order_exchange",
+        Kind::Choice(&["topic", "direct", "fanout"]),
+        Some("topic"),
+        "Type of the order exchange; with fanout every service receives every event and drops what is not for it.",
+    ),
+    key(
+        "topology.durable",
+        Kind::Flag,
+        Some("true"),
+        "Exchanges and queues survive a restart of the broker.",
+    ),
+    key(
+        "topology.dead_letter",
+        Kind::Flag,
+        Some("true"),
+        "Each queue has a dead-letter queue; without, a rejected message is dropped by the broker.",
+    ),
+    key(
+        "stage.*.consumers",
+        count(1, 1_000),
+        Some("1"),
+        "Consumers of the stage, each on a channel of its own.",
+    ),
+    key(
+        "stage.*.prefetch",
+        Kind::Limit { min: 1, max: 65_535 },
+        Some("100"),
+        "Deliveries that a consumer may hold unacknowledged.",
+    ),
+    key(
+        "stage.*.concurrency",
+        count(1, 10_000),
+        Some("1"),
+        "Jobs that a consumer works on at once; waiting for confirms is not work.",
+    ),
+    key(
+        "stage.*.service_time",
+        Kind::ServiceTime,
+        Some("none"),
+        "How long the work on a message takes: none, a duration, or { uniform = [\"1ms\", \"9ms\"] }, { exponential = \"5ms\" }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }.",
+    ),
+    key(
+        "stage.*.ack",
+        Kind::Choice(&["manual", "auto"]),
+        Some("manual"),
+        "Who settles a delivery: the consumer after its work, or the broker as it sends.",
+    ),
+    key(
+        "stage.*.ack_batch",
+        count(1, 65_535),
+        Some("1"),
+        "Deliveries that one acknowledgement covers.",
+    ),
+    key(
+        "stage.*.ack_flush",
+        Kind::Duration {
+            min_ms: 1,
+            max_ms: 60_000,
+        },
+        Some("10ms"),
+        "Longest that a finished delivery waits for its batch.",
+    ),
+    key(
+        "stage.*.dedupe",
+        Kind::Choice(&["memory", "none"]),
+        Some("memory"),
+        "What the stage remembers, to do nothing twice.",
+    ),
+    key(
+        "promises.nothing_lost",
+        Kind::Flag,
+        Some("false"),
+        "State that no confirmed order may be lost: settings that cannot give it are refused.",
+    ),
+    key(
+        "promises.nothing_twice",
+        Kind::Flag,
+        Some("false"),
+        "State that no effect may happen twice: settings that cannot give it are refused.",
+    ),
+    key(
+        "promises.prefetch_respected",
+        Kind::Flag,
+        Some("false"),
+        "State that no consumer holds more than its prefetch: unlimited ones are refused.",
+    ),
+    key(
+        "drain.deadline",
+        duration(100),
+        Some("60s"),
+        "Longest wait for the pipeline to run empty after the load ends.",
+    ),
+    key(
+        "sample.interval",
+        Kind::Duration {
+            min_ms: 50,
+            max_ms: 10_000,
+        },
+        Some("250ms"),
+        "Cadence at which backlog, CPU and memory are looked at.",
+    ),
+    key(
+        "trial.repeats",
+        count(1, 1_000),
+        Some("1"),
+        "How often the experiment is repeated, each time on fresh queues.",
+    ),
+    key(
+        "fault.broker_pause.at",
+        duration(0),
+        None,
+        "When the broker's process is stopped (SIGSTOP), from the start of the load; managed brokers only.",
+    ),
+    key(
+        "fault.broker_pause.lasts",
+        duration(1),
+        None,
+        "How long the broker stays stopped.",
+    ),
+    key(
+        "canary.defect",
+        Kind::Choice(&DEFECTS),
+        None,
+        "Plants a defect in a service, to see the ledger find it: such a run must end with exit code 3.",
+    ),
+    key(
+        "canary.every",
+        count(1, 1_000_000_000),
+        Some("10"),
+        "The defect strikes each n-th order.",
+    ),
+];
+
+/// The row for a concrete path, such as `stage.payment.prefetch`.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| matches(key.path, path))
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('.'), path.split('.'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(name)) if Stage::ALL.iter().any(|stage| stage.name() == name) => {}
+            (Some(left), Some(right)) if left == right => {}
+            _ => return false,
+        }
+    }
+}
+
+/// All concrete paths: a row with `*` once for each stage.
+pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
+    KEYS.iter().flat_map(|key| {
+        let stages: &[Stage] = if key.path.contains('*') {
+            &Stage::ALL
+        } else {
+            &Stage::ALL[..1]
+        };
+        stages
+            .iter()
+            .map(move |stage| (key.path.replace('*', stage.name()), key))
+    })
+}
+
+impl Kind {
+    /// Reads a value of this kind.
+    ///
+    /// # Errors
+    /// A sentence that says what was found and what is legal.
+    pub fn read(self, raw: &Raw) -> Result<Value, String> {
+        match (self, raw) {
+            (Kind::Flag, Raw::Flag(flag)) => Ok(Value::Flag(*flag)),
+            (Kind::Count { min, max }, Raw::Integer(number)) => self.bounded(*number, min, max).map(Value::Count),
+            (Kind::Limit { .. }, Raw::Text(text)) if text == "unlimited" => Ok(Value::Limit(None)),
+            (Kind::Limit { min, max }, Raw::Integer(number)) => {
+                self.bounded(*number, min, max).map(|n| Value::Limit(Some(n)))
+            }
+            (Kind::Choice(words), Raw::Text(text)) => match words.iter().find(|word| *word == text) {
+                Some(word) => Ok(Value::Choice(word)),
+                None => Err(format!("`{text}` is not a choice here; expected {self}")),
+            },
+            (Kind::Name, Raw::Text(text)) if is_name(text) => Ok(Value::Name(text.clone())),
+            (Kind::Name, Raw::Text(text)) => Err(format!("`{text}` is not {self}")),
+            (Kind::Duration { .. } | Kind::Rate { .. } | Kind::Size { .. } | Kind::Share, Raw::Text(text)) => {
+                self.quantity(text)
+            }
+            (Kind::ServiceTime, raw) => service_time(raw).map(Value::ServiceTime),
+            (kind, raw) => Err(format!("expected {kind}, found {raw}")),
+        }
+    }
+
+    fn bounded(self, number: i64, min: u64, max: u64) -> Result<u64, String> {
+        u64::try_from(number)
+            .ok()
+            .filter(|n| (min..=max).contains(n))
+            .ok_or_else(|| format!("{number} is out of range: expected {self}"))
+    }
+
+    fn quantity(self, text: &str) -> Result<Value, String> {
+        let out_of_range = || format!("`{text}` is out of range: expected {self}");
+        match self {
+            Kind::Duration { min_ms, max_ms } => {
+                let span: Span = text
+                    .parse()
+                    .map_err(|error: crate::units::UnitError| error.to_string())?;
+                let legal = Span::from_millis(min_ms)..=Span::from_millis(max_ms);
+                if legal.contains(&span) {
+                    Ok(Value::Duration(span))
+                } else {
+                    Err(out_of_range())
+                }
+            }
+            Kind::Rate { max } => {
+                let rate: Rate = text
+                    .parse()
+                    .map_err(|error: crate::units::UnitError| error.to_string())?;
+                if rate.per_second() <= max {
+                    Ok(Value::Rate(rate))
+                } else {
+                    Err(out_of_range())
+                }
+            }
+            Kind::Size { max } => {
+                let size: Size = text
+                    .parse()
+                    .map_err(|error: crate::units::UnitError| error.to_string())?;
+                if size.0 <= max {
+                    Ok(Value::Size(size))
+                } else {
+                    Err(out_of_range())
+                }
+            }
+            _ => text
+                .parse()
+                .map(Value::Share)
+                .map_err(|error: crate::units::UnitError| error.to_string()),
+        }
+    }
+
+    /// The default as a value of this kind.
+    pub fn default_value(self, written: &str) -> Value {
+        self.read(&Raw::from_argument(written))
+            .expect("each default in the table is legal for its key; a test reads them all")
+    }
+}
+
+/// Whether `text` may name a workload: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+/// Service times are bounded by an hour, which is also the end of the histograms.
+const SERVICE_TIME_MAX: Span = Span::from_secs(3600);
+
+fn service_time(raw: &Raw) -> Result<ServiceTime, String> {
+    let expected = || format!("expected {}, found {raw}", Kind::ServiceTime);
+    match raw {
+        Raw::Text(text) if text == "none" => Ok(ServiceTime::None),
+        Raw::Text(text) => work_span(text).map(ServiceTime::Fixed),
+        Raw::Table(entries) => match entries.as_slice() {
+            [(name, Raw::Text(text))] if name == "fixed" => work_span(text).map(ServiceTime::Fixed),
+            [(name, Raw::Text(text))] if name == "exponential" => work_span(text).map(ServiceTime::Exponential),
+            [(name, Raw::List(values))] if name == "uniform" => match values.as_slice() {
+                [Raw::Text(low), Raw::Text(high)] => {
+                    let (low, high) = (work_span(low)?, work_span(high)?);
+                    if low <= high {
+                        Ok(ServiceTime::Uniform(low, high))
+                    } else {
+                        Err(format!("uniform: {low} is above {high}; write the smaller one first"))
+                    }
+                }
+                _ => Err("uniform takes two durations: { uniform = [\"1ms\", \"9ms\"] }".to_owned()),
+            },
+            [(name, Raw::Table(values))] if name == "lognormal" => lognormal(values),
+            _ => Err(expected()),
+        },
+        _ => Err(expected()),
+    }
+}
+
+fn lognormal(values: &[(String, Raw)]) -> Result<ServiceTime, String> {
+    let named = |wanted: &str| {
+        values.iter().find_map(|(name, value)| match value {
+            Raw::Text(text) if name == wanted => Some(text),
+            _ => None,
+        })
+    };
+    let (Some(median), Some(p99), 2) = (named("median"), named("p99"), values.len()) else {
+        return Err("lognormal takes two durations: { lognormal = { median = \"5ms\", p99 = \"50ms\" } }".to_owned());
+    };
+    let (median, p99) = (work_span(median)?, work_span(p99)?);
+    if Span::ZERO < median && median < p99 {
+        Ok(ServiceTime::Lognormal(median, p99))
+    } else {
+        Err(format!(
+            "lognormal: the median ({median}) must be above zero and below the p99 ({p99})"
+        ))
+    }
+}
+
+fn work_span(text: &str) -> Result<Span, String> {
+    let span: Span = text
+        .parse()
+        .map_err(|error: crate::units::UnitError| error.to_string())?;
+    if span <= SERVICE_TIME_MAX {
+        Ok(span)
+    } else {
+        Err(format!("`{text}` is out of range: a service time is at most 1h"))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Duration { min_ms, max_ms } => {
+                write!(f, "a duration from {} to {}", Span::from_millis(*min_ms), Span::from_millis(*max_ms))
+            }
+            Kind::Rate { max } => write!(f, "a rate up to {max}/s"),
+            Kind::Size { max } => write!(f, "a size up to {}", Size(*max)),
+            Kind::Share => f.write_str("a percentage from 0% to 100%"),
+            Kind::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Kind::Limit { min, max } => write!(f, "a whole number from {min} to {max}, or \"unlimited\""),
+            Kind::Flag => f.write_str("true or false"),
+            Kind::Choice(words) => {
+                f.write_str("one of ")?;
+                for (i, word) in words.iter().enumerate() {
+                    write!(f, "{}\"{word}\"", if i == 0 { "" } else { ", " })?;
+                }
+                Ok(())
+            }
+            Kind::Name => f.write_str("a name (letters, digits, `.`, `_`, `-`; at most 64)"),
+            Kind::ServiceTime => f.write_str(
+                "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
+            ),
+        }
+    }
+}
+
+/// As it would be written in a file.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Duration(span) => write!(f, "\"{span}\""),
+            Value::Rate(rate) => write!(f, "\"{rate}\""),
+            Value::Size(size) => write!(f, "\"{size}\""),
+            Value::Share(share) => write!(f, "\"{share}\""),
+            Value::Count(count) | Value::Limit(Some(count)) => write!(f, "{count}"),
+            Value::Limit(None) => f.write_str("\"unlimited\""),
+            Value::Flag(flag) => write!(f, "{flag}"),
+            Value::Choice(word) => write!(f, "\"{word}\""),
+            Value::Name(name) => write!(f, "\"{name}\""),
+            Value::ServiceTime(time) => match time {
+                ServiceTime::None => f.write_str("\"none\""),
+                ServiceTime::Fixed(span) => write!(f, "\"{span}\""),
+                ServiceTime::Uniform(low, high) => write!(f, "{{ uniform = [\"{low}\", \"{high}\"] }}"),
+                ServiceTime::Exponential(mean) => write!(f, "{{ exponential = \"{mean}\" }}"),
+                ServiceTime::Lognormal(median, p99) => {
+                    write!(f, "{{ lognormal = {{ median = \"{median}\", p99 = \"{p99}\" }} }}")
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_legal_value_of_its_key() {
+        for key in KEYS {
+            if let Some(default) = key.default {
+                key.kind.default_value(default);
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_prints_as_what_reads_back_to_it() {
+        for written in [
+            "none",
+            "5ms",
+            "{ uniform = [\"1ms\", \"9ms\"] }",
+            "{ exponential = \"5ms\" }",
+            "{ lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
+        ] {
+            let value = Kind::ServiceTime.default_value(written);
+            assert_eq!(Kind::ServiceTime.default_value(&value.to_string()), value, "{written}");
+        }
+    }
+
+    #[test]
+    fn only_stages_stand_for_the_star() {
+        assert!(find("stage.payment.prefetch").is_some());
+        assert!(find("stage.paymnet.prefetch").is_none());
+    }
+}
