@@ -239,6 +239,8 @@ pub(super) struct Book {
     closed: Bitmap,
     /// Orders with a repeated effect, so that each counts once.
     repeated: Bitmap,
+    /// Open orders that the broker refused or never answered for.
+    not_obliged: u64,
     shards: u64,
     counts: Counts,
 }
@@ -250,6 +252,7 @@ impl Book {
             open: HashMap::new(),
             closed,
             repeated,
+            not_obliged: 0,
             shards,
             counts: Counts::default(),
         }
@@ -261,6 +264,11 @@ impl Book {
 
     pub(super) fn records(&self) -> impl Iterator<Item = (OrderNumber, &OrderRecord)> {
         self.open.iter().map(|(number, record)| (*number, record))
+    }
+
+    /// Orders that something is still due of: not closed, and not refused or unknown.
+    pub(super) fn awaited(&self) -> u64 {
+        (self.open.len() as u64).saturating_sub(self.not_obliged)
     }
 
     pub(super) fn open(&self) -> u64 {
@@ -312,6 +320,7 @@ impl Book {
             PublishFate::Returned => self.counts.returned += 1,
             PublishFate::Unknown | PublishFate::Pending => self.counts.unknown += 1,
         }
+        self.not_obliged += u64::from(fate != PublishFate::Confirmed);
         self.close_if_complete(number);
     }
 
@@ -415,6 +424,7 @@ impl Book {
         };
         if record.fate != PublishFate::Confirmed {
             self.counts.recovered += 1;
+            self.not_obliged -= 1;
         }
         self.counts.closed += 1;
         self.open.remove(&number);

@@ -117,6 +117,11 @@ impl Ledger {
         self.shards.iter().map(|shard| lock(shard).open()).sum()
     }
 
+    /// Open orders that the broker confirmed, or has not answered for yet: what a drain waits for.
+    pub fn awaited(&self) -> u64 {
+        self.shards.iter().map(|shard| lock(shard).awaited()).sum()
+    }
+
     /// Orders that have come to an end so far.
     pub fn ended(&self) -> u64 {
         self.shards.iter().map(|shard| lock(shard).ended()).sum()

@@ -48,7 +48,7 @@ pub(super) async fn run(
         (0..users.users).map(|user| Reverse((spread(user), user))).collect();
     let mut waiting: HashMap<OrderNumber, u32> = HashMap::new();
     let mut flying = FuturesUnordered::new();
-    let mut number = 0;
+    let (mut number, mut held_until) = (0, 0);
     while number < orders_max && clock.now() < end_at && !stop.is_cancelled() {
         let now = clock.now();
         let turn = (number % senders.len() as u64) as usize;
@@ -58,7 +58,7 @@ pub(super) async fn run(
             && at <= now
         {
             ready.pop();
-            let mut flight = Box::pin(sender.send(number, at));
+            let mut flight = Box::pin(sender.send(number, at, held_until));
             if futures_util::poll!(&mut flight).is_pending() {
                 flying.push(flight);
             }
@@ -69,7 +69,10 @@ pub(super) async fn run(
         // With every connection blocked there is nothing to wait for but the broker; look again soon.
         let wake = match (ready.peek(), free) {
             (Some(Reverse((at, _))), Some(_)) => *at,
-            (Some(_), None) => now + 1_000_000,
+            (Some(_), None) => {
+                held_until = now + 1_000_000;
+                held_until
+            }
             (None, _) => end_at,
         };
         let mut back = |number: OrderNumber| {

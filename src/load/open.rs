@@ -55,7 +55,7 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
     let (timer, clock) = (sender.wiring().timer.clone(), sender.wiring().timer.clock());
     let mut mine = std::iter::from_fn(|| schedule.by_ref().find(|(number, _)| number % shares == share));
     let mut next = mine.next();
-    let mut last_wake = 0;
+    let (mut last_wake, mut released) = (0, 0);
     let mut flying = FuturesUnordered::new();
     while let Some((number, offset)) = next {
         let intended = began + offset;
@@ -65,7 +65,7 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
             break;
         }
         if hold == Hold::Nothing && now >= intended {
-            let mut flight = Box::pin(sender.send(number, intended));
+            let mut flight = Box::pin(sender.send(number, intended, released));
             // The first poll queues the message; the rest of its way is the broker's.
             if futures_util::poll!(&mut flight).is_pending() {
                 flying.push(flight);
@@ -87,10 +87,9 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
             () = stop.cancelled() => {}
         }
         if hold != Hold::Nothing && clock.now() > intended {
-            sender
-                .meter()
-                .held_ns
-                .fetch_add(clock.now() - now.max(intended), Ordering::Relaxed);
+            released = clock.now();
+            let held = released - now.max(intended);
+            sender.meter().held_ns.fetch_add(held, Ordering::Relaxed);
         }
     }
     count_unsent(next, mine, &sender, began, end_at.unwrap_or(Nanos::MAX), &stop);

@@ -58,9 +58,15 @@ impl Sender {
         self.publisher.unwritten() >= UNWRITTEN_MAX
     }
 
-    /// Stamps, books and publishes order `number`, intended at `intended` on the run's clock. The stamp is taken here; the
+    /// Stamps, books and publishes order `number`, intended at `intended` on the run's clock and held back by the broker until
+    /// `released` (0: not at all). The stamp is taken here; the
     /// message is queued at the first poll of what is returned, which the caller owes at once.
-    pub(super) fn send(&self, number: OrderNumber, intended: Nanos) -> impl Future<Output = Answered> + Send + 'static {
+    pub(super) fn send(
+        &self,
+        number: OrderNumber,
+        intended: Nanos,
+        released: Nanos,
+    ) -> impl Future<Output = Answered> + Send + 'static {
         let Wiring {
             workload,
             ledger,
@@ -77,6 +83,7 @@ impl Sender {
         let measured = window.contains(intended);
         if measured {
             board.record(Series::SendLag, sent.saturating_sub(intended));
+            board.record(Series::DriverLag, sent.saturating_sub(intended.max(released)));
             self.meter.sent_measured.fetch_add(1, Ordering::Relaxed);
         }
         self.meter.sent.fetch_add(1, Ordering::Relaxed);

@@ -46,6 +46,9 @@ pub enum Series {
     EndToEndFromSend,
     /// Sent − intended.
     SendLag,
+    /// The part of the send lag that is the driver's own: sent − the later of intended and released by the broker (no full
+    /// window, blocked connection or full socket any more).
+    DriverLag,
     /// Confirmed − sent, of orders.
     ConfirmLatency,
     /// A part of the time at a stage.
@@ -54,7 +57,7 @@ pub enum Series {
 
 impl Series {
     /// How many there are.
-    pub const COUNT: usize = 4 + Stage::ALL.len() * StageSpan::ALL.len();
+    pub const COUNT: usize = 5 + Stage::ALL.len() * StageSpan::ALL.len();
 
     /// All series, each at its [`Series::index`].
     pub fn all() -> impl Iterator<Item = Series> {
@@ -65,6 +68,7 @@ impl Series {
             Series::EndToEnd,
             Series::EndToEndFromSend,
             Series::SendLag,
+            Series::DriverLag,
             Series::ConfirmLatency,
         ]
         .into_iter()
@@ -77,8 +81,9 @@ impl Series {
             Series::EndToEnd => 0,
             Series::EndToEndFromSend => 1,
             Series::SendLag => 2,
-            Series::ConfirmLatency => 3,
-            Series::Stage(stage, span) => 4 + stage.index() * StageSpan::ALL.len() + span as usize,
+            Series::DriverLag => 3,
+            Series::ConfirmLatency => 4,
+            Series::Stage(stage, span) => 5 + stage.index() * StageSpan::ALL.len() + span as usize,
         }
     }
 }
@@ -89,6 +94,7 @@ impl fmt::Display for Series {
             Series::EndToEnd => f.write_str("end_to_end"),
             Series::EndToEndFromSend => f.write_str("end_to_end_from_send"),
             Series::SendLag => f.write_str("send_lag"),
+            Series::DriverLag => f.write_str("driver_lag"),
             Series::ConfirmLatency => f.write_str("confirm_latency"),
             Series::Stage(stage, span) => write!(f, "{stage}.{}", span.name()),
         }

@@ -1,0 +1,7 @@
+//! Looks at the broker's queues and at processes; measures nothing that is on a message's way.
+
+mod depth;
+mod process;
+
+pub use depth::DepthProbe;
+pub use process::{ProcessProbe, ProcessSample, driver_cpu_seconds};
