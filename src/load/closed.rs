@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -92,5 +93,6 @@ pub(super) async fn run(
             () = stop.cancelled() => {}
         }
     }
+    senders[0].1.meter().ended.fetch_max(clock.now(), Ordering::AcqRel);
     while flying.next().await.is_some() {}
 }

@@ -61,6 +61,7 @@ pub struct LoadMeter {
     unsent: AtomicU64,
     in_flight: AtomicU64,
     held_ns: AtomicU64,
+    ended: AtomicU64,
 }
 
 impl LoadMeter {
@@ -82,6 +83,12 @@ impl LoadMeter {
     /// Orders published and not yet answered for.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// When the last order was sent or the load's time was up, on the run's clock; absent while the load runs. The answers to
+    /// what is in flight come later.
+    pub fn ended(&self) -> Option<Nanos> {
+        Some(self.ended.load(Ordering::Acquire)).filter(|ended| *ended > 0)
     }
 
     /// Nanoseconds during which a due order was held back by the broker (blocked connection, full window, full socket),

@@ -93,6 +93,12 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
         }
     }
     count_unsent(next, mine, &sender, began, end_at.unwrap_or(Nanos::MAX), &stop);
+    // The time after the last arrival belongs to the load.
+    tokio::select! {
+        () = timer.sleep_until(end_at.unwrap_or_default()) => {}
+        () = stop.cancelled() => {}
+    }
+    sender.meter().ended.fetch_max(clock.now(), Ordering::AcqRel);
     while flying.next().await.is_some() {}
 }
 

@@ -2,6 +2,10 @@
 //!
 //! Files and their columns are described in docs/RESULTS.md.
 
+pub mod folder;
+pub mod hlog;
 pub mod record;
+pub mod series;
 
+pub use folder::{FolderError, RunFolder};
 pub use record::RunRecord;

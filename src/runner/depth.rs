@@ -1,0 +1,94 @@
+//! Looks at the queues at a fixed cadence, in a task of its own: a broker that does not answer must not hold up anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Nanos};
+use crate::events::Stage;
+use crate::pipeline::StageMeter;
+use crate::sample::DepthProbe;
+use crate::wire::topology::Topology;
+
+/// One look at all queues. A queue that did not answer is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// When the look began.
+    pub began: Nanos,
+    /// Ready messages, by [`Stage::index`].
+    pub ready: Vec<Option<u64>>,
+    /// Unacked messages, by [`Stage::index`]: the driver's own count.
+    pub unacked: Vec<u64>,
+    /// Messages in all dead-letter queues.
+    pub dead_letters: Option<u64>,
+    /// Deliveries so far, to tell whether anything moves.
+    pub delivered: u64,
+}
+
+impl Depths {
+    /// Ready + unacked of a stage's queue.
+    pub fn backlog(&self, stage: Stage) -> Option<u64> {
+        let ready = (*self.ready.get(stage.index())?)?;
+        Some(ready + self.unacked.get(stage.index())?)
+    }
+
+    /// Ready + unacked over all queues; absent unless each queue answered.
+    pub fn total(&self) -> Option<u64> {
+        Stage::ALL.into_iter().map(|stage| self.backlog(stage)).sum()
+    }
+}
+
+/// What the task looks at.
+#[derive(Debug)]
+pub struct DepthTask {
+    pub probe: DepthProbe,
+    pub topology: Arc<Topology>,
+    pub meters: Vec<Arc<StageMeter>>,
+    pub dead_letter: bool,
+    pub clock: Clock,
+    pub interval: Duration,
+}
+
+impl DepthTask {
+    /// Looks until stopped or until nobody listens.
+    pub async fn run(self, to: mpsc::Sender<Depths>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.interval);
+        // A late look is followed by the next at its full distance, not by a burst of looks.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            let depths = self.look().await;
+            if to.send(depths).await.is_err() {
+                break;
+            }
+        }
+        self.probe.close().await;
+    }
+
+    async fn look(&self) -> Depths {
+        let mut depths = Depths { began: self.clock.now(), ..Depths::default() };
+        for stage in Stage::ALL {
+            // One queue that does not answer in time speaks for all: the broker is not answering.
+            let silent = depths.ready.iter().any(Option::is_none);
+            let ready = if silent { None } else { self.probe.ready(self.topology.queue(stage)).await };
+            depths.ready.push(ready);
+            let meter = &self.meters[stage.index()];
+            depths.unacked.push(meter.held());
+            depths.delivered += meter.delivered();
+        }
+        if self.dead_letter && depths.ready.iter().all(Option::is_some) {
+            let mut sum = Some(0);
+            for stage in Stage::ALL {
+                let ready = self.probe.ready(self.topology.dead_letter_queue(stage)).await;
+                sum = sum.zip(ready).map(|(sum, ready)| sum + ready);
+            }
+            depths.dead_letters = sum;
+        }
+        depths
+    }
+}

@@ -1,0 +1,19 @@
+//! The conductor: one run through its phases.
+//!
+//! Provision → declare → warm up → measure (faults live here) → drain → verify → persist. Whatever happens, what was
+//! measured is kept, the faults are healed, and what the run put on the broker is taken off again.
+
+mod depth;
+mod manifest;
+mod provenance;
+mod residue;
+mod run;
+mod snapshot;
+mod trial;
+mod validity;
+mod watch;
+
+pub use manifest::{CleanupError, Manifest, clean_up};
+pub use provenance::{commit, machine};
+pub use run::{Finished, Interrupt, RunError, RunRequest, run};
+pub use snapshot::{Phase, Snapshot};

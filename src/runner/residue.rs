@@ -1,0 +1,118 @@
+//! What lies on the broker after the drain: which orders still have a message in a queue or a dead-letter queue.
+//!
+//! Reading takes the messages off: it comes last, before everything is deleted.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::Channel;
+use lapin::message::Delivery;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use crate::amqp::{AmqpError, Connector, Link};
+use crate::events::Stage;
+use crate::ledger::Residue;
+use crate::wire::message::OrderIds;
+use crate::wire::topology::Topology;
+use crate::workload::model::Topology as TopologySettings;
+
+/// Longest wait for the next message of a queue that has one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Messages read in all; beyond that the residue is incomplete, and says so.
+const READ_MAX: u64 = 2_000_000;
+
+/// Reads every queue of a trial empty.
+///
+/// # Errors
+/// What the broker may say; then nothing is known of the residue.
+pub async fn read(connector: &Connector, topology: &Topology, settings: &TopologySettings, ids: &OrderIds) -> Result<Residue, AmqpError> {
+    let link = connector.connect("verification").await?;
+    let mut reader = Reader { link, ids, residue: Residue { complete: true, ..Residue::default() }, read: 0 };
+    for stage in Stage::ALL {
+        reader.queue(topology.queue(stage)).await?;
+        if settings.dead_letter {
+            reader.dead_letter_queue(topology.dead_letter_queue(stage)).await?;
+        }
+    }
+    reader.link.close().await;
+    Ok(reader.residue)
+}
+
+struct Reader<'a> {
+    link: Link,
+    ids: &'a OrderIds,
+    residue: Residue,
+    read: u64,
+}
+
+impl Reader<'_> {
+    async fn queue(&mut self, queue: &ShortString) -> Result<(), AmqpError> {
+        for delivery in self.messages(queue).await? {
+            self.residue.queued.extend(order_of(&delivery, self.ids));
+        }
+        Ok(())
+    }
+
+    async fn dead_letter_queue(&mut self, queue: &ShortString) -> Result<(), AmqpError> {
+        for delivery in self.messages(queue).await? {
+            match order_of(&delivery, self.ids) {
+                Some(number) => {
+                    self.residue.dead.insert(number);
+                }
+                None => self.residue.foreign_dead_letters += 1,
+            }
+            let key = (queue.to_string(), reason_of(&delivery));
+            *self.residue.dead_letters.entry(key).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    async fn messages(&mut self, queue: &ShortString) -> Result<Vec<Delivery>, AmqpError> {
+        let channel = self.link.channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let asking = channel.queue_declare(queue.clone(), passive, FieldTable::default());
+        let waiting = u64::from(self.link.answer(&format!("look at the queue {queue}"), asking).await?.message_count());
+        if waiting == 0 {
+            return Ok(Vec::new());
+        }
+        let allowed = waiting.min(READ_MAX.saturating_sub(self.read));
+        let messages = self.consume(&channel, queue, allowed).await?;
+        self.read += messages.len() as u64;
+        self.residue.complete &= messages.len() as u64 == waiting;
+        Ok(messages)
+    }
+
+    async fn consume(&self, channel: &Channel, queue: &ShortString, count: u64) -> Result<Vec<Delivery>, AmqpError> {
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consuming = channel.basic_consume(queue.clone(), "verification".into(), options, FieldTable::default());
+        let mut consumer = self.link.answer(&format!("read the queue {queue}"), consuming).await?;
+        let mut messages = Vec::new();
+        while (messages.len() as u64) < count {
+            match tokio::time::timeout(PATIENCE, consumer.next()).await {
+                Ok(Some(Ok(delivery))) => messages.push(delivery),
+                _ => break,
+            }
+        }
+        let cancelling = channel.basic_cancel("verification".into(), BasicCancelOptions::default());
+        self.link.answer(&format!("stop reading the queue {queue}"), cancelling).await?;
+        Ok(messages)
+    }
+}
+
+fn order_of(delivery: &Delivery, ids: &OrderIds) -> Option<u64> {
+    let id = delivery.properties.correlation_id().as_ref()?;
+    ids.number(id.as_str())
+}
+
+/// The reason of the newest entry of the message's history.
+fn reason_of(delivery: &Delivery) -> Option<String> {
+    let headers = delivery.properties.headers().as_ref()?;
+    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
+    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
+    match newest.inner().get("reason")? {
+        AMQPValue::LongString(reason) => Some(reason.to_string()),
+        AMQPValue::ShortString(reason) => Some(reason.to_string()),
+        _ => None,
+    }
+}

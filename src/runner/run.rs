@@ -1,0 +1,364 @@
+//! One run: broker, folder, trials, verdict.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
+
+use super::manifest::{self, CleanupError, Manifest, clean_up};
+use super::provenance;
+use super::snapshot::{Phase, Snapshot};
+use super::trial::{self, Stand, TrialError};
+use super::watch::Files;
+use crate::broker::management::ManagementError;
+use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, RunningBroker, StartOptions};
+use crate::clock::{self, Clock};
+use crate::ledger::{PromiseReport, Verdict};
+use crate::plan::Plan;
+use crate::report::{self, ReportError};
+use crate::results::hlog::HlogWriter;
+use crate::results::record::{BrokerRecord, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool, TrialRecord};
+use crate::results::series::{SeriesError, SeriesWriter};
+use crate::results::{FolderError, RunFolder};
+use crate::timer::Timer;
+use crate::wire::topology::Declared;
+use crate::workload::check::Origin;
+
+/// What to run.
+#[derive(Debug)]
+pub struct RunRequest {
+    /// The plan.
+    pub plan: Plan,
+    /// The broker.
+    pub choice: BrokerChoice,
+    /// How to start it.
+    pub start: StartOptions,
+    /// Where result folders go.
+    pub results: PathBuf,
+    /// The command that repeats the run, without secrets.
+    pub command: String,
+}
+
+/// The user's wish to stop: once, and the run saves what it has.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(pub CancellationToken);
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The plan asks for something that this broker cannot do.
+    #[error("fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out")]
+    CannotPause,
+    /// No broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// No folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// No series file.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
+    /// No log or timer.
+    #[error("cannot start the run: {0}")]
+    Io(#[from] std::io::Error),
+    /// The first trial did not begin.
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    /// The report failed; the measured data is kept.
+    #[error("the report could not be written: {source}\nhelp: what was measured is in {}", folder.display())]
+    Report {
+        /// Where the data is.
+        folder: PathBuf,
+        /// Why.
+        source: Box<ReportError>,
+    },
+}
+
+impl RunError {
+    /// Whether the command line or the workload is at fault.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            RunError::CannotPause => true,
+            RunError::Broker(error) => error.is_usage(),
+            _ => false,
+        }
+    }
+}
+
+/// A run with its folder.
+#[derive(Debug)]
+pub struct Finished {
+    /// Everything.
+    pub record: RunRecord,
+    /// The result folder.
+    pub folder: PathBuf,
+}
+
+/// Runs a plan. `announce` is called as soon as the broker is known.
+///
+/// # Errors
+/// [`RunError`] when nothing could be measured; what was put on the broker is taken off again.
+pub async fn run(request: RunRequest, screen: &Sender<Snapshot>, interrupt: &Interrupt, announce: impl FnOnce(&BrokerInfo)) -> Result<Finished, RunError> {
+    if request.plan.workload.faults.broker_pause.is_some() && !request.choice.can_pause() {
+        return Err(RunError::CannotPause);
+    }
+    let started = clock::wall_time();
+    let run_id = format!("{:04x}", std::process::id() as u16 ^ (clock::unix_seconds() as u16).rotate_left(5));
+    let id = format!("{}-{}-{run_id}", request.plan.workload.name, clock::compact(started));
+    let folder = RunFolder::create(&request.results, &id)?;
+    let mut leave = Leave { folder: Some(folder) };
+    leave.folder().write("workload.toml", request.plan.text.as_bytes())?;
+    screen.send_replace(Snapshot { trials: request.plan.trials.len() as u32, ..Snapshot::default() });
+    let starting = RunningBroker::start(&request.choice, &request.start);
+    let broker = tokio::select! {
+        broker = starting => Arc::new(broker?),
+        () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
+    };
+    announce(broker.info());
+    let mut run = Run { request: &request, run_id, started, broker, id, screen, interrupt };
+    let result = run.trials(&mut leave).await;
+    // Whatever came of the trials, the broker of our own goes.
+    if let Some(broker) = Arc::into_inner(run.broker) {
+        broker.stop().await?;
+    }
+    result
+}
+
+fn interrupted_early() -> crate::amqp::AmqpError {
+    crate::amqp::AmqpError::Method { doing: "start the broker".to_owned(), why: "interrupted".to_owned() }
+}
+
+/// Removes a folder in which nothing was measured.
+#[derive(Debug)]
+struct Leave {
+    folder: Option<RunFolder>,
+}
+
+impl Leave {
+    fn folder(&self) -> &RunFolder {
+        self.folder.as_ref().expect("the folder is taken once, at the end")
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            // It holds the workload's text and at most a manifest of objects that are gone.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+}
+
+struct Run<'a> {
+    request: &'a RunRequest,
+    run_id: String,
+    started: std::time::SystemTime,
+    broker: Arc<RunningBroker>,
+    id: String,
+    screen: &'a Sender<Snapshot>,
+    interrupt: &'a Interrupt,
+}
+
+impl Run<'_> {
+    async fn trials(&mut self, leave: &mut Leave) -> Result<Finished, RunError> {
+        let plan = &self.request.plan;
+        let clock = Clock::start();
+        let path = leave.folder().path().to_owned();
+        let mut files = Files {
+            series: SeriesWriter::create(&path.join("series.csv"))?,
+            hlog: HlogWriter::start(&path.join("latency.hlog"), clock::wall_time())?,
+            hlog_began: clock.now(),
+        };
+        let (uri, own_vhost) = self.vhost().await;
+        let mut manifest = Manifest { broker: uri.to_string(), vhost: uri.vhost().to_owned(), own_vhost, trials: Vec::new() };
+        leave.folder().write(manifest::FILE, &manifest.to_bytes())?;
+        let stand = Stand {
+            plan,
+            workload: Arc::new(plan.workload.clone()),
+            broker: &self.broker,
+            uri,
+            run_id: self.run_id.clone(),
+            clock,
+            timer: Timer::start(clock)?,
+            interrupt: self.interrupt.0.clone(),
+            screen: self.screen,
+            cores: provenance::cores(),
+        };
+        let mut trials: Vec<TrialRecord> = Vec::new();
+        let mut failure = None;
+        for trial in &plan.trials {
+            manifest.trials.push(stand.topology(trial.trial).declared(&plan.workload.topology));
+            leave.folder().write(manifest::FILE, &manifest.to_bytes())?;
+            let outcome = trial::run(&stand, trial, &mut files).await;
+            let cleaned = self.clean_trial(&manifest).await;
+            match outcome {
+                Ok(mut record) => {
+                    note_clean_up(&mut record, &plan.workload, cleaned);
+                    trials.push(record);
+                }
+                Err(error) => failure = Some(error),
+            }
+            let over = failure.is_some() || trials.last().is_some_and(|trial| trial.aborted.is_some()) || self.interrupt.0.is_cancelled();
+            if over {
+                break;
+            }
+        }
+        self.drop_vhost(&manifest).await;
+        let Files { series, hlog, .. } = files;
+        drop(series);
+        hlog.finish()?;
+        match failure {
+            // Trials that went before are kept.
+            Some(error) if trials.is_empty() => Err(error.into()),
+            failure => self.persist(leave, trials, failure),
+        }
+    }
+
+    /// A virtual host of the run's own where the broker's API lets us make one; else the given one, with prefixed names.
+    async fn vhost(&self) -> (crate::broker::uri::BrokerUri, bool) {
+        let given = self.broker.uri().clone();
+        let Some(management) = self.broker.management().filter(|_| self.broker.node().is_none()) else { return (given, false) };
+        let name = format!("orderstorm-{}", self.run_id);
+        let made = async {
+            let tags = management.whoami().await?.tags;
+            if !tags.iter().any(|tag| tag == "administrator") {
+                return Ok(false);
+            }
+            management.create_vhost(&name).await?;
+            management.grant_own_user(&name).await?;
+            Ok::<bool, ManagementError>(true)
+        };
+        match made.await {
+            Ok(true) => (given.with_vhost(&name), true),
+            _ => (given, false),
+        }
+    }
+
+    /// Deletes the last trial's objects; says how many of the run's are left, where somebody can look.
+    async fn clean_trial(&self, manifest: &Manifest) -> Result<Option<u64>, CleanupError> {
+        let only: Vec<Declared> = manifest.trials.last().cloned().into_iter().collect();
+        let here = Manifest { own_vhost: false, trials: only, ..manifest.clone() };
+        clean_up(&here, &self.broker).await?;
+        let Some(management) = self.broker.management() else { return Ok(None) };
+        let prefix = format!("orderstorm.{}.", self.run_id);
+        let queues = management.queues(&manifest.vhost).await?.into_iter().map(|queue| queue.name);
+        let exchanges = management.exchanges(&manifest.vhost).await?.into_iter().map(|exchange| exchange.name);
+        Ok(Some(queues.chain(exchanges).filter(|name| name.starts_with(&prefix)).count() as u64))
+    }
+
+    async fn drop_vhost(&self, manifest: &Manifest) {
+        if manifest.own_vhost {
+            // A failure leaves an empty vhost; the manifest in the result names it for `orderstorm cleanup`.
+            let _ = clean_up(&Manifest { trials: Vec::new(), ..manifest.clone() }, &self.broker).await;
+        }
+    }
+
+    fn persist(&self, leave: &mut Leave, trials: Vec<TrialRecord>, failure: Option<TrialError>) -> Result<Finished, RunError> {
+        self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
+        let record = self.record(trials, failure);
+        let folder = leave.folder.take().expect("the folder is taken once, here");
+        let json = serde_json::to_vec_pretty(&record).map_err(std::io::Error::other)?;
+        folder.write("run.json", &json)?;
+        let written = report::write_all(folder.path(), &record);
+        let path = folder.finish()?;
+        written.map_err(|source| RunError::Report { folder: path.clone(), source: Box::new(source) })?;
+        Ok(Finished { record, folder: path })
+    }
+
+    fn record(&self, trials: Vec<TrialRecord>, failure: Option<TrialError>) -> RunRecord {
+        let info = self.broker.info();
+        let plan = &self.request.plan;
+        RunRecord {
+            schema_version: SCHEMA_VERSION,
+            method_version: METHOD_VERSION,
+            id: self.id.clone(),
+            started: clock::rfc3339(self.started),
+            finished: clock::rfc3339(clock::wall_time()),
+            outcome: outcome(&trials, failure.as_ref(), self.interrupt.0.is_cancelled()),
+            command: self.request.command.clone(),
+            tool: Tool {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                client: "lapin 4".to_owned(),
+                build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+            },
+            commit: provenance::commit(),
+            machine: provenance::machine(),
+            broker: BrokerRecord {
+                kind: info.kind.to_owned(),
+                product: info.product.clone(),
+                version: info.version.clone(),
+                platform: info.platform.clone(),
+                address: info.address.clone(),
+                co_located: info.co_located,
+            },
+            workload: plan.workload.clone(),
+            settings: plan
+                .settings
+                .iter()
+                .map(|setting| SettingRecord {
+                    path: setting.path.clone(),
+                    value: setting.value.clone(),
+                    origin: match setting.origin {
+                        Origin::Default => "default",
+                        Origin::File => "file",
+                        Origin::CommandLine => "command line",
+                    }
+                    .to_owned(),
+                })
+                .collect(),
+            rng: crate::rng::ALGORITHM.to_owned(),
+            trials,
+        }
+    }
+}
+
+/// The clean-up's finding joins the trial's promises; what could not be cleaned is a warning with its remedy.
+fn note_clean_up(record: &mut TrialRecord, workload: &crate::workload::Workload, cleaned: Result<Option<u64>, CleanupError>) {
+    match cleaned {
+        Ok(left_behind) => {
+            let observed = crate::ledger::Observed { left_behind, drained: record.drain.drained, ..Default::default() };
+            let found = crate::ledger::judge(workload, &record.ledger, &observed);
+            let left: Vec<PromiseReport> = found.into_iter().filter(|promise| promise.name == "nothing_left_behind").collect();
+            record.verdict = left.iter().map(|promise| promise.verdict).fold(record.verdict, Verdict::max);
+            record.promises.extend(left);
+        }
+        Err(error) => {
+            let says = format!("the broker could not be cleaned up: {error}; `orderstorm cleanup RUN` does it later");
+            record.validity.warnings.push(says);
+        }
+    }
+}
+
+/// The worst of everything, and the process's exit code.
+fn outcome(trials: &[TrialRecord], failure: Option<&TrialError>, interrupted: bool) -> Outcome {
+    let verdict = trials.iter().map(|trial| trial.verdict).max().unwrap_or(Verdict::Unknown);
+    let broken: Vec<&str> = trials
+        .iter()
+        .flat_map(|trial| &trial.promises)
+        .filter(|promise| promise.verdict == Verdict::Fail && promise.not_given_because.is_none())
+        .map(|promise| promise.name.as_str())
+        .collect();
+    let aborted = trials.iter().find_map(|trial| trial.aborted.clone()).or_else(|| failure.map(ToString::to_string));
+    let invalid = trials.iter().flat_map(|trial| &trial.validity.reasons).next();
+    let (exit_code, reason) = if interrupted {
+        (130, "interrupted; what was measured is kept".to_owned())
+    } else if !broken.is_empty() {
+        (3, format!("a promise was broken: {}", broken.join(", ")))
+    } else if let Some(why) = aborted {
+        (1, why)
+    } else if let Some(why) = invalid {
+        (5, format!("invalid: {why}"))
+    } else if verdict == Verdict::Unknown {
+        (5, "inconclusive: the pipeline did not run empty by the deadline, or nothing was confirmed".to_owned())
+    } else {
+        (0, "every promise that the configuration gives was kept".to_owned())
+    };
+    Outcome { verdict, exit_code, reason }
+}
+
+/// The folder that a run left, for whoever only has its path.
+pub fn record_of(folder: &Path) -> std::io::Result<RunRecord> {
+    let bytes = std::fs::read(folder.join("run.json"))?;
+    serde_json::from_slice(&bytes).map_err(std::io::Error::other)
+}

@@ -1,0 +1,635 @@
+//! One trial through its phases.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, watch::Sender};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::depth::{DepthTask, Depths};
+use super::residue;
+use super::snapshot::{Phase, Snapshot};
+use super::validity::{self, Evidence};
+use super::watch::{Files, Maxima, Sources, Watch};
+use crate::amqp::{AmqpError, Connector, Incidents, PublishMeter};
+use crate::arrival::Schedule;
+use crate::broker::RunningBroker;
+use crate::broker::uri::BrokerUri;
+use crate::clock::{Clock, Nanos, rfc3339};
+use crate::events::Stage;
+use crate::fault::{Pausable, run_pause};
+use crate::ledger::{self, Ledger, LedgerReport, Observed, Residue, Verdict};
+use crate::load::{self, Load, LoadMeter};
+use crate::measure::{Board, Series, Window};
+use crate::pipeline::{self, Pipeline, PipelineError, StageMeter};
+use crate::plan::{Plan, TrialPlan};
+use crate::results::record::{
+    Band, DrainRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
+};
+use crate::sample::{DepthProbe, driver_cpu_seconds};
+use crate::timer::Timer;
+use crate::wire::message::{Encoder, OrderIds};
+use crate::wire::topology::Topology;
+use crate::workload::Workload;
+use crate::workload::model::Until;
+
+/// From the last preparation to the first order.
+const RUN_UP_NS: Nanos = 50_000_000;
+/// Cadence of the drain's own look at the counts.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+/// Longest drain after an interruption.
+const INTERRUPTED_DRAIN: Duration = Duration::from_secs(5);
+/// With confirms off nobody knows what is still to come; then nothing may move for this long.
+const QUIET_NS: Nanos = 2_000_000_000;
+
+/// Why a trial did not begin. Once the load has begun, what happens ends up in the trial's record instead.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// A method or a connection failed.
+    #[error(transparent)]
+    Amqp(#[from] AmqpError),
+    /// The pipeline did not start.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+}
+
+/// What all trials of a run share.
+#[derive(Debug)]
+pub struct Stand<'a> {
+    pub plan: &'a Plan,
+    pub workload: Arc<Workload>,
+    pub broker: &'a Arc<RunningBroker>,
+    pub uri: BrokerUri,
+    pub run_id: String,
+    pub clock: Clock,
+    pub timer: Timer,
+    pub interrupt: CancellationToken,
+    pub screen: &'a Sender<Snapshot>,
+    pub cores: u32,
+}
+
+impl Stand<'_> {
+    /// The names of a trial's objects.
+    pub fn topology(&self, trial: u32) -> Arc<Topology> {
+        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id))
+    }
+}
+
+/// A trial that is ready for its load.
+struct Ready<'a> {
+    stand: &'a Stand<'a>,
+    trial: &'a TrialPlan,
+    started: SystemTime,
+    prepared_at: Nanos,
+    topology: Arc<Topology>,
+    encoder: Arc<Encoder>,
+    connector: Connector,
+    ledger: Arc<Ledger>,
+    board: Arc<Board>,
+    window: Arc<Window>,
+    publishes: Arc<PublishMeter>,
+    pipeline: Pipeline,
+    load: Load,
+    finished: mpsc::UnboundedReceiver<u64>,
+    probe: DepthProbe,
+}
+
+/// What the phases left.
+struct Ran {
+    began: Nanos,
+    warm_until: Nanos,
+    load_ended: Nanos,
+    drained_at: Option<Nanos>,
+    drain_ended: Nanos,
+    faults: Vec<Band>,
+    aborted: Option<String>,
+    interrupted: bool,
+    ended_at_window_start: u64,
+    ended_at_load_end: u64,
+    cpu_at_start: Option<f64>,
+    cpu_at_load_end: Option<f64>,
+    broker_cpu: Option<f64>,
+    foreign_cpu_share: Option<f64>,
+    load_meter: Arc<LoadMeter>,
+    meters: Vec<Arc<StageMeter>>,
+    maxima: Maxima,
+}
+
+/// Runs a trial on a broker on which its topology's names are free.
+///
+/// # Errors
+/// [`TrialError`] when it could not begin; the caller cleans up what was declared.
+pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Result<TrialRecord, TrialError> {
+    let mut snapshot = Snapshot { trial: trial.trial, trials: stand.plan.trials.len() as u32, phase: Phase::Declare, ..Snapshot::default() };
+    snapshot.planned = stand.plan.arrivals(trial);
+    if let Until::Duration(duration) = stand.workload.load.until {
+        snapshot.load_s = Some((stand.workload.load.warm_up.0 + duration.0).as_secs_f64());
+    }
+    stand.screen.send_replace(snapshot.clone());
+    let ready = prepare(stand, trial).await?;
+    ready.run(files, snapshot).await
+}
+
+async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready<'a>, TrialError> {
+    let (started, prepared_at) = (crate::clock::wall_time(), stand.clock.now());
+    let workload = Arc::clone(&stand.workload);
+    let incidents = Arc::new(Incidents::new(stand.clock));
+    let connector = Connector::new(&stand.uri, incidents);
+    let topology = stand.topology(trial.trial);
+    let declaring = connector.connect("declaration").await?;
+    topology.declare(&declaring, &workload.topology).await?;
+    let ids = OrderIds::new(&format!("{}-{}", stand.run_id, trial.trial));
+    let encoder = Arc::new(Encoder::new(ids, workload.orders.body_size.0));
+    let ledger = Arc::new(Ledger::new(workload.orders.items, workload.orders.stock_per_item));
+    let (board, window, publishes) = (Arc::<Board>::default(), Arc::<Window>::default(), Arc::<PublishMeter>::default());
+    let (finished_tx, finished) = mpsc::unbounded_channel();
+    let pipeline = Pipeline::start(&pipeline::Wiring {
+        connector: connector.clone(),
+        workload: Arc::clone(&workload),
+        seed: trial.seed,
+        topology: Arc::clone(&topology),
+        encoder: Arc::clone(&encoder),
+        ledger: Arc::clone(&ledger),
+        board: Arc::clone(&board),
+        window: Arc::clone(&window),
+        timer: stand.timer.clone(),
+        publishes: Arc::clone(&publishes),
+        // An open loop waits for nobody's end.
+        finished: workload.load.arrival.mean_rate().is_none().then_some(finished_tx),
+    })
+    .await?;
+    let load = Load::connect(load::Wiring {
+        connector: connector.clone(),
+        workload,
+        seed: trial.seed,
+        topology: Arc::clone(&topology),
+        encoder: Arc::clone(&encoder),
+        ledger: Arc::clone(&ledger),
+        board: Arc::clone(&board),
+        window: Arc::clone(&window),
+        timer: stand.timer.clone(),
+        publishes: Arc::clone(&publishes),
+    })
+    .await?;
+    let probe = DepthProbe::connect(&connector).await?;
+    declaring.close().await;
+    Ok(Ready { stand, trial, started, prepared_at, topology, encoder, connector, ledger, board, window, publishes, pipeline, load, finished, probe })
+}
+
+/// The tasks that run beside the load.
+struct Tasks {
+    load: JoinHandle<()>,
+    fault: Option<JoinHandle<Result<Option<(Nanos, Nanos)>, String>>>,
+    depths: mpsc::Receiver<Depths>,
+    stop_load: CancellationToken,
+    stop_probe: CancellationToken,
+}
+
+impl Ready<'_> {
+    async fn run(self, files: &mut Files, snapshot: Snapshot) -> Result<TrialRecord, TrialError> {
+        let Ready { stand, trial, load, finished, probe, mut pipeline, .. } = self;
+        let rest = Rest {
+            stand,
+            trial,
+            started: self.started,
+            prepared_at: self.prepared_at,
+            topology: self.topology,
+            encoder: self.encoder,
+            connector: self.connector,
+            ledger: self.ledger,
+            board: self.board,
+            window: self.window,
+            publishes: self.publishes,
+        };
+        let began = stand.clock.now() + RUN_UP_NS;
+        let load_meter = Arc::clone(load.meter());
+        let (depth_tx, depths) = mpsc::channel(4);
+        let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
+        let depth_task = DepthTask {
+            probe,
+            topology: Arc::clone(&rest.topology),
+            meters: pipeline.meters().to_vec(),
+            dead_letter: stand.workload.topology.dead_letter,
+            clock: stand.clock,
+            interval: stand.workload.sample.interval.0,
+        };
+        let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
+        rest.window.open(began + stand.workload.load.warm_up.as_nanos());
+        let tasks = Tasks {
+            load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
+            fault: rest.start_fault(began, &stop_load),
+            depths,
+            stop_load,
+            stop_probe,
+        };
+        let sources = Sources {
+            clock: stand.clock,
+            board: Arc::clone(&rest.board),
+            ledger: Arc::clone(&rest.ledger),
+            load: Arc::clone(&load_meter),
+            publishes: Arc::clone(&rest.publishes),
+            schedule: Schedule::new(&stand.workload.load, trial.seed),
+            broker_pid: stand.broker.pid(),
+            cores: stand.cores,
+        };
+        let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
+        let ran = rest.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
+        let inventory = pipeline.inventory_book();
+        rest.connector.incidents().closing();
+        pipeline.stop().await;
+        // The probe closes its own connection; it ends within one look.
+        let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
+        let residue = rest.verify(&ran).await;
+        let report = rest.ledger.settle(&residue, &inventory);
+        Ok(rest.record(ran, report))
+    }
+}
+
+/// A trial without its moving parts.
+struct Rest<'a> {
+    stand: &'a Stand<'a>,
+    trial: &'a TrialPlan,
+    started: SystemTime,
+    prepared_at: Nanos,
+    topology: Arc<Topology>,
+    encoder: Arc<Encoder>,
+    connector: Connector,
+    ledger: Arc<Ledger>,
+    board: Arc<Board>,
+    window: Arc<Window>,
+    publishes: Arc<PublishMeter>,
+}
+
+/// The broker's process as the fault sees it.
+struct NodePause(Arc<RunningBroker>);
+
+impl Pausable for NodePause {
+    fn pause(&self) -> Result<(), String> {
+        let node = self.0.node().ok_or("only a managed broker can be paused")?;
+        node.pause().map_err(|error| error.to_string())
+    }
+
+    fn resume(&self) -> Result<(), String> {
+        let node = self.0.node().ok_or("only a managed broker can be resumed")?;
+        node.resume().map_err(|error| error.to_string())
+    }
+}
+
+impl Rest<'_> {
+    fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<JoinHandle<Result<Option<(Nanos, Nanos)>, String>>> {
+        let pause = self.stand.workload.faults.broker_pause.clone()?;
+        let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
+        let (timer, stop) = (self.stand.timer.clone(), stop.clone());
+        Some(tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await }))
+    }
+
+    /// Warm-up, measuring and drain, in one loop over whatever happens next.
+    async fn phases(&self, mut tasks: Tasks, mut watch: Watch<'_>, began: Nanos, load_meter: &Arc<LoadMeter>, pipeline: &mut Pipeline) -> Ran {
+        let stand = self.stand;
+        let clock = stand.clock;
+        let warm_until = began + stand.workload.load.warm_up.as_nanos();
+        let mut ticks = tokio::time::interval(stand.workload.sample.interval.0);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let host = HostCpu::look();
+        let mut ran = Ran {
+            began,
+            warm_until,
+            load_ended: 0,
+            drained_at: None,
+            drain_ended: 0,
+            faults: Vec::new(),
+            aborted: None,
+            interrupted: false,
+            ended_at_window_start: 0,
+            ended_at_load_end: 0,
+            cpu_at_start: driver_cpu_seconds(),
+            cpu_at_load_end: None,
+            broker_cpu: None,
+            foreign_cpu_share: None,
+            load_meter: Arc::clone(load_meter),
+            meters: pipeline.meters().to_vec(),
+            maxima: Maxima::default(),
+        };
+        let broker_cpu = broker_cpu_seconds(stand);
+        let incidents = Arc::clone(self.connector.incidents());
+        let mut drain = Drain::default();
+        let mut drain_tick = tokio::time::interval(DRAIN_TICK);
+        let mut warm = false;
+        watch.phase(if warm_until > began { Phase::WarmUp } else { Phase::Measure });
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    watch.tick();
+                    watch.blocked(incidents.blocked_periods().iter().any(|period| period.end.is_none()));
+                    if pipeline.consumers_lost() > 0 && ran.aborted.is_none() {
+                        ran.aborted = Some("a consumer ended that nobody had stopped (it panicked, or the broker cancelled it)".to_owned());
+                    }
+                }
+                _ = seconds.tick() => watch.second(),
+                Some(depths) = tasks.depths.recv() => {
+                    watch.depths(&depths);
+                    drain.depths = Some(depths);
+                }
+                () = stand.timer.sleep_until(warm_until), if !warm => {
+                    warm = true;
+                    ran.ended_at_window_start = self.ledger.ended();
+                    watch.phase(Phase::Measure);
+                }
+                () = stand.interrupt.cancelled(), if !ran.interrupted => {
+                    ran.interrupted = true;
+                    tasks.stop_load.cancel();
+                }
+                () = incidents.lost_token().cancelled(), if ran.aborted.is_none() => ran.aborted = incidents.loss(),
+                _ = drain_tick.tick() => {}
+            }
+            if ran.aborted.is_some() {
+                break;
+            }
+            if ran.load_ended == 0 && let Some(ended) = load_meter.ended() {
+                ran.load_ended = ended;
+                self.window.close(ended);
+                ran.ended_at_load_end = self.ledger.ended();
+                ran.cpu_at_load_end = driver_cpu_seconds();
+                ran.foreign_cpu_share = host.foreign_share(&ran, broker_cpu, stand);
+                watch.phase(Phase::Drain);
+            }
+            if ran.load_ended > 0 {
+                let limit = if ran.interrupted { INTERRUPTED_DRAIN } else { stand.workload.drain.deadline.0 };
+                ran.drained_at = self.drained(&mut drain, &ran, load_meter, pipeline);
+                if ran.drained_at.is_some() || clock.now() > ran.load_ended + limit.as_nanos() as Nanos {
+                    break;
+                }
+            }
+        }
+        ran.drain_ended = clock.now();
+        if ran.load_ended == 0 {
+            ran.load_ended = ran.drain_ended;
+            self.window.close(ran.load_ended);
+            ran.ended_at_load_end = self.ledger.ended();
+            ran.cpu_at_load_end = driver_cpu_seconds();
+        }
+        ran.broker_cpu = broker_cpu_seconds(stand).zip(broker_cpu).map(|(after, before)| after - before);
+        tasks.stop_load.cancel();
+        tasks.stop_probe.cancel();
+        self.end_tasks(tasks, &mut ran).await;
+        let (maxima, failure) = watch.finish();
+        ran.maxima = maxima;
+        if let (Some(error), None) = (failure, &ran.aborted) {
+            ran.aborted = Some(error.to_string());
+        }
+        ran
+    }
+
+    /// When the pipeline ran empty, if it has: nothing ready, unacked or in flight, and no order awaited.
+    fn drained(&self, drain: &mut Drain, ran: &Ran, load: &LoadMeter, pipeline: &Pipeline) -> Option<Nanos> {
+        let now = self.stand.clock.now();
+        let delivered: u64 = pipeline.meters().iter().map(|meter| meter.delivered()).sum();
+        let idle = pipeline.held() == 0 && load.in_flight() == 0 && self.publishes.in_flight() == 0;
+        if !idle || drain.delivered != Some(delivered) {
+            drain.delivered = Some(delivered);
+            drain.idle_since = Some(now);
+            if !idle {
+                drain.idle_since = None;
+            }
+            return None;
+        }
+        let idle_since = *drain.idle_since.get_or_insert(now);
+        let depths = drain.depths.as_ref()?;
+        // The look must be younger than the idleness, or it may have missed what came after it.
+        let empty = depths.began >= idle_since && depths.ready.iter().all(|ready| *ready == Some(0));
+        let nothing_awaited = self.ledger.awaited() == 0 && self.stand.workload.publish.confirms;
+        (empty && (nothing_awaited || now >= idle_since + QUIET_NS)).then_some(idle_since.max(ran.load_ended))
+    }
+
+    async fn end_tasks(&self, tasks: Tasks, ran: &mut Ran) {
+        if let Some(fault) = tasks.fault {
+            match fault.await {
+                Ok(Ok(Some((start, end)))) => {
+                    let band = self.band("broker paused", ran.began, start, end);
+                    ran.faults.push(band);
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(why)) => ran.aborted = Some(format!("the fault broker_pause failed: {why}")),
+                Err(error) => ran.aborted = Some(format!("the fault broker_pause ended early: {error}")),
+            }
+        }
+        let load = tasks.load;
+        let abort = load.abort_handle();
+        // Answers that a dead broker never gives end by their own time-out, which may be longer than anybody wants to wait.
+        if tokio::time::timeout(Duration::from_secs(2), load).await.is_err() {
+            abort.abort();
+        }
+    }
+
+    /// Reads what is left on the broker. A broker that is gone cannot be asked: then the residue is unknown.
+    async fn verify(&self, ran: &Ran) -> Residue {
+        self.stand.screen.send_modify(|snapshot| snapshot.phase = Phase::Verify);
+        if ran.aborted.is_some() {
+            return Residue::default();
+        }
+        let settings = &self.stand.workload.topology;
+        residue::read(&self.connector, &self.topology, settings, self.encoder.ids()).await.unwrap_or_default()
+    }
+
+    fn band(&self, name: &str, began: Nanos, start: Nanos, end: Nanos) -> Band {
+        let seconds = |at: Nanos| (at as f64 - began as f64) / 1e9;
+        Band { name: name.to_owned(), start_s: seconds(start), end_s: seconds(end) }
+    }
+
+    fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
+        let workload = &self.stand.workload;
+        let measured_s = (ran.load_ended.saturating_sub(ran.warm_until)) as f64 / 1e9;
+        let offered = Schedule::new(&workload.load, self.trial.seed)
+            .map(|schedule| schedule.count_between(ran.warm_until - ran.began, ran.load_ended - ran.began));
+        let per_second = |count: u64| (measured_s > 0.0).then(|| count as f64 / measured_s);
+        let latencies: Vec<_> = Series::all()
+            .filter_map(|series| self.board.total(series).map(|recorder| recorder.summary(series.to_string())))
+            .collect();
+        let drained = ran.drained_at.is_some();
+        let observed = Observed {
+            drained,
+            prefetch_exceeded: ran.meters.iter().map(|meter| meter.prefetch_exceeded()).sum(),
+            left_behind: None,
+        };
+        let promises = ledger::judge(workload, &report, &observed);
+        let given = promises.iter().filter(|promise| promise.not_given_because.is_none());
+        let mut verdict = given.map(|promise| promise.verdict).max().unwrap_or(Verdict::Unknown);
+        if (ran.aborted.is_some() || ran.interrupted) && verdict == Verdict::Pass {
+            verdict = Verdict::Unknown;
+        }
+        let validity = validity::judge(&self.evidence(&ran, &report, offered, drained));
+        let cpu = |until: Option<f64>| until.zip(ran.cpu_at_start).map(|(after, before)| after - before);
+        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+        let measured = self.board.total(Series::EndToEnd).map_or(0, |recorder| recorder.count());
+        TrialRecord {
+            trial: self.trial.trial,
+            seed: self.trial.seed,
+            started: rfc3339(self.started),
+            phases: self.phase_bands(&ran),
+            blocked: self.blocked_bands(&ran),
+            orders: OrderCounts {
+                planned: self.stand.plan.arrivals(self.trial),
+                published: ran.load_meter.sent(),
+                unsent: ran.load_meter.unsent(),
+                measured,
+            },
+            messages: self.messages(&ran),
+            rates: Rates {
+                offered_load_per_s: offered.and_then(per_second),
+                achieved_rate_per_s: per_second(ran.load_meter.sent_measured()),
+                goodput_per_s: per_second(ran.ended_at_load_end.saturating_sub(ran.ended_at_window_start)),
+            },
+            latencies,
+            stages: self.stages(&ran, &report, measured_s),
+            drain: DrainRecord {
+                drained,
+                time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
+                deadline_s: workload.drain.deadline.as_secs_f64(),
+            },
+            backlog_messages_max: ran.maxima.backlog,
+            resources: Resources {
+                driver_cpu_s: cpu(driver_cpu_seconds()).unwrap_or_default(),
+                driver_cpu_share: cpu(ran.cpu_at_load_end).map(|seconds| seconds / load_s.max(1e-9) / f64::from(self.stand.cores)),
+                driver_rss_bytes_max: ran.maxima.driver_rss,
+                broker_cpu_s: ran.broker_cpu,
+                broker_rss_bytes_max: ran.maxima.broker_rss,
+            },
+            validity,
+            promises,
+            verdict,
+            faults: ran.faults,
+            aborted: ran.aborted,
+            ledger: report,
+        }
+    }
+
+    fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
+        let p99 = |series| self.board.total(series).and_then(|recorder| recorder.quantile(0.99)).map(|quantile| quantile.ns);
+        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+        let cpu = ran.cpu_at_load_end.zip(ran.cpu_at_start).map(|(after, before)| after - before);
+        Evidence {
+            driver_lag_p99: p99(Series::DriverLag),
+            end_to_end_p99: p99(Series::EndToEnd),
+            offered,
+            sent: ran.load_meter.sent_measured(),
+            held_s: ran.load_meter.held_ns() as f64 / 1e9,
+            driver_cpu_share: cpu.map(|seconds| seconds / load_s.max(1e-9) / f64::from(self.stand.cores)),
+            foreign_cpu_share: ran.foreign_cpu_share,
+            residual_share: report.residual_share,
+            redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
+            ended: self.ledger.ended(),
+            interrupted: ran.interrupted || ran.aborted.is_some(),
+            above_range: Series::all().filter_map(|series| self.board.total(series)).map(|recorder| recorder.outside().1).sum(),
+            co_located: self.stand.broker.info().co_located,
+            drained,
+        }
+    }
+
+    fn phase_bands(&self, ran: &Ran) -> Vec<Band> {
+        let drained = ran.drained_at.unwrap_or(ran.drain_ended);
+        let bands = [
+            ("declare", self.prepared_at, ran.began),
+            ("warm-up", ran.began, ran.warm_until),
+            ("measure", ran.warm_until, ran.load_ended),
+            ("drain", ran.load_ended, drained),
+            ("verify", drained, self.stand.clock.now()),
+        ];
+        bands.into_iter().filter(|(_, start, end)| end > start).map(|(name, start, end)| self.band(name, ran.began, start, end)).collect()
+    }
+
+    fn blocked_bands(&self, ran: &Ran) -> Vec<Band> {
+        let periods = self.connector.incidents().blocked_periods();
+        periods
+            .iter()
+            .map(|period| {
+                let name = format!("{} blocked: {}", period.connection, period.reason);
+                self.band(&name, ran.began, period.start, period.end.unwrap_or(ran.drain_ended))
+            })
+            .collect()
+    }
+
+    fn messages(&self, ran: &Ran) -> MessageCounts {
+        let sum = |of: fn(&StageMeter) -> u64| ran.meters.iter().map(|meter| of(meter)).sum();
+        MessageCounts {
+            published: self.publishes.published(),
+            confirmed: self.publishes.confirmed(),
+            nacked: self.publishes.nacked(),
+            returned: self.publishes.returned(),
+            delivered: sum(StageMeter::delivered),
+            redelivered: sum(StageMeter::redelivered),
+            malformed: sum(StageMeter::malformed),
+            not_for_stage: sum(StageMeter::not_for_stage),
+            acks: sum(StageMeter::acks),
+        }
+    }
+
+    fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
+        Stage::ALL
+            .into_iter()
+            .map(|stage| {
+                let settings = self.stand.workload.stage(stage);
+                let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
+                let meter = &ran.meters[stage.index()];
+                let suppressed = report.stages.iter().find(|counts| counts.stage == stage).map_or(0, |counts| counts.suppressed);
+                StageRecord {
+                    stage,
+                    consumers: settings.consumers,
+                    delivered: meter.delivered(),
+                    redelivered: meter.redelivered(),
+                    suppressed,
+                    backlog_messages_max: ran.maxima.stage_backlog[stage.index()],
+                    utilisation: (measured_s > 0.0).then(|| meter.busy_ns() as f64 / 1e9 / measured_s / slots),
+                }
+            })
+            .collect()
+    }
+}
+
+/// State of the drain's look.
+#[derive(Debug, Default)]
+struct Drain {
+    depths: Option<Depths>,
+    delivered: Option<u64>,
+    idle_since: Option<Nanos>,
+}
+
+fn broker_cpu_seconds(stand: &Stand<'_>) -> Option<f64> {
+    let mut probe = crate::sample::ProcessProbe::default();
+    stand.broker.pid().and_then(|pid| probe.look(pid)).map(|sample| sample.cpu_s)
+}
+
+/// Processor time of the whole machine, from /proc/stat; absent where there is none.
+struct HostCpu {
+    busy_s: Option<f64>,
+}
+
+impl HostCpu {
+    fn look() -> Self {
+        HostCpu { busy_s: Self::busy() }
+    }
+
+    fn busy() -> Option<f64> {
+        let text = std::fs::read_to_string("/proc/stat").ok()?;
+        let fields: Vec<f64> = text.lines().next()?.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+        // user nice system idle iowait irq softirq steal; guest time is within user.
+        let ticks: f64 = fields.iter().take(8).enumerate().filter(|(i, _)| *i != 3 && *i != 4).map(|(_, ticks)| ticks).sum();
+        let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+        Some(ticks / per_second as f64)
+    }
+
+    /// Share of the processors that neither driver nor broker used since this look, but somebody did. The broker's own
+    /// process must be known for that.
+    fn foreign_share(&self, ran: &Ran, broker_cpu: Option<f64>, stand: &Stand<'_>) -> Option<f64> {
+        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+        let broker = match stand.broker.embedded() {
+            Some(_) => 0.0,
+            None => broker_cpu_seconds(stand)? - broker_cpu?,
+        };
+        let driver = ran.cpu_at_load_end? - ran.cpu_at_start?;
+        let foreign = Self::busy()? - self.busy_s? - driver - broker;
+        (load_s > 0.0).then(|| (foreign / load_s / f64::from(stand.cores)).max(0.0))
+    }
+}

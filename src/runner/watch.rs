@@ -1,0 +1,229 @@
+//! Writes down what happens while a trial runs: time series, interval histograms, maxima, and the snapshot for the screen.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::iter::Peekable;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch::Sender;
+
+use super::depth::Depths;
+use super::snapshot::{Phase, Snapshot};
+use crate::amqp::PublishMeter;
+use crate::arrival::Schedule;
+use crate::clock::{Clock, Nanos};
+use crate::events::Stage;
+use crate::ledger::Ledger;
+use crate::load::LoadMeter;
+use crate::measure::{Board, Series};
+use crate::results::hlog::{HlogWriter, Interval};
+use crate::results::series::{SeriesError, SeriesWriter};
+use crate::sample::{ProcessProbe, ProcessSample};
+
+/// Files of a run that trials append to.
+#[derive(Debug)]
+pub struct Files {
+    /// `series.csv`.
+    pub series: SeriesWriter<BufWriter<File>>,
+    /// `latency.hlog`.
+    pub hlog: HlogWriter,
+    /// The log's origin on the run's clock.
+    pub hlog_began: Nanos,
+}
+
+/// What a trial is watched through.
+#[derive(Debug)]
+pub struct Sources {
+    pub clock: Clock,
+    pub board: Arc<Board>,
+    pub ledger: Arc<Ledger>,
+    pub load: Arc<LoadMeter>,
+    pub publishes: Arc<PublishMeter>,
+    pub schedule: Option<Schedule>,
+    pub broker_pid: Option<u32>,
+    pub cores: u32,
+}
+
+/// Greatest values seen.
+#[derive(Debug, Clone, Default)]
+pub struct Maxima {
+    pub backlog: Option<u64>,
+    pub stage_backlog: [Option<u64>; Stage::ALL.len()],
+    pub driver_rss: Option<u64>,
+    pub broker_rss: Option<u64>,
+}
+
+/// Watches one trial.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    trial: u32,
+    files: &'a mut Files,
+    sources: Sources,
+    began: Nanos,
+    offered: Option<Peekable<Schedule>>,
+    processes: ProcessProbe,
+    last_tick: Option<Tick>,
+    last_second: Second,
+    maxima: Maxima,
+    snapshot: Snapshot,
+    screen: &'a Sender<Snapshot>,
+    /// The first failure to write; measuring goes on without the files.
+    failure: Option<SeriesError>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tick {
+    at: Nanos,
+    driver: Option<ProcessSample>,
+    broker: Option<ProcessSample>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    at: Nanos,
+    sent: u64,
+    ended: u64,
+}
+
+impl<'a> Watch<'a> {
+    /// Watches from `began`, when the load begins.
+    pub fn new(trial: u32, files: &'a mut Files, sources: Sources, began: Nanos, snapshot: Snapshot, screen: &'a Sender<Snapshot>) -> Self {
+        Watch {
+            trial,
+            files,
+            began,
+            offered: sources.schedule.clone().map(Iterator::peekable),
+            processes: ProcessProbe::default(),
+            last_tick: None,
+            last_second: Second { at: began, ..Second::default() },
+            maxima: Maxima::default(),
+            snapshot,
+            screen,
+            failure: None,
+            sources,
+        }
+    }
+
+    fn seconds(&self, at: Nanos) -> f64 {
+        (at as f64 - self.began as f64) / 1e9
+    }
+
+    fn row(&mut self, at: Nanos, series: &str, value: f64) {
+        let time_s = self.seconds(at);
+        if let Err(error) = self.files.series.append(self.trial, time_s, series, value) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// CPU and memory, since the last tick.
+    pub fn tick(&mut self) {
+        let at = self.sources.clock.now();
+        let driver = self.processes.driver();
+        let broker = self.sources.broker_pid.and_then(|pid| self.processes.look(pid));
+        let this = Tick { at, driver, broker };
+        if let Some(last) = self.last_tick.replace(this) {
+            let capacity_s = (at - last.at) as f64 / 1e9 * f64::from(self.sources.cores);
+            for (name, before, after) in [("driver", last.driver, driver), ("broker", last.broker, broker)] {
+                if let (Some(before), Some(after)) = (before, after) {
+                    self.row(at, &format!("{name}_cpu_share"), (after.cpu_s - before.cpu_s).max(0.0) / capacity_s);
+                    self.row(at, &format!("{name}_rss_bytes"), after.rss_bytes as f64);
+                }
+            }
+        }
+        self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
+        self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|sample| sample.rss_bytes));
+        self.row(at, "in_flight_messages", self.sources.publishes.in_flight() as f64);
+        self.row(at, "open_orders", self.sources.ledger.open() as f64);
+        self.snapshot.elapsed_s = self.seconds(at).max(0.0);
+        self.snapshot.sent = self.sources.load.sent();
+        self.snapshot.finished = self.sources.ledger.ended();
+        self.show();
+    }
+
+    /// A look at the queues.
+    pub fn depths(&mut self, depths: &Depths) {
+        for stage in Stage::ALL {
+            if let Some(ready) = depths.ready[stage.index()] {
+                self.row(depths.began, &format!("backlog_messages.{stage}.ready"), ready as f64);
+            }
+            self.row(depths.began, &format!("backlog_messages.{stage}.unacked"), depths.unacked[stage.index()] as f64);
+            let greatest = &mut self.maxima.stage_backlog[stage.index()];
+            *greatest = (*greatest).max(depths.backlog(stage));
+        }
+        if let Some(dead) = depths.dead_letters {
+            self.row(depths.began, "dead_letters_messages", dead as f64);
+        }
+        self.maxima.backlog = self.maxima.backlog.max(depths.total());
+        self.snapshot.backlog = depths.total();
+    }
+
+    /// Rates and latencies, since the last second.
+    pub fn second(&mut self) {
+        let at = self.sources.clock.now();
+        let Second { at: before, sent, ended } = self.last_second;
+        let length_s = (at.saturating_sub(before)) as f64 / 1e9;
+        if at <= self.began || length_s <= 0.0 {
+            return;
+        }
+        let this = Second { at, sent: self.sources.load.sent(), ended: self.sources.ledger.ended() };
+        self.last_second = this;
+        let (achieved, goodput) = ((this.sent - sent) as f64 / length_s, (this.ended - ended) as f64 / length_s);
+        let offset = at - self.began;
+        if let Some(offered) = &mut self.offered {
+            let count = std::iter::from_fn(|| offered.next_if(|(_, intended)| *intended < offset)).count();
+            self.row(at, "offered_load_per_s", count as f64 / length_s);
+        }
+        self.row(at, "achieved_rate_per_s", achieved);
+        self.row(at, "goodput_per_s", goodput);
+        self.snapshot.achieved_per_s = Some(achieved);
+        self.snapshot.goodput_per_s = Some(goodput);
+        self.end_interval(before, at);
+        if let Err(error) = self.files.series.flush() {
+            self.failure.get_or_insert(error);
+        }
+        self.show();
+    }
+
+    fn end_interval(&mut self, before: Nanos, at: Nanos) {
+        let board = Arc::clone(&self.sources.board);
+        let start = Duration::from_nanos(before.saturating_sub(self.files.hlog_began));
+        let length = Duration::from_nanos(at - before);
+        let mut quantiles = [None, None];
+        board.end_interval(|series, recorder| {
+            if series == Series::EndToEnd {
+                quantiles = [recorder.quantile(0.5), recorder.quantile(0.99)];
+            }
+            let histogram = recorder.histogram().clone();
+            self.files.hlog.append(Interval { trial: self.trial, series: series.to_string(), start, length, histogram });
+        });
+        let [p50, p99] = quantiles.map(|quantile| quantile.map(|quantile| quantile.ns));
+        for (name, value) in [("end_to_end_ns_p50", p50), ("end_to_end_ns_p99", p99)] {
+            if let Some(ns) = value {
+                self.row(at, name, ns as f64);
+            }
+        }
+        (self.snapshot.p50_ns, self.snapshot.p99_ns) = (p50, p99);
+    }
+
+    /// The trial enters a phase.
+    pub fn phase(&mut self, phase: Phase) {
+        self.snapshot.phase = phase;
+        self.show();
+    }
+
+    /// Whether the broker has a connection blocked.
+    pub fn blocked(&mut self, blocked: bool) {
+        self.snapshot.blocked = blocked;
+    }
+
+    fn show(&self) {
+        self.screen.send_replace(self.snapshot.clone());
+    }
+
+    /// Ends the last interval; returns the maxima and the first failure to write.
+    pub fn finish(mut self) -> (Maxima, Option<SeriesError>) {
+        self.second();
+        (self.maxima, self.failure)
+    }
+}
