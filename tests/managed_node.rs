@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use orderstorm::broker::greeting::greet;
 use orderstorm::broker::managed::{ManagedError, ManagedNode, ManagedOptions};
-use orderstorm::broker::management::{AlarmState, ManagementClient, ManagementError};
+use orderstorm::broker::management::{AlarmState, ManagementError};
 
 mod common;
 
@@ -342,7 +342,7 @@ async fn the_management_api_of_a_node_tells_what_its_clients_did() {
     let node = ManagedNode::start(options(server, parent.path()))
         .await
         .expect("a node");
-    let api = ManagementClient::for_node(&node).expect("with the plugin");
+    let api = node.management_client().expect("with the plugin");
 
     let overview = api.overview().await.expect("an overview");
     println!("{overview:?}");
@@ -376,6 +376,19 @@ async fn the_management_api_of_a_node_tells_what_its_clients_did() {
             .contains(&"administrator".to_owned())
     );
     assert_eq!(api.alarms().await.expect("a check"), AlarmState::Clear);
+
+    node.control(&["set_vm_memory_high_watermark", "absolute", "1"])
+        .await
+        .expect("set");
+    assert!(
+        matches!(api.alarms().await.expect("a check"), AlarmState::Raised(alarms) if alarms[0].resource == "memory")
+    );
+    node.control(&["set_vm_memory_high_watermark", "0.6"])
+        .await
+        .expect("set back");
+    assert_eq!(api.alarms().await.expect("a check"), AlarmState::Clear);
+    let refused = node.control(&["no_such_command"]).await.expect_err("unknown");
+    assert!(matches!(refused, ManagedError::Control { .. }), "{refused}");
 
     let vhost = "orderstorm/a %";
     api.create_vhost(vhost).await.expect("made");
