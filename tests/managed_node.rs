@@ -1,8 +1,10 @@
 //! The managed node on a real RabbitMQ: it works, takes faults, and leaves nothing behind however its driver ends.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -11,9 +13,11 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 use orderstorm::broker::greeting::greet;
 use orderstorm::broker::managed::{ManagedError, ManagedNode, ManagedOptions};
-use orderstorm::broker::management::{AlarmState, ManagementClient, ManagementError};
+use orderstorm::broker::management::{AlarmState, ManagementError};
 
 mod common;
 
@@ -96,19 +100,81 @@ async fn consume_all(channel: &Channel, count: u32) {
     }
 }
 
-/// Processes whose environment or arguments name `dir`: everything a node starts does.
-fn processes_naming(dir: &Path) -> Vec<String> {
+/// Processes whose environment or arguments name `dir`, as everything that a node starts does: number and arguments.
+fn processes_naming(dir: &Path) -> Vec<(i32, String)> {
     let needle = dir.to_str().expect("a UTF-8 path").as_bytes();
     let names = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     let mut found = Vec::new();
     for process in std::fs::read_dir("/proc").expect("Linux").flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let read = |file| std::fs::read(process.path().join(file)).unwrap_or_default();
-        let own = process.file_name().to_str() == Some(std::process::id().to_string().as_str());
-        if !own && (names(&read("environ")) || names(&read("cmdline"))) {
-            found.push(String::from_utf8_lossy(&read("stat")).chars().take(60).collect());
+        let arguments = read("cmdline");
+        if pid != own_pid() && (names(&read("environ")) || names(&arguments)) {
+            found.push((pid, String::from_utf8_lossy(&arguments).replace('\0', " ")));
         }
     }
     found
+}
+
+fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).expect("a pid")
+}
+
+/// Local addresses, as the kernel writes them, of the TCP sockets on which the processes listen.
+fn listening(processes: &[(i32, String)]) -> Vec<String> {
+    let sockets: Vec<String> = processes
+        .iter()
+        .flat_map(|(pid, _)| {
+            std::fs::read_dir(format!("/proc/{pid}/fd"))
+                .into_iter()
+                .flatten()
+                .flatten()
+        })
+        .filter_map(|fd| {
+            std::fs::read_link(fd.path())
+                .ok()?
+                .to_str()?
+                .strip_prefix("socket:[")
+                .map(str::to_owned)
+        })
+        .collect();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let rows = tables
+        .iter()
+        .flat_map(|table| table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>()));
+    let ours = rows.filter(|row| row[3] == "0A" && sockets.iter().any(|socket| socket.trim_end_matches(']') == row[9]));
+    ours.map(|row| row[1].to_owned()).collect()
+}
+
+fn assert_is_private(node: &ManagedNode) {
+    let processes = processes_naming(node.state_dir());
+    let addresses = listening(&processes);
+    // 127.0.0.1, and ::1 which epmd always adds.
+    let loopback = ["0100007F:", "00000000000000000000000001000000:"];
+    let is_loopback = |address: &&String| loopback.iter().any(|prefix| address.starts_with(prefix));
+    assert_eq!(
+        addresses.iter().filter(is_loopback).count(),
+        addresses.len(),
+        "{addresses:?}"
+    );
+    assert!(
+        addresses.len() >= 5,
+        "epmd, distribution, AMQP, management, Prometheus: {addresses:?}"
+    );
+    let password = node.uri().password().expose();
+    assert!(
+        processes.iter().all(|(_, arguments)| !arguments.contains(password)),
+        "the password is an argument"
+    );
+    for file in ["", "rabbitmq.conf", ".erlang.cookie", "server.log"] {
+        let mode = std::fs::metadata(node.state_dir().join(file))
+            .expect(file)
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{file:?} is open to others: {mode:o}");
+    }
 }
 
 /// Waits until nothing of the nodes below `parent` is left, neither process nor file.
@@ -139,6 +205,8 @@ async fn a_node_serves_stalls_dies_returns_with_its_messages_and_leaves_nothing(
     assert!(node.version().rabbitmq.starts_with(|c: char| c.is_ascii_digit()));
     assert!(node.version().erlang.is_some() && node.management_uri().is_some() && node.prometheus_port().is_some());
     assert!(node.uri().is_loopback().expect("an address"));
+
+    assert_is_private(&node);
 
     let connection = connect(&node).await;
     let channel = channel_with_queue(&connection).await;
@@ -274,7 +342,7 @@ async fn the_management_api_of_a_node_tells_what_its_clients_did() {
     let node = ManagedNode::start(options(server, parent.path()))
         .await
         .expect("a node");
-    let api = ManagementClient::for_node(&node).expect("with the plugin");
+    let api = node.management_client().expect("with the plugin");
 
     let overview = api.overview().await.expect("an overview");
     println!("{overview:?}");
@@ -308,6 +376,19 @@ async fn the_management_api_of_a_node_tells_what_its_clients_did() {
             .contains(&"administrator".to_owned())
     );
     assert_eq!(api.alarms().await.expect("a check"), AlarmState::Clear);
+
+    node.control(&["set_vm_memory_high_watermark", "absolute", "1"])
+        .await
+        .expect("set");
+    assert!(
+        matches!(api.alarms().await.expect("a check"), AlarmState::Raised(alarms) if alarms[0].resource == "memory")
+    );
+    node.control(&["set_vm_memory_high_watermark", "0.6"])
+        .await
+        .expect("set back");
+    assert_eq!(api.alarms().await.expect("a check"), AlarmState::Clear);
+    let refused = node.control(&["no_such_command"]).await.expect_err("unknown");
+    assert!(matches!(refused, ManagedError::Control { .. }), "{refused}");
 
     let vhost = "orderstorm/a %";
     api.create_vhost(vhost).await.expect("made");
@@ -361,35 +442,90 @@ async fn the_management_api_of_a_node_tells_what_its_clients_did() {
     drop(boot);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_driver_leaves_nothing() {
-    if common::rabbitmq_or_skip().is_none() {
-        return;
-    }
-    let parent = tempfile::tempdir().expect("a directory");
-    let boot = BOOT.lock().await;
-    let mut driver = Command::new(std::env::current_exe().expect("own path"))
+/// Starts this program again as the driver of a node, in a process group of its own like a job of a shell.
+fn spawn_driver(parent: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("own path"))
         .args(["--exact", "driver_that_gets_killed", "--ignored", "--nocapture"])
-        .env(DRIVER_DIR, parent.path())
+        .env(DRIVER_DIR, parent)
+        .process_group(0)
         .stdout(Stdio::piped())
         .spawn()
-        .expect("the driver");
+        .expect("the driver")
+}
+
+fn wait_until_ready(driver: &mut Child) {
     let output = BufReader::new(driver.stdout.take().expect("piped"));
     let ready = output
         .lines()
         .map_while(Result::ok)
         .any(|line| line.contains("driver is ready"));
     assert!(ready, "the driver ended early: {:?}", driver.wait());
-    assert!(!processes_naming(&parent.path().join("orderstorm-node-")).is_empty());
-    driver.kill().expect("SIGKILL");
-    driver.wait().expect("ended");
+}
+
+/// What Ctrl-C in a terminal does: SIGINT to every process of the job.
+fn interrupt_group(driver: &Child) {
+    let group = Pid::from_raw(i32::try_from(driver.id()).expect("a pid"));
+    killpg(group, Signal::SIGINT).expect("SIGINT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_is_killed_or_interrupted_leaves_nothing() {
+    if common::rabbitmq_or_skip().is_none() {
+        return;
+    }
+    let parent = tempfile::tempdir().expect("a directory");
+    let boot = BOOT.lock().await;
+    for end in ["killed", "interrupted", "killed while the node boots"] {
+        let mut driver = spawn_driver(parent.path());
+        if end == "killed while the node boots" {
+            let started = Instant::now();
+            while !processes_naming(&parent.path().join("orderstorm-node-"))
+                .iter()
+                .any(|(_, a)| a.contains("beam.smp"))
+            {
+                assert!(started.elapsed() < STEP, "no Erlang machine was started");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        } else {
+            wait_until_ready(&mut driver);
+        }
+        assert!(!processes_naming(&parent.path().join("orderstorm-node-")).is_empty());
+        if end == "interrupted" {
+            interrupt_group(&driver)
+        } else {
+            driver.kill().expect("SIGKILL")
+        }
+        driver.wait().expect("ended");
+        assert_nothing_is_left(parent.path());
+    }
+    drop(boot);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_watchdog_was_killed_is_still_cleaned_up() {
+    let Some(server) = common::rabbitmq_or_skip() else {
+        return;
+    };
+    let parent = tempfile::tempdir().expect("a directory");
+    let boot = BOOT.lock().await;
+    let node = ManagedNode::start(options(server, parent.path()))
+        .await
+        .expect("a node");
+    let processes = processes_naming(node.state_dir());
+    let (watchdog, _) = processes
+        .iter()
+        .find(|(_, arguments)| arguments.contains("orderstorm-watchdog"))
+        .expect("one");
+    kill(Pid::from_raw(*watchdog), Signal::SIGKILL).expect("SIGKILL");
+    assert!(node.restart().await.is_err(), "nobody is there to start it");
+    node.stop().await.expect("stopped");
     assert_nothing_is_left(parent.path());
     drop(boot);
 }
 
-/// Not a test: the process that `a_killed_driver_leaves_nothing` starts and kills.
+/// Not a test: the process that `a_driver_that_is_killed_or_interrupted_leaves_nothing` starts and ends.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "started by a_killed_driver_leaves_nothing"]
+#[ignore = "started by a_driver_that_is_killed_or_interrupted_leaves_nothing"]
 async fn driver_that_gets_killed() {
     let Some(parent) = std::env::var_os(DRIVER_DIR).map(PathBuf::from) else {
         return;

@@ -3,6 +3,7 @@
 //! Owns everything it starts: its own epmd, a directory of its own, ports on 127.0.0.1, a user with a random password.
 //! Nothing of it outlives the [`ManagedNode`] or this process, however that ends. Never touches another broker.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,9 +20,11 @@ use self::config::{Identity, Ports};
 use self::process::Process;
 use self::session::{Order, Session, SessionPlan};
 use super::greeting::{ServerGreeting, greet};
+use super::management::{ManagementClient, ManagementUri};
 use super::uri::BrokerUri;
 
 mod config;
+mod control;
 mod error;
 mod log;
 mod options;
@@ -71,6 +74,8 @@ pub struct ManagedNode {
     session: Mutex<Session>,
     state_dir: PathBuf,
     ports: Ports,
+    server: PathBuf,
+    environment: Vec<(&'static str, OsString)>,
     uri: BrokerUri,
     management_uri: Option<String>,
     version: NodeVersion,
@@ -106,12 +111,16 @@ impl ManagedNode {
         let failed = |doing| ManagedError::io(doing, &parent);
         // RabbitMQ and the shell run with `/` as directory, so the path must not depend on ours.
         let parent = std::path::absolute(&parent).map_err(failed("made the path absolute"))?;
+        if parent.to_string_lossy().contains(char::is_whitespace) {
+            return Err(ManagedError::BlankInPath { path: parent });
+        }
         let ports = Ports::choose(options).map_err(failed("looked for free ports"))?;
         let id = Identity::random().map_err(failed("drew random names"))?;
         let token = config::random_hex::<6>().map_err(failed("drew random names"))?;
         let state_dir = parent.join(format!("orderstorm-node-{token}"));
+        let environment = config::environment(&state_dir, &ports, &id);
         let plan = SessionPlan {
-            environment: config::environment(&state_dir, &ports, &id),
+            environment: environment.clone(),
             dir: state_dir.clone(),
             epmd: epmd.to_owned(),
             epmd_port: ports.epmd,
@@ -125,6 +134,8 @@ impl ManagedNode {
             management_uri: ports.management.map(|port| format!("http://127.0.0.1:{port}")),
             state_dir,
             ports,
+            server: server.to_owned(),
+            environment,
             version: NodeVersion {
                 rabbitmq: String::new(),
                 erlang: None,
@@ -147,6 +158,15 @@ impl ManagedNode {
     /// [`ManagedNode::uri`]. Absent without the plugin.
     pub fn management_uri(&self) -> Option<&str> {
         self.management_uri.as_deref()
+    }
+
+    /// A client of its management API and of its message counters. Absent without the management plugin.
+    pub fn management_client(&self) -> Option<ManagementClient> {
+        let client = ManagementClient::new(ManagementUri::with_login_of(self.management_uri()?, &self.uri));
+        Some(match self.ports.prometheus {
+            Some(port) => client.with_prometheus(&format!("http://127.0.0.1:{port}")),
+            None => client,
+        })
     }
 
     /// Port of `/metrics` on 127.0.0.1. Absent without the plugin.
@@ -378,15 +398,16 @@ impl ManagedNode {
                 Err(_) => self.boot_goes_on(&wait, "AMQP listener").await?,
             }
         };
-        for (port, name) in [
-            (self.ports.management, "management API"),
-            (self.ports.prometheus, "Prometheus plugin"),
-        ] {
-            while let Some(port) = port
-                && !accepts(port).await
-            {
-                self.boot_goes_on(&wait, name).await?;
+        if let Some(api) = self.management_client() {
+            // A port that accepts is not enough: for a moment 4.3 answers 500.
+            while api.overview().await.is_err() {
+                self.boot_goes_on(&wait, "management API").await?;
             }
+        }
+        while let Some(port) = self.ports.prometheus
+            && !accepts(port).await
+        {
+            self.boot_goes_on(&wait, "Prometheus plugin").await?;
         }
         *self.beam.lock().unwrap_or_else(PoisonError::into_inner) = self.find_beam();
         Ok(greeting)

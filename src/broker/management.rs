@@ -13,7 +13,6 @@ pub use self::address::ManagementUri;
 pub use self::answers::{Alarm, AlarmState, ClientConnection, Exchange, Node, Overview, Queue, WhoAmI};
 use self::answers::{FailedAlarmCheck, FeatureFlag};
 pub use self::metrics::MessageTotals;
-use super::managed::ManagedNode;
 use super::secret::percent_encode;
 
 mod address;
@@ -128,15 +127,6 @@ impl ManagementClient {
     pub fn with_prometheus(mut self, base: &str) -> Self {
         self.prometheus_base = Some(base.trim_end_matches('/').to_owned());
         self
-    }
-
-    /// The client of a managed node; `None` when the node has no management plugin.
-    pub fn for_node(node: &ManagedNode) -> Option<Self> {
-        let client = Self::new(ManagementUri::with_login_of(node.management_uri()?, node.uri()));
-        Some(match node.prometheus_port() {
-            Some(port) => client.with_prometheus(&format!("http://127.0.0.1:{port}")),
-            None => client,
-        })
     }
 
     /// Address, without the login.

@@ -130,6 +130,8 @@ fn rabbitmq_conf(ports: &Ports, id: &Identity, options: &ManagedOptions) -> Stri
         "default_user_tags.administrator = true".to_owned(),
         "log.file = false".to_owned(),
         "log.console = true".to_owned(),
+        // 4.3 colours even what goes to a file.
+        "log.console.use_colors = off".to_owned(),
         format!("log.console.level = {}", options.log_level.name()),
     ];
     if let Some(bytes) = options.memory_high_watermark_bytes {

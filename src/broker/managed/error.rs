@@ -21,6 +21,22 @@ pub enum ManagedError {
         /// As given.
         path: PathBuf,
     },
+    /// RabbitMQ 3.10 cannot watch the disk under such a path.
+    #[error("managed node: the directory {} has a blank in its path; help: choose another state directory, or set TMPDIR", .path.display())]
+    BlankInPath {
+        /// As given.
+        path: PathBuf,
+    },
+    /// `rabbitmqctl` failed.
+    #[error(
+        "managed node: rabbitmqctl {arguments}: {why}; help: is the broker up, and the command one of its version?"
+    )]
+    Control {
+        /// What it was asked.
+        arguments: String,
+        /// What it said.
+        why: String,
+    },
     /// Directory, files, ports or processes of the node.
     #[error("managed node: {doing}: {source}; help: is {} writable, with room left?", .at.display())]
     Io {

@@ -74,7 +74,7 @@ impl ManagementUri {
     }
 
     /// A base that is known to be well-formed, with the login of a broker.
-    pub(super) fn with_login_of(base: &str, broker: &BrokerUri) -> Self {
+    pub(in crate::broker) fn with_login_of(base: &str, broker: &BrokerUri) -> Self {
         Self {
             base: base.to_owned(),
             user: broker.user().to_owned(),
