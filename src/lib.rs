@@ -6,6 +6,7 @@ pub mod events;
 pub mod ledger;
 pub mod measure;
 pub mod orders;
+pub mod report;
 pub mod results;
 pub mod rng;
 pub mod units;

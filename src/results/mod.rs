@@ -3,5 +3,7 @@
 //! Files and their columns are described in docs/RESULTS.md.
 
 pub mod record;
+pub mod series;
 
 pub use record::RunRecord;
+pub use series::{SeriesTable, SeriesWriter};
