@@ -71,7 +71,13 @@ pub(super) type Place = (f64, f64);
 /// A drawing area in logical units.
 pub(super) struct Canvas<DB: DrawingBackend> {
     area: DrawingArea<DB, Shift>,
+    text_drop: f64,
 }
+
+/// How far plotters draws a centred text too high, in ems; SVG viewers centre it themselves.
+pub(super) const SVG_TEXT_DROP: f64 = 0.0;
+/// The same for bitmaps, found by looking at them.
+pub(super) const BITMAP_TEXT_DROP: f64 = 0.13;
 
 fn pixel(place: Place) -> (i32, i32) {
     let of = |logical: f64| (logical * f64::from(SCALE)).round().clamp(-1e6, 1e6) as i32;
@@ -79,8 +85,8 @@ fn pixel(place: Place) -> (i32, i32) {
 }
 
 impl<DB: DrawingBackend> Canvas<DB> {
-    pub(super) fn new(area: DrawingArea<DB, Shift>) -> Self {
-        Canvas { area }
+    pub(super) fn new(area: DrawingArea<DB, Shift>, text_drop: f64) -> Self {
+        Canvas { area, text_drop }
     }
 
     /// Finishes the picture; a bitmap is written to its file here.
@@ -145,7 +151,11 @@ impl<DB: DrawingBackend> Canvas<DB> {
             Anchor::End => HPos::Right,
         };
         let style = style(size, colour).pos(Pos::new(horizontal, VPos::Center));
-        self.area.draw(&Text::new(text.to_owned(), pixel(at), style))
+        self.area.draw(&Text::new(
+            text.to_owned(),
+            pixel((at.0, at.1 + size * self.text_drop)),
+            style,
+        ))
     }
 
     /// Width of `text` in the embedded font. A viewer of the SVG may take another font: leave a tenth.

@@ -13,7 +13,7 @@ use crate::results::record::Band;
 /// Space left of a plot, for the labels of its y axis.
 pub(super) const LEFT: f64 = 78.0;
 /// Space right of a plot.
-pub(super) const RIGHT: f64 = 22.0;
+pub(super) const RIGHT: f64 = 34.0;
 /// Space below a plot, for its x axis.
 const BOTTOM: f64 = 44.0;
 const MARGIN: f64 = 16.0;
@@ -158,7 +158,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
         (top, bottom): (f64, f64),
         strips: Vec<Strip<'a>>,
     ) -> Self {
-        let top = top + 16.0 + STRIP_HEIGHT * strips.len() as f64;
+        let top = top + 16.0 + strips.iter().map(|strip| strip.height).sum::<f64>();
         Plot {
             canvas,
             x,
@@ -182,8 +182,11 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
 
     /// Bands, grid, labels and titles.
     pub(super) fn axes(&self) -> Drawn<DB> {
-        for (row, strip) in self.strips.iter().enumerate() {
-            self.strip(strip, self.top - STRIP_HEIGHT * (self.strips.len() - row) as f64)?;
+        let mut y = self.top - self.strips.iter().map(|strip| strip.height).sum::<f64>();
+        let above = y - 10.0;
+        for strip in &self.strips {
+            self.strip(strip, y)?;
+            y += strip.height;
         }
         let grid = Stroke {
             width: 1.0,
@@ -215,7 +218,6 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
             GREY,
             Anchor::Middle,
         )?;
-        let above = self.top - STRIP_HEIGHT * self.strips.len() as f64 - 10.0;
         self.canvas
             .text((MARGIN, above), self.y.title, TEXT_SIZE, GREY, Anchor::Start)
     }
@@ -249,6 +251,9 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
             let to = to.max(from + 1.0);
             self.canvas
                 .rect((from, self.top), (to, self.bottom), strip.colour, strip.alpha)?;
+            if strip.height == 0.0 {
+                continue;
+            }
             self.canvas
                 .rect((from, y), (to, y + STRIP_HEIGHT - 2.0), strip.colour, strip.alpha * 2.0)?;
             let label = human::shortened(&human::plain(&band.name), 24);
@@ -275,6 +280,8 @@ pub(super) struct Strip<'a> {
     bands: Vec<&'a Band>,
     colour: RGBColor,
     alpha: f64,
+    /// Of the strip with the names; 0 for a shade alone.
+    height: f64,
 }
 
 /// The kinds of bands that a time chart shows: phases other than measuring, faults, and times when the broker blocked.
@@ -291,8 +298,19 @@ pub(super) fn strips<'a>(figures: &Figures<'a>) -> Vec<Strip<'a>> {
         (trial.faults.iter().collect(), VERMILLION, 0.16),
         (trial.blocked.iter().collect(), PURPLE, 0.22),
     ];
-    let strips = kinds
-        .into_iter()
-        .map(|(bands, colour, alpha)| Strip { bands, colour, alpha });
+    let strips = kinds.into_iter().map(|(bands, colour, alpha)| Strip {
+        bands,
+        colour,
+        alpha,
+        height: STRIP_HEIGHT,
+    });
     strips.filter(|strip| !strip.bands.is_empty()).collect()
+}
+
+/// The same as shades alone, for a second plot below the first.
+pub(super) fn shades<'a>(figures: &Figures<'a>) -> Vec<Strip<'a>> {
+    strips(figures)
+        .into_iter()
+        .map(|strip| Strip { height: 0.0, ..strip })
+        .collect()
 }

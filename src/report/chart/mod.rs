@@ -23,7 +23,7 @@ use plotters::prelude::{DrawingBackend, IntoDrawingArea};
 use super::status;
 use crate::results::record::{RunRecord, TrialRecord};
 use crate::results::series::SeriesTable;
-use canvas::{Canvas, Drawn, SCALE, WIDTH};
+use canvas::{BITMAP_TEXT_DROP, Canvas, Drawn, SCALE, SVG_TEXT_DROP, WIDTH};
 
 /// What stands in a chart without data.
 const NO_DATA: &str = "no data: nothing was recorded for this chart";
@@ -199,7 +199,10 @@ impl Chart {
         };
         let mut svg = String::new();
         {
-            let canvas = Canvas::new(SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area());
+            let canvas = Canvas::new(
+                SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area(),
+                SVG_TEXT_DROP,
+            );
             self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
             canvas.present().map_err(|error| failed(error.to_string()))?;
         }
@@ -223,7 +226,10 @@ impl Chart {
             path: path.to_owned(),
             why,
         };
-        let canvas = Canvas::new(BitMapBackend::new(path, self.pixels(figures)).into_drawing_area());
+        let canvas = Canvas::new(
+            BitMapBackend::new(path, self.pixels(figures)).into_drawing_area(),
+            BITMAP_TEXT_DROP,
+        );
         self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
         canvas.present().map_err(|error| failed(error.to_string()))
     }

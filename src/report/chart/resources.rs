@@ -4,7 +4,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Drawn, Stroke};
-use super::frame::{Entry, Mark, Plot, head, strips};
+use super::frame::{Entry, Mark, Plot, head, shades, strips};
 use super::palette::{BLUE, VERMILLION};
 use super::{Chart, Figures, NO_DATA, over_time};
 
@@ -27,7 +27,9 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         .map(|(_, (label, stroke))| Entry::new(label, Mark::Line(stroke)))
         .collect();
     let top = head(canvas, figures, Chart::Resources.title(), &legend)?;
-    let middle = top + (canvas.height() - top) / 2.0;
+    let (above, below) = (strips(figures), shades(figures));
+    // The names of the bands take room in the upper plot only.
+    let middle = top + (canvas.height() - top) * if above.is_empty() { 0.5 } else { 0.54 };
 
     let share = Axis::from_zero(
         max(&cpu).unwrap_or(0.0).max(1.0),
@@ -35,8 +37,11 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         |share| format!("{:.0} %", share * 100.0),
     );
     let bytes = Axis::bytes(max(&memory).unwrap_or(0.0), "resident memory");
-    for (axis, names, from, to) in [(share, cpu, top, middle), (bytes, memory, middle, canvas.height())] {
-        let plot = Plot::new(canvas, over_time::axis(figures), axis, (from, to), strips(figures));
+    for (axis, names, from, to, bands) in [
+        (share, cpu, top, middle, above),
+        (bytes, memory, middle, canvas.height(), below),
+    ] {
+        let plot = Plot::new(canvas, over_time::axis(figures), axis, (from, to), bands);
         plot.axes()?;
         if max(&names).is_none() {
             plot.sentence(NO_DATA)?;

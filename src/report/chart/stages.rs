@@ -18,7 +18,7 @@ const REST: f64 = 160.0;
 /// Space for the names of stages.
 const NAMES: f64 = LEFT + 22.0;
 /// Space for the figures at the end of a row.
-const FIGURES: f64 = 68.0;
+const FIGURES: f64 = 92.0;
 
 fn colour(span: StageSpan) -> RGBColor {
     match span {
