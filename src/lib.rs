@@ -1,8 +1,24 @@
 //! orderstorm: load tests and benchmarks for order pipelines on RabbitMQ.
+//!
+//! The way of a run: a workload file becomes a [`workload::Workload`], that becomes a [`plan::Plan`] of trials, and each
+//! trial goes through provision → declare → warm up → measure → drain → verify → persist ([`runner`]) into a run folder
+//! ([`results`]), from which everything that is shown is made ([`report`]).
+//!
+//! Layers; imports go downward only, and FIELD and DESK meet in the run folder alone (docs/ARCHITECTURE.md, held by
+//! `tests/architecture.rs`):
+//!
+//! | layer | modules | may use |
+//! |---|---|---|
+//! | conductor | `runner`, `ui`, `cli` | everything |
+//! | desk | `results`, `report` | engines, words |
+//! | field | `timer`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
+//! | engines | `arrival`, `measure`, `ledger`, `plan` | words |
+//! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
 
 pub mod amqp;
 pub mod arrival;
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod events;
 pub mod fault;
@@ -12,10 +28,13 @@ pub mod measure;
 pub mod orders;
 pub mod pipeline;
 pub mod plan;
+pub mod report;
 pub mod results;
 pub mod rng;
+pub mod runner;
 pub mod sample;
 pub mod timer;
+pub mod ui;
 pub mod units;
 pub mod wire;
 pub mod workload;

@@ -218,7 +218,7 @@ impl RunningBroker {
                     address: node.uri().to_string(),
                     co_located: true,
                 };
-                let management = ManagementClient::for_node(&node);
+                let management = node.management_client();
                 Ok(RunningBroker {
                     uri: node.uri().clone(),
                     info,

@@ -22,11 +22,20 @@ pub struct FolderError {
 impl FolderError {
     fn new(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let help = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full: make room, or name another place with --results DIR",
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "name a writable place with --results DIR",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "the disk is full: make room, or name another place with --results DIR"
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "name a writable place with --results DIR"
+            }
             _ => "name another place with --results DIR",
         };
-        FolderError { doing, path: path.to_owned(), source, help }
+        FolderError {
+            doing,
+            path: path.to_owned(),
+            source,
+            help,
+        }
     }
 }
 
@@ -46,7 +55,11 @@ impl RunFolder {
     pub fn create(parent: &Path, id: &str) -> Result<Self, FolderError> {
         let path = parent.join(format!("{id}{PARTIAL}"));
         fs::create_dir_all(&path).map_err(|source| FolderError::new("make the result folder", &path, source))?;
-        Ok(RunFolder { parent: parent.to_owned(), id: id.to_owned(), path })
+        Ok(RunFolder {
+            parent: parent.to_owned(),
+            id: id.to_owned(),
+            path,
+        })
     }
 
     /// Where it is now.
@@ -76,7 +89,8 @@ impl RunFolder {
     pub fn finish(self) -> Result<PathBuf, FolderError> {
         self.write(COMPLETE, b"")?;
         let named = self.parent.join(&self.id);
-        fs::rename(&self.path, &named).map_err(|source| FolderError::new("rename the result folder to", &named, source))?;
+        fs::rename(&self.path, &named)
+            .map_err(|source| FolderError::new("rename the result folder to", &named, source))?;
         // The rename lives in the parent's own blocks; a failure to sync them loses the name at a power cut, nothing else.
         let _ = File::open(&self.parent).and_then(|parent| parent.sync_all());
         Ok(named)
@@ -101,7 +115,9 @@ mod tests {
     #[test]
     fn a_place_that_cannot_be_written_is_named_in_the_error() {
         let parent = tempfile::NamedTempFile::new().expect("a temporary file");
-        let error = RunFolder::create(parent.path(), "x").expect_err("a file is no directory").to_string();
+        let error = RunFolder::create(parent.path(), "x")
+            .expect_err("a file is no directory")
+            .to_string();
         assert!(error.contains("--results"), "{error}");
     }
 }

@@ -47,7 +47,9 @@ impl HlogWriter {
     pub fn start(path: &Path, began: SystemTime) -> io::Result<Self> {
         let file = File::create(path)?;
         let (intervals, received) = channel();
-        let thread = std::thread::Builder::new().name("hlog".to_owned()).spawn(move || write(file, began, &received))?;
+        let thread = std::thread::Builder::new()
+            .name("hlog".to_owned())
+            .spawn(move || write(file, began, &received))?;
         Ok(HlogWriter { intervals, thread })
     }
 
@@ -62,7 +64,9 @@ impl HlogWriter {
     /// The first failure to write.
     pub fn finish(self) -> io::Result<()> {
         drop(self.intervals);
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the latency log panicked")))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the writer of the latency log panicked")))
     }
 }
 
@@ -77,12 +81,20 @@ fn write(file: File, began: SystemTime, intervals: &Receiver<Interval>) -> io::R
             .with_base_time(began)
             .with_max_value_divisor(MAX_VALUE_DIVISOR);
         let mut log = builder.begin_log_with(&mut to, &mut serializer)?;
-        for Interval { trial, series, start, length, histogram } in intervals {
+        for Interval {
+            trial,
+            series,
+            start,
+            length,
+            histogram,
+        } in intervals
+        {
             let tag = format!("{trial}.{series}");
-            log.write_histogram(&histogram, start, length, Tag::new(&tag)).map_err(|error| match error {
-                IntervalLogWriterError::IoError(error) => error,
-                other => io::Error::other(format!("{other:?}")),
-            })?;
+            log.write_histogram(&histogram, start, length, Tag::new(&tag))
+                .map_err(|error| match error {
+                    IntervalLogWriterError::IoError(error) => error,
+                    other => io::Error::other(format!("{other:?}")),
+                })?;
         }
     }
     to.flush()?;
@@ -116,9 +128,16 @@ mod tests {
             .filter_map(|entry| match entry.expect("a legal line") {
                 LogEntry::Interval(interval) => {
                     use base64::Engine;
-                    let encoded = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram()).expect("base64");
-                    let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut encoded.as_slice()).expect("a histogram");
-                    Some((interval.tag().map(|tag| tag.as_str().to_owned()).unwrap_or_default(), histogram.max()))
+                    let encoded = base64::engine::general_purpose::STANDARD
+                        .decode(interval.encoded_histogram())
+                        .expect("base64");
+                    let histogram: Histogram<u64> = Deserializer::new()
+                        .deserialize(&mut encoded.as_slice())
+                        .expect("a histogram");
+                    Some((
+                        interval.tag().map(|tag| tag.as_str().to_owned()).unwrap_or_default(),
+                        histogram.max(),
+                    ))
                 }
                 _ => None,
             })

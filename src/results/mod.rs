@@ -9,3 +9,4 @@ pub mod series;
 
 pub use folder::{FolderError, RunFolder};
 pub use record::RunRecord;
+pub use series::{SeriesTable, SeriesWriter};

@@ -281,3 +281,53 @@ pub struct Validity {
     /// What does not invalidate but should be known.
     pub warnings: Vec<String>,
 }
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// No file.
+    #[error("cannot read {}: {source}\nhelp: name a run folder, such as results/steady-20260101T000000Z-ab12", path.display())]
+    Read {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a record.
+    #[error("{} is no result of orderstorm: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Another version's.
+    #[error("{} has layout version {found}, this program reads {SCHEMA_VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Its version.
+        found: u64,
+    },
+}
+
+/// Reads the record of a run folder.
+///
+/// # Errors
+/// [`RecordError`]; a record of another layout version is refused before its fields are looked at.
+pub fn read(folder: &std::path::Path) -> Result<RunRecord, RecordError> {
+    let path = folder.join("run.json");
+    let bytes = std::fs::read(&path).map_err(|source| RecordError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let parse = |source| RecordError::Parse {
+        path: path.clone(),
+        source,
+    };
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(parse)?;
+    match value.get("schema_version").and_then(serde_json::Value::as_u64) {
+        Some(found) if found != u64::from(SCHEMA_VERSION) => Err(RecordError::Version { path, found }),
+        _ => serde_json::from_value(value).map_err(parse),
+    }
+}

@@ -71,11 +71,18 @@ impl DepthTask {
     }
 
     async fn look(&self) -> Depths {
-        let mut depths = Depths { began: self.clock.now(), ..Depths::default() };
+        let mut depths = Depths {
+            began: self.clock.now(),
+            ..Depths::default()
+        };
         for stage in Stage::ALL {
             // One queue that does not answer in time speaks for all: the broker is not answering.
             let silent = depths.ready.iter().any(Option::is_none);
-            let ready = if silent { None } else { self.probe.ready(self.topology.queue(stage)).await };
+            let ready = if silent {
+                None
+            } else {
+                self.probe.ready(self.topology.queue(stage)).await
+            };
             depths.ready.push(ready);
             let meter = &self.meters[stage.index()];
             depths.unacked.push(meter.held());

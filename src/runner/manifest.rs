@@ -72,8 +72,14 @@ impl Manifest {
     /// [`CleanupError::Read`] or [`CleanupError::Parse`].
     pub fn read(folder: &Path) -> Result<Self, CleanupError> {
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path).map_err(|source| CleanupError::Read { path: path.clone(), source })?;
-        serde_json::from_str(&text).map_err(|error| CleanupError::Parse { path, why: error.to_string() })
+        let text = std::fs::read_to_string(&path).map_err(|source| CleanupError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        serde_json::from_str(&text).map_err(|error| CleanupError::Parse {
+            path,
+            why: error.to_string(),
+        })
     }
 
     /// The file's bytes.
@@ -89,7 +95,10 @@ impl Manifest {
 pub async fn clean_up(manifest: &Manifest, broker: &RunningBroker) -> Result<(), CleanupError> {
     let here = broker.uri().with_vhost(&manifest.vhost);
     if manifest.broker != here.to_string() {
-        return Err(CleanupError::OtherBroker { manifest: manifest.broker.clone(), given: here.to_string() });
+        return Err(CleanupError::OtherBroker {
+            manifest: manifest.broker.clone(),
+            given: here.to_string(),
+        });
     }
     if let (true, Some(management)) = (manifest.own_vhost, broker.management()) {
         return match management.delete_vhost(&manifest.vhost).await {

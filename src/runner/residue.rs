@@ -26,9 +26,22 @@ const READ_MAX: u64 = 2_000_000;
 ///
 /// # Errors
 /// What the broker may say; then nothing is known of the residue.
-pub async fn read(connector: &Connector, topology: &Topology, settings: &TopologySettings, ids: &OrderIds) -> Result<Residue, AmqpError> {
+pub async fn read(
+    connector: &Connector,
+    topology: &Topology,
+    settings: &TopologySettings,
+    ids: &OrderIds,
+) -> Result<Residue, AmqpError> {
     let link = connector.connect("verification").await?;
-    let mut reader = Reader { link, ids, residue: Residue { complete: true, ..Residue::default() }, read: 0 };
+    let mut reader = Reader {
+        link,
+        ids,
+        residue: Residue {
+            complete: true,
+            ..Residue::default()
+        },
+        read: 0,
+    };
     for stage in Stage::ALL {
         reader.queue(topology.queue(stage)).await?;
         if settings.dead_letter {
@@ -70,9 +83,17 @@ impl Reader<'_> {
 
     async fn messages(&mut self, queue: &ShortString) -> Result<Vec<Delivery>, AmqpError> {
         let channel = self.link.channel().await?;
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
         let asking = channel.queue_declare(queue.clone(), passive, FieldTable::default());
-        let waiting = u64::from(self.link.answer(&format!("look at the queue {queue}"), asking).await?.message_count());
+        let waiting = u64::from(
+            self.link
+                .answer(&format!("look at the queue {queue}"), asking)
+                .await?
+                .message_count(),
+        );
         if waiting == 0 {
             return Ok(Vec::new());
         }
@@ -84,7 +105,10 @@ impl Reader<'_> {
     }
 
     async fn consume(&self, channel: &Channel, queue: &ShortString, count: u64) -> Result<Vec<Delivery>, AmqpError> {
-        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
         let consuming = channel.basic_consume(queue.clone(), "verification".into(), options, FieldTable::default());
         let mut consumer = self.link.answer(&format!("read the queue {queue}"), consuming).await?;
         let mut messages = Vec::new();
@@ -95,7 +119,9 @@ impl Reader<'_> {
             }
         }
         let cancelling = channel.basic_cancel("verification".into(), BasicCancelOptions::default());
-        self.link.answer(&format!("stop reading the queue {queue}"), cancelling).await?;
+        self.link
+            .answer(&format!("stop reading the queue {queue}"), cancelling)
+            .await?;
         Ok(messages)
     }
 }
@@ -108,8 +134,12 @@ fn order_of(delivery: &Delivery, ids: &OrderIds) -> Option<u64> {
 /// The reason of the newest entry of the message's history.
 fn reason_of(delivery: &Delivery) -> Option<String> {
     let headers = delivery.properties.headers().as_ref()?;
-    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
-    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
+    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else {
+        return None;
+    };
+    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else {
+        return None;
+    };
     match newest.inner().get("reason")? {
         AMQPValue::LongString(reason) => Some(reason.to_string()),
         AMQPValue::ShortString(reason) => Some(reason.to_string()),

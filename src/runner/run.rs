@@ -1,6 +1,6 @@
 //! One run: broker, folder, trials, verdict.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch::Sender;
@@ -18,7 +18,9 @@ use crate::ledger::{PromiseReport, Verdict};
 use crate::plan::Plan;
 use crate::report::{self, ReportError};
 use crate::results::hlog::HlogWriter;
-use crate::results::record::{BrokerRecord, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool, TrialRecord};
+use crate::results::record::{
+    BrokerRecord, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool, TrialRecord,
+};
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::results::{FolderError, RunFolder};
 use crate::timer::Timer;
@@ -48,7 +50,9 @@ pub struct Interrupt(pub CancellationToken);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The plan asks for something that this broker cannot do.
-    #[error("fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out")]
+    #[error(
+        "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
+    )]
     CannotPause,
     /// No broker.
     #[error(transparent)]
@@ -99,24 +103,43 @@ pub struct Finished {
 ///
 /// # Errors
 /// [`RunError`] when nothing could be measured; what was put on the broker is taken off again.
-pub async fn run(request: RunRequest, screen: &Sender<Snapshot>, interrupt: &Interrupt, announce: impl FnOnce(&BrokerInfo)) -> Result<Finished, RunError> {
+pub async fn run(
+    request: RunRequest,
+    screen: &Sender<Snapshot>,
+    interrupt: &Interrupt,
+    announce: impl FnOnce(&BrokerInfo),
+) -> Result<Finished, RunError> {
     if request.plan.workload.faults.broker_pause.is_some() && !request.choice.can_pause() {
         return Err(RunError::CannotPause);
     }
     let started = clock::wall_time();
-    let run_id = format!("{:04x}", std::process::id() as u16 ^ (clock::unix_seconds() as u16).rotate_left(5));
+    let run_id = format!(
+        "{:04x}",
+        std::process::id() as u16 ^ (clock::unix_seconds() as u16).rotate_left(5)
+    );
     let id = format!("{}-{}-{run_id}", request.plan.workload.name, clock::compact(started));
     let folder = RunFolder::create(&request.results, &id)?;
     let mut leave = Leave { folder: Some(folder) };
     leave.folder().write("workload.toml", request.plan.text.as_bytes())?;
-    screen.send_replace(Snapshot { trials: request.plan.trials.len() as u32, ..Snapshot::default() });
+    screen.send_replace(Snapshot {
+        trials: request.plan.trials.len() as u32,
+        ..Snapshot::default()
+    });
     let starting = RunningBroker::start(&request.choice, &request.start);
     let broker = tokio::select! {
         broker = starting => Arc::new(broker?),
         () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
     };
     announce(broker.info());
-    let mut run = Run { request: &request, run_id, started, broker, id, screen, interrupt };
+    let mut run = Run {
+        request: &request,
+        run_id,
+        started,
+        broker,
+        id,
+        screen,
+        interrupt,
+    };
     let result = run.trials(&mut leave).await;
     // Whatever came of the trials, the broker of our own goes.
     if let Some(broker) = Arc::into_inner(run.broker) {
@@ -126,7 +149,10 @@ pub async fn run(request: RunRequest, screen: &Sender<Snapshot>, interrupt: &Int
 }
 
 fn interrupted_early() -> crate::amqp::AmqpError {
-    crate::amqp::AmqpError::Method { doing: "start the broker".to_owned(), why: "interrupted".to_owned() }
+    crate::amqp::AmqpError::Method {
+        doing: "start the broker".to_owned(),
+        why: "interrupted".to_owned(),
+    }
 }
 
 /// Removes a folder in which nothing was measured.
@@ -171,7 +197,12 @@ impl Run<'_> {
             hlog_began: clock.now(),
         };
         let (uri, own_vhost) = self.vhost().await;
-        let mut manifest = Manifest { broker: uri.to_string(), vhost: uri.vhost().to_owned(), own_vhost, trials: Vec::new() };
+        let mut manifest = Manifest {
+            broker: uri.to_string(),
+            vhost: uri.vhost().to_owned(),
+            own_vhost,
+            trials: Vec::new(),
+        };
         leave.folder().write(manifest::FILE, &manifest.to_bytes())?;
         let stand = Stand {
             plan,
@@ -188,7 +219,9 @@ impl Run<'_> {
         let mut trials: Vec<TrialRecord> = Vec::new();
         let mut failure = None;
         for trial in &plan.trials {
-            manifest.trials.push(stand.topology(trial.trial).declared(&plan.workload.topology));
+            manifest
+                .trials
+                .push(stand.topology(trial.trial).declared(&plan.workload.topology));
             leave.folder().write(manifest::FILE, &manifest.to_bytes())?;
             let outcome = trial::run(&stand, trial, &mut files).await;
             let cleaned = self.clean_trial(&manifest).await;
@@ -199,7 +232,9 @@ impl Run<'_> {
                 }
                 Err(error) => failure = Some(error),
             }
-            let over = failure.is_some() || trials.last().is_some_and(|trial| trial.aborted.is_some()) || self.interrupt.0.is_cancelled();
+            let over = failure.is_some()
+                || trials.last().is_some_and(|trial| trial.aborted.is_some())
+                || self.interrupt.0.is_cancelled();
             if over {
                 break;
             }
@@ -218,7 +253,9 @@ impl Run<'_> {
     /// A virtual host of the run's own where the broker's API lets us make one; else the given one, with prefixed names.
     async fn vhost(&self) -> (crate::broker::uri::BrokerUri, bool) {
         let given = self.broker.uri().clone();
-        let Some(management) = self.broker.management().filter(|_| self.broker.node().is_none()) else { return (given, false) };
+        let Some(management) = self.broker.management().filter(|_| self.broker.node().is_none()) else {
+            return (given, false);
+        };
         let name = format!("orderstorm-{}", self.run_id);
         let made = async {
             let tags = management.whoami().await?.tags;
@@ -238,23 +275,51 @@ impl Run<'_> {
     /// Deletes the last trial's objects; says how many of the run's are left, where somebody can look.
     async fn clean_trial(&self, manifest: &Manifest) -> Result<Option<u64>, CleanupError> {
         let only: Vec<Declared> = manifest.trials.last().cloned().into_iter().collect();
-        let here = Manifest { own_vhost: false, trials: only, ..manifest.clone() };
+        let here = Manifest {
+            own_vhost: false,
+            trials: only,
+            ..manifest.clone()
+        };
         clean_up(&here, &self.broker).await?;
-        let Some(management) = self.broker.management() else { return Ok(None) };
+        let Some(management) = self.broker.management() else {
+            return Ok(None);
+        };
         let prefix = format!("orderstorm.{}.", self.run_id);
-        let queues = management.queues(&manifest.vhost).await?.into_iter().map(|queue| queue.name);
-        let exchanges = management.exchanges(&manifest.vhost).await?.into_iter().map(|exchange| exchange.name);
-        Ok(Some(queues.chain(exchanges).filter(|name| name.starts_with(&prefix)).count() as u64))
+        let queues = management
+            .queues(&manifest.vhost)
+            .await?
+            .into_iter()
+            .map(|queue| queue.name);
+        let exchanges = management
+            .exchanges(&manifest.vhost)
+            .await?
+            .into_iter()
+            .map(|exchange| exchange.name);
+        Ok(Some(
+            queues.chain(exchanges).filter(|name| name.starts_with(&prefix)).count() as u64,
+        ))
     }
 
     async fn drop_vhost(&self, manifest: &Manifest) {
         if manifest.own_vhost {
             // A failure leaves an empty vhost; the manifest in the result names it for `orderstorm cleanup`.
-            let _ = clean_up(&Manifest { trials: Vec::new(), ..manifest.clone() }, &self.broker).await;
+            let _ = clean_up(
+                &Manifest {
+                    trials: Vec::new(),
+                    ..manifest.clone()
+                },
+                &self.broker,
+            )
+            .await;
         }
     }
 
-    fn persist(&self, leave: &mut Leave, trials: Vec<TrialRecord>, failure: Option<TrialError>) -> Result<Finished, RunError> {
+    fn persist(
+        &self,
+        leave: &mut Leave,
+        trials: Vec<TrialRecord>,
+        failure: Option<TrialError>,
+    ) -> Result<Finished, RunError> {
         self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
         let record = self.record(trials, failure);
         let folder = leave.folder.take().expect("the folder is taken once, here");
@@ -262,7 +327,10 @@ impl Run<'_> {
         folder.write("run.json", &json)?;
         let written = report::write_all(folder.path(), &record);
         let path = folder.finish()?;
-        written.map_err(|source| RunError::Report { folder: path.clone(), source: Box::new(source) })?;
+        written.map_err(|source| RunError::Report {
+            folder: path.clone(),
+            source: Box::new(source),
+        })?;
         Ok(Finished { record, folder: path })
     }
 
@@ -314,13 +382,27 @@ impl Run<'_> {
 }
 
 /// The clean-up's finding joins the trial's promises; what could not be cleaned is a warning with its remedy.
-fn note_clean_up(record: &mut TrialRecord, workload: &crate::workload::Workload, cleaned: Result<Option<u64>, CleanupError>) {
+fn note_clean_up(
+    record: &mut TrialRecord,
+    workload: &crate::workload::Workload,
+    cleaned: Result<Option<u64>, CleanupError>,
+) {
     match cleaned {
         Ok(left_behind) => {
-            let observed = crate::ledger::Observed { left_behind, drained: record.drain.drained, ..Default::default() };
+            let observed = crate::ledger::Observed {
+                left_behind,
+                drained: record.drain.drained,
+                ..Default::default()
+            };
             let found = crate::ledger::judge(workload, &record.ledger, &observed);
-            let left: Vec<PromiseReport> = found.into_iter().filter(|promise| promise.name == "nothing_left_behind").collect();
-            record.verdict = left.iter().map(|promise| promise.verdict).fold(record.verdict, Verdict::max);
+            let left: Vec<PromiseReport> = found
+                .into_iter()
+                .filter(|promise| promise.name == "nothing_left_behind")
+                .collect();
+            record.verdict = left
+                .iter()
+                .map(|promise| promise.verdict)
+                .fold(record.verdict, Verdict::max);
             record.promises.extend(left);
         }
         Err(error) => {
@@ -332,14 +414,21 @@ fn note_clean_up(record: &mut TrialRecord, workload: &crate::workload::Workload,
 
 /// The worst of everything, and the process's exit code.
 fn outcome(trials: &[TrialRecord], failure: Option<&TrialError>, interrupted: bool) -> Outcome {
-    let verdict = trials.iter().map(|trial| trial.verdict).max().unwrap_or(Verdict::Unknown);
+    let verdict = trials
+        .iter()
+        .map(|trial| trial.verdict)
+        .max()
+        .unwrap_or(Verdict::Unknown);
     let broken: Vec<&str> = trials
         .iter()
         .flat_map(|trial| &trial.promises)
         .filter(|promise| promise.verdict == Verdict::Fail && promise.not_given_because.is_none())
         .map(|promise| promise.name.as_str())
         .collect();
-    let aborted = trials.iter().find_map(|trial| trial.aborted.clone()).or_else(|| failure.map(ToString::to_string));
+    let aborted = trials
+        .iter()
+        .find_map(|trial| trial.aborted.clone())
+        .or_else(|| failure.map(ToString::to_string));
     let invalid = trials.iter().flat_map(|trial| &trial.validity.reasons).next();
     let (exit_code, reason) = if interrupted {
         (130, "interrupted; what was measured is kept".to_owned())
@@ -350,15 +439,16 @@ fn outcome(trials: &[TrialRecord], failure: Option<&TrialError>, interrupted: bo
     } else if let Some(why) = invalid {
         (5, format!("invalid: {why}"))
     } else if verdict == Verdict::Unknown {
-        (5, "inconclusive: the pipeline did not run empty by the deadline, or nothing was confirmed".to_owned())
+        (
+            5,
+            "inconclusive: the pipeline did not run empty by the deadline, or nothing was confirmed".to_owned(),
+        )
     } else {
         (0, "every promise that the configuration gives was kept".to_owned())
     };
-    Outcome { verdict, exit_code, reason }
-}
-
-/// The folder that a run left, for whoever only has its path.
-pub fn record_of(folder: &Path) -> std::io::Result<RunRecord> {
-    let bytes = std::fs::read(folder.join("run.json"))?;
-    serde_json::from_slice(&bytes).map_err(std::io::Error::other)
+    Outcome {
+        verdict,
+        exit_code,
+        reason,
+    }
 }

@@ -121,7 +121,12 @@ struct Ran {
 /// # Errors
 /// [`TrialError`] when it could not begin; the caller cleans up what was declared.
 pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Result<TrialRecord, TrialError> {
-    let mut snapshot = Snapshot { trial: trial.trial, trials: stand.plan.trials.len() as u32, phase: Phase::Declare, ..Snapshot::default() };
+    let mut snapshot = Snapshot {
+        trial: trial.trial,
+        trials: stand.plan.trials.len() as u32,
+        phase: Phase::Declare,
+        ..Snapshot::default()
+    };
     snapshot.planned = stand.plan.arrivals(trial);
     if let Until::Duration(duration) = stand.workload.load.until {
         snapshot.load_s = Some((stand.workload.load.warm_up.0 + duration.0).as_secs_f64());
@@ -142,7 +147,11 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let ids = OrderIds::new(&format!("{}-{}", stand.run_id, trial.trial));
     let encoder = Arc::new(Encoder::new(ids, workload.orders.body_size.0));
     let ledger = Arc::new(Ledger::new(workload.orders.items, workload.orders.stock_per_item));
-    let (board, window, publishes) = (Arc::<Board>::default(), Arc::<Window>::default(), Arc::<PublishMeter>::default());
+    let (board, window, publishes) = (
+        Arc::<Board>::default(),
+        Arc::<Window>::default(),
+        Arc::<PublishMeter>::default(),
+    );
     let (finished_tx, finished) = mpsc::unbounded_channel();
     let pipeline = Pipeline::start(&pipeline::Wiring {
         connector: connector.clone(),
@@ -174,7 +183,23 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     .await?;
     let probe = DepthProbe::connect(&connector).await?;
     declaring.close().await;
-    Ok(Ready { stand, trial, started, prepared_at, topology, encoder, connector, ledger, board, window, publishes, pipeline, load, finished, probe })
+    Ok(Ready {
+        stand,
+        trial,
+        started,
+        prepared_at,
+        topology,
+        encoder,
+        connector,
+        ledger,
+        board,
+        window,
+        publishes,
+        pipeline,
+        load,
+        finished,
+        probe,
+    })
 }
 
 /// The tasks that run beside the load.
@@ -188,7 +213,15 @@ struct Tasks {
 
 impl Ready<'_> {
     async fn run(self, files: &mut Files, snapshot: Snapshot) -> Result<TrialRecord, TrialError> {
-        let Ready { stand, trial, load, finished, probe, mut pipeline, .. } = self;
+        let Ready {
+            stand,
+            trial,
+            load,
+            finished,
+            probe,
+            mut pipeline,
+            ..
+        } = self;
         let rest = Rest {
             stand,
             trial,
@@ -277,15 +310,28 @@ impl Pausable for NodePause {
 }
 
 impl Rest<'_> {
-    fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<JoinHandle<Result<Option<(Nanos, Nanos)>, String>>> {
+    fn start_fault(
+        &self,
+        began: Nanos,
+        stop: &CancellationToken,
+    ) -> Option<JoinHandle<Result<Option<(Nanos, Nanos)>, String>>> {
         let pause = self.stand.workload.faults.broker_pause.clone()?;
         let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
         let (timer, stop) = (self.stand.timer.clone(), stop.clone());
-        Some(tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await }))
+        Some(tokio::spawn(async move {
+            run_pause(pause, broker, began, &timer, &stop).await
+        }))
     }
 
     /// Warm-up, measuring and drain, in one loop over whatever happens next.
-    async fn phases(&self, mut tasks: Tasks, mut watch: Watch<'_>, began: Nanos, load_meter: &Arc<LoadMeter>, pipeline: &mut Pipeline) -> Ran {
+    async fn phases(
+        &self,
+        mut tasks: Tasks,
+        mut watch: Watch<'_>,
+        began: Nanos,
+        load_meter: &Arc<LoadMeter>,
+        pipeline: &mut Pipeline,
+    ) -> Ran {
         let stand = self.stand;
         let clock = stand.clock;
         let warm_until = began + stand.workload.load.warm_up.as_nanos();
@@ -318,7 +364,11 @@ impl Rest<'_> {
         let mut drain = Drain::default();
         let mut drain_tick = tokio::time::interval(DRAIN_TICK);
         let mut warm = false;
-        watch.phase(if warm_until > began { Phase::WarmUp } else { Phase::Measure });
+        watch.phase(if warm_until > began {
+            Phase::WarmUp
+        } else {
+            Phase::Measure
+        });
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
@@ -348,7 +398,9 @@ impl Rest<'_> {
             if ran.aborted.is_some() {
                 break;
             }
-            if ran.load_ended == 0 && let Some(ended) = load_meter.ended() {
+            if ran.load_ended == 0
+                && let Some(ended) = load_meter.ended()
+            {
                 ran.load_ended = ended;
                 self.window.close(ended);
                 ran.ended_at_load_end = self.ledger.ended();
@@ -357,7 +409,11 @@ impl Rest<'_> {
                 watch.phase(Phase::Drain);
             }
             if ran.load_ended > 0 {
-                let limit = if ran.interrupted { INTERRUPTED_DRAIN } else { stand.workload.drain.deadline.0 };
+                let limit = if ran.interrupted {
+                    INTERRUPTED_DRAIN
+                } else {
+                    stand.workload.drain.deadline.0
+                };
                 ran.drained_at = self.drained(&mut drain, &ran, load_meter, pipeline);
                 if ran.drained_at.is_some() || clock.now() > ran.load_ended + limit.as_nanos() as Nanos {
                     break;
@@ -371,7 +427,9 @@ impl Rest<'_> {
             ran.ended_at_load_end = self.ledger.ended();
             ran.cpu_at_load_end = driver_cpu_seconds();
         }
-        ran.broker_cpu = broker_cpu_seconds(stand).zip(broker_cpu).map(|(after, before)| after - before);
+        ran.broker_cpu = broker_cpu_seconds(stand)
+            .zip(broker_cpu)
+            .map(|(after, before)| after - before);
         tasks.stop_load.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
@@ -431,12 +489,18 @@ impl Rest<'_> {
             return Residue::default();
         }
         let settings = &self.stand.workload.topology;
-        residue::read(&self.connector, &self.topology, settings, self.encoder.ids()).await.unwrap_or_default()
+        residue::read(&self.connector, &self.topology, settings, self.encoder.ids())
+            .await
+            .unwrap_or_default()
     }
 
     fn band(&self, name: &str, began: Nanos, start: Nanos, end: Nanos) -> Band {
         let seconds = |at: Nanos| (at as f64 - began as f64) / 1e9;
-        Band { name: name.to_owned(), start_s: seconds(start), end_s: seconds(end) }
+        Band {
+            name: name.to_owned(),
+            start_s: seconds(start),
+            end_s: seconds(end),
+        }
     }
 
     fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
@@ -446,7 +510,11 @@ impl Rest<'_> {
             .map(|schedule| schedule.count_between(ran.warm_until - ran.began, ran.load_ended - ran.began));
         let per_second = |count: u64| (measured_s > 0.0).then(|| count as f64 / measured_s);
         let latencies: Vec<_> = Series::all()
-            .filter_map(|series| self.board.total(series).map(|recorder| recorder.summary(series.to_string())))
+            .filter_map(|series| {
+                self.board
+                    .total(series)
+                    .map(|recorder| recorder.summary(series.to_string()))
+            })
             .collect();
         let drained = ran.drained_at.is_some();
         let observed = Observed {
@@ -463,7 +531,10 @@ impl Rest<'_> {
         let validity = validity::judge(&self.evidence(&ran, &report, offered, drained));
         let cpu = |until: Option<f64>| until.zip(ran.cpu_at_start).map(|(after, before)| after - before);
         let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-        let measured = self.board.total(Series::EndToEnd).map_or(0, |recorder| recorder.count());
+        let measured = self
+            .board
+            .total(Series::EndToEnd)
+            .map_or(0, |recorder| recorder.count());
         TrialRecord {
             trial: self.trial.trial,
             seed: self.trial.seed,
@@ -492,7 +563,8 @@ impl Rest<'_> {
             backlog_messages_max: ran.maxima.backlog,
             resources: Resources {
                 driver_cpu_s: cpu(driver_cpu_seconds()).unwrap_or_default(),
-                driver_cpu_share: cpu(ran.cpu_at_load_end).map(|seconds| seconds / load_s.max(1e-9) / f64::from(self.stand.cores)),
+                driver_cpu_share: cpu(ran.cpu_at_load_end)
+                    .map(|seconds| seconds / load_s.max(1e-9) / f64::from(self.stand.cores)),
                 driver_rss_bytes_max: ran.maxima.driver_rss,
                 broker_cpu_s: ran.broker_cpu,
                 broker_rss_bytes_max: ran.maxima.broker_rss,
@@ -507,9 +579,17 @@ impl Rest<'_> {
     }
 
     fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
-        let p99 = |series| self.board.total(series).and_then(|recorder| recorder.quantile(0.99)).map(|quantile| quantile.ns);
+        let p99 = |series| {
+            self.board
+                .total(series)
+                .and_then(|recorder| recorder.quantile(0.99))
+                .map(|quantile| quantile.ns)
+        };
         let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-        let cpu = ran.cpu_at_load_end.zip(ran.cpu_at_start).map(|(after, before)| after - before);
+        let cpu = ran
+            .cpu_at_load_end
+            .zip(ran.cpu_at_start)
+            .map(|(after, before)| after - before);
         Evidence {
             driver_lag_p99: p99(Series::DriverLag),
             end_to_end_p99: p99(Series::EndToEnd),
@@ -522,7 +602,10 @@ impl Rest<'_> {
             redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
             ended: self.ledger.ended(),
             interrupted: ran.interrupted || ran.aborted.is_some(),
-            above_range: Series::all().filter_map(|series| self.board.total(series)).map(|recorder| recorder.outside().1).sum(),
+            above_range: Series::all()
+                .filter_map(|series| self.board.total(series))
+                .map(|recorder| recorder.outside().1)
+                .sum(),
             co_located: self.stand.broker.info().co_located,
             drained,
         }
@@ -537,7 +620,11 @@ impl Rest<'_> {
             ("drain", ran.load_ended, drained),
             ("verify", drained, self.stand.clock.now()),
         ];
-        bands.into_iter().filter(|(_, start, end)| end > start).map(|(name, start, end)| self.band(name, ran.began, start, end)).collect()
+        bands
+            .into_iter()
+            .filter(|(_, start, end)| end > start)
+            .map(|(name, start, end)| self.band(name, ran.began, start, end))
+            .collect()
     }
 
     fn blocked_bands(&self, ran: &Ran) -> Vec<Band> {
@@ -573,7 +660,11 @@ impl Rest<'_> {
                 let settings = self.stand.workload.stage(stage);
                 let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
                 let meter = &ran.meters[stage.index()];
-                let suppressed = report.stages.iter().find(|counts| counts.stage == stage).map_or(0, |counts| counts.suppressed);
+                let suppressed = report
+                    .stages
+                    .iter()
+                    .find(|counts| counts.stage == stage)
+                    .map_or(0, |counts| counts.suppressed);
                 StageRecord {
                     stage,
                     consumers: settings.consumers,
@@ -598,7 +689,11 @@ struct Drain {
 
 fn broker_cpu_seconds(stand: &Stand<'_>) -> Option<f64> {
     let mut probe = crate::sample::ProcessProbe::default();
-    stand.broker.pid().and_then(|pid| probe.look(pid)).map(|sample| sample.cpu_s)
+    stand
+        .broker
+        .pid()
+        .and_then(|pid| probe.look(pid))
+        .map(|sample| sample.cpu_s)
 }
 
 /// Processor time of the whole machine, from /proc/stat; absent where there is none.
@@ -613,9 +708,21 @@ impl HostCpu {
 
     fn busy() -> Option<f64> {
         let text = std::fs::read_to_string("/proc/stat").ok()?;
-        let fields: Vec<f64> = text.lines().next()?.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+        let fields: Vec<f64> = text
+            .lines()
+            .next()?
+            .split_whitespace()
+            .skip(1)
+            .filter_map(|field| field.parse().ok())
+            .collect();
         // user nice system idle iowait irq softirq steal; guest time is within user.
-        let ticks: f64 = fields.iter().take(8).enumerate().filter(|(i, _)| *i != 3 && *i != 4).map(|(_, ticks)| ticks).sum();
+        let ticks: f64 = fields
+            .iter()
+            .take(8)
+            .enumerate()
+            .filter(|(i, _)| *i != 3 && *i != 4)
+            .map(|(_, ticks)| ticks)
+            .sum();
         let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
         Some(ticks / per_second as f64)
     }

@@ -57,11 +57,23 @@ pub fn judge(evidence: &Evidence) -> Validity {
     let mut warnings = Vec::new();
     lag(evidence, &mut reasons, &mut warnings);
     if let Some(share) = evidence.driver_cpu_share.filter(|share| *share > DRIVER_CPU_SHARE) {
-        reasons.push(format!("the driver used {:.0} % of the processors (at most {:.0} %): it measured itself", share * 100.0, DRIVER_CPU_SHARE * 100.0));
+        reasons.push(format!(
+            "the driver used {:.0} % of the processors (at most {:.0} %): it measured itself",
+            share * 100.0,
+            DRIVER_CPU_SHARE * 100.0
+        ));
     }
     if let Some(share) = evidence.residual_share.filter(|share| *share > RESIDUAL_SHARE) {
-        let says = format!("{:.1} % of the end-to-end time is not accounted for by the steps (at most {:.0} %)", share * 100.0, RESIDUAL_SHARE * 100.0);
-        if evidence.redeliveries == 0 { reasons.push(says) } else { warnings.push(format!("{says}; redelivered steps count twice")) }
+        let says = format!(
+            "{:.1} % of the end-to-end time is not accounted for by the steps (at most {:.0} %)",
+            share * 100.0,
+            RESIDUAL_SHARE * 100.0
+        );
+        if evidence.redeliveries == 0 {
+            reasons.push(says)
+        } else {
+            warnings.push(format!("{says}; redelivered steps count twice"))
+        }
     }
     if evidence.ended == 0 {
         reasons.push("no order came to its end".to_owned());
@@ -70,25 +82,42 @@ pub fn judge(evidence: &Evidence) -> Validity {
         warnings.push("the load was cut short; the figures cover what was measured until then".to_owned());
     }
     if let Some(share) = evidence.foreign_cpu_share.filter(|share| *share > FOREIGN_CPU_SHARE) {
-        warnings.push(format!("noisy host: others used {:.0} % of the processors", share * 100.0));
+        warnings.push(format!(
+            "noisy host: others used {:.0} % of the processors",
+            share * 100.0
+        ));
     }
     if evidence.above_range > 0 {
-        warnings.push(format!("{} latencies above the histograms' range of 1 h", evidence.above_range));
+        warnings.push(format!(
+            "{} latencies above the histograms' range of 1 h",
+            evidence.above_range
+        ));
     }
     if evidence.co_located {
-        warnings.push("co-located: broker and driver share this machine; compare results of the same machine only".to_owned());
+        warnings.push(
+            "co-located: broker and driver share this machine; compare results of the same machine only".to_owned(),
+        );
     }
     if !evidence.drained && !evidence.interrupted {
-        warnings.push("the pipeline did not run empty by the drain's deadline: the drain time is longer than that".to_owned());
+        warnings.push(
+            "the pipeline did not run empty by the drain's deadline: the drain time is longer than that".to_owned(),
+        );
     }
     if cfg!(debug_assertions) {
         warnings.push("debug build: use cargo run --release for figures".to_owned());
     }
-    Validity { valid: reasons.is_empty(), reasons, warnings }
+    Validity {
+        valid: reasons.is_empty(),
+        reasons,
+        warnings,
+    }
 }
 
 fn lag(evidence: &Evidence, reasons: &mut Vec<String>, warnings: &mut Vec<String>) {
-    let allowed = evidence.end_to_end_p99.map_or(0.0, |p99| p99 as f64 * DRIVER_LAG_SHARE).max(DRIVER_LAG_NS as f64);
+    let allowed = evidence
+        .end_to_end_p99
+        .map_or(0.0, |p99| p99 as f64 * DRIVER_LAG_SHARE)
+        .max(DRIVER_LAG_NS as f64);
     if let Some(p99) = evidence.driver_lag_p99.filter(|p99| *p99 as f64 > allowed) {
         reasons.push(format!(
             "the driver fell behind its own schedule: its send lag p99 is {:.1} ms, allowed {:.1} ms",
@@ -97,13 +126,24 @@ fn lag(evidence: &Evidence, reasons: &mut Vec<String>, warnings: &mut Vec<String
         ));
     }
     if evidence.held_s > 0.0 {
-        warnings.push(format!("the broker held the load back for {:.1} s (blocked connection, full window or full socket)", evidence.held_s));
+        warnings.push(format!(
+            "the broker held the load back for {:.1} s (blocked connection, full window or full socket)",
+            evidence.held_s
+        ));
     }
     if let Some(offered) = evidence.offered.filter(|offered| *offered > 0 && !evidence.interrupted) {
         let share = evidence.sent as f64 / offered as f64;
         if share < ACHIEVED_SHARE {
-            let says = format!("{} of {offered} planned orders were sent ({:.1} %)", evidence.sent, share * 100.0);
-            if evidence.held_s > 0.0 { warnings.push(says) } else { reasons.push(says) }
+            let says = format!(
+                "{} of {offered} planned orders were sent ({:.1} %)",
+                evidence.sent,
+                share * 100.0
+            );
+            if evidence.held_s > 0.0 {
+                warnings.push(says)
+            } else {
+                reasons.push(says)
+            }
         }
     }
 }
@@ -134,25 +174,63 @@ mod tests {
     #[test]
     fn a_driver_that_was_the_bottleneck_invalidates_its_trial() {
         for (evidence, says) in [
-            (Evidence { driver_lag_p99: Some(5_000_000), ..sound() }, "fell behind"),
+            (
+                Evidence {
+                    driver_lag_p99: Some(5_000_000),
+                    ..sound()
+                },
+                "fell behind",
+            ),
             (Evidence { sent: 900, ..sound() }, "900 of 1000"),
-            (Evidence { driver_cpu_share: Some(0.9), ..sound() }, "measured itself"),
-            (Evidence { residual_share: Some(0.05), ..sound() }, "not accounted for"),
+            (
+                Evidence {
+                    driver_cpu_share: Some(0.9),
+                    ..sound()
+                },
+                "measured itself",
+            ),
+            (
+                Evidence {
+                    residual_share: Some(0.05),
+                    ..sound()
+                },
+                "not accounted for",
+            ),
             (Evidence { ended: 0, ..sound() }, "no order"),
         ] {
             let validity = judge(&evidence);
-            assert!(!validity.valid && validity.reasons.iter().any(|reason| reason.contains(says)), "{says}: {validity:?}");
+            assert!(
+                !validity.valid && validity.reasons.iter().any(|reason| reason.contains(says)),
+                "{says}: {validity:?}"
+            );
         }
     }
 
     #[test]
     fn a_broker_that_pushes_back_is_a_result_and_no_defect() {
-        let validity = judge(&Evidence { sent: 500, held_s: 12.0, ..sound() });
-        assert!(validity.valid && validity.warnings.iter().any(|warning| warning.contains("held the load back")));
+        let validity = judge(&Evidence {
+            sent: 500,
+            held_s: 12.0,
+            ..sound()
+        });
+        assert!(
+            validity.valid
+                && validity
+                    .warnings
+                    .iter()
+                    .any(|warning| warning.contains("held the load back"))
+        );
     }
 
     #[test]
     fn a_long_latency_allows_a_longer_lag() {
-        assert!(judge(&Evidence { driver_lag_p99: Some(5_000_000), end_to_end_p99: Some(80_000_000), ..sound() }).valid);
+        assert!(
+            judge(&Evidence {
+                driver_lag_p99: Some(5_000_000),
+                end_to_end_p99: Some(80_000_000),
+                ..sound()
+            })
+            .valid
+        );
     }
 }

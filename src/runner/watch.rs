@@ -88,7 +88,14 @@ struct Second {
 
 impl<'a> Watch<'a> {
     /// Watches from `began`, when the load begins.
-    pub fn new(trial: u32, files: &'a mut Files, sources: Sources, began: Nanos, snapshot: Snapshot, screen: &'a Sender<Snapshot>) -> Self {
+    pub fn new(
+        trial: u32,
+        files: &'a mut Files,
+        sources: Sources,
+        began: Nanos,
+        snapshot: Snapshot,
+        screen: &'a Sender<Snapshot>,
+    ) -> Self {
         Watch {
             trial,
             files,
@@ -96,7 +103,10 @@ impl<'a> Watch<'a> {
             offered: sources.schedule.clone().map(Iterator::peekable),
             processes: ProcessProbe::default(),
             last_tick: None,
-            last_second: Second { at: began, ..Second::default() },
+            last_second: Second {
+                at: began,
+                ..Second::default()
+            },
             maxima: Maxima::default(),
             snapshot,
             screen,
@@ -126,7 +136,11 @@ impl<'a> Watch<'a> {
             let capacity_s = (at - last.at) as f64 / 1e9 * f64::from(self.sources.cores);
             for (name, before, after) in [("driver", last.driver, driver), ("broker", last.broker, broker)] {
                 if let (Some(before), Some(after)) = (before, after) {
-                    self.row(at, &format!("{name}_cpu_share"), (after.cpu_s - before.cpu_s).max(0.0) / capacity_s);
+                    self.row(
+                        at,
+                        &format!("{name}_cpu_share"),
+                        (after.cpu_s - before.cpu_s).max(0.0) / capacity_s,
+                    );
                     self.row(at, &format!("{name}_rss_bytes"), after.rss_bytes as f64);
                 }
             }
@@ -147,7 +161,11 @@ impl<'a> Watch<'a> {
             if let Some(ready) = depths.ready[stage.index()] {
                 self.row(depths.began, &format!("backlog_messages.{stage}.ready"), ready as f64);
             }
-            self.row(depths.began, &format!("backlog_messages.{stage}.unacked"), depths.unacked[stage.index()] as f64);
+            self.row(
+                depths.began,
+                &format!("backlog_messages.{stage}.unacked"),
+                depths.unacked[stage.index()] as f64,
+            );
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));
         }
@@ -161,14 +179,25 @@ impl<'a> Watch<'a> {
     /// Rates and latencies, since the last second.
     pub fn second(&mut self) {
         let at = self.sources.clock.now();
-        let Second { at: before, sent, ended } = self.last_second;
+        let Second {
+            at: before,
+            sent,
+            ended,
+        } = self.last_second;
         let length_s = (at.saturating_sub(before)) as f64 / 1e9;
         if at <= self.began || length_s <= 0.0 {
             return;
         }
-        let this = Second { at, sent: self.sources.load.sent(), ended: self.sources.ledger.ended() };
+        let this = Second {
+            at,
+            sent: self.sources.load.sent(),
+            ended: self.sources.ledger.ended(),
+        };
         self.last_second = this;
-        let (achieved, goodput) = ((this.sent - sent) as f64 / length_s, (this.ended - ended) as f64 / length_s);
+        let (achieved, goodput) = (
+            (this.sent - sent) as f64 / length_s,
+            (this.ended - ended) as f64 / length_s,
+        );
         let offset = at - self.began;
         if let Some(offered) = &mut self.offered {
             let count = std::iter::from_fn(|| offered.next_if(|(_, intended)| *intended < offset)).count();
@@ -195,7 +224,13 @@ impl<'a> Watch<'a> {
                 quantiles = [recorder.quantile(0.5), recorder.quantile(0.99)];
             }
             let histogram = recorder.histogram().clone();
-            self.files.hlog.append(Interval { trial: self.trial, series: series.to_string(), start, length, histogram });
+            self.files.hlog.append(Interval {
+                trial: self.trial,
+                series: series.to_string(),
+                start,
+                length,
+                histogram,
+            });
         });
         let [p50, p99] = quantiles.map(|quantile| quantile.map(|quantile| quantile.ns));
         for (name, value) in [("end_to_end_ns_p50", p50), ("end_to_end_ns_p99", p99)] {

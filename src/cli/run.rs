@@ -1,0 +1,169 @@
+//! `orderstorm run`: the main job.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Outcome, print_line, runtime, shipped, stdout_style};
+use crate::broker::{BrokerChoice, StartOptions};
+use crate::plan::Plan;
+use crate::report::text;
+use crate::runner::{self, Interrupt, RunError, RunRequest};
+use crate::ui::{View, follow};
+
+/// Run a workload against a broker and write a result folder.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Workload file, or the name of a shipped one (`orderstorm list`).
+    workload: PathBuf,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    /// Change a setting of the workload, such as load.rate=500/s; may be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder that result folders are made in.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+    /// Show nothing while it runs.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Which broker.
+#[derive(Debug, Args)]
+pub struct BrokerArgs {
+    /// auto, managed (a private RabbitMQ node), embedded, or an AMQP URI. auto takes ORDERSTORM_BROKER or AMQP_URL, else a
+    /// managed node if rabbitmq-server is installed, else the embedded broker. Prefer the variables for addresses with a
+    /// password: arguments are visible to every user of the machine.
+    #[arg(long, value_name = "BROKER", default_value = "auto")]
+    pub broker: String,
+    /// The rabbitmq-server of a managed node.
+    #[arg(long, value_name = "PATH", env = "ORDERSTORM_RABBITMQ_SERVER")]
+    pub rabbitmq_server: Option<PathBuf>,
+    /// Address of the broker's management API [default: the broker's host, port 15672].
+    #[arg(long, value_name = "URL", env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true)]
+    pub management: Option<String>,
+    /// Allow a broker on another machine.
+    #[arg(long)]
+    pub allow_remote: bool,
+}
+
+impl BrokerArgs {
+    /// How to start it.
+    pub fn start_options(&self) -> StartOptions {
+        StartOptions {
+            server: self.rabbitmq_server.clone(),
+            management: self.management.clone(),
+            allow_remote: self.allow_remote,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn execute(self) -> Outcome {
+        let checked = shipped::open(&self.workload, &self.set).map_err(Failure::usage)?;
+        let selection =
+            BrokerChoice::select(&self.broker.broker, self.broker.rabbitmq_server.as_ref()).map_err(Failure::usage)?;
+        let request = RunRequest {
+            plan: Plan::new(checked),
+            choice: selection.choice,
+            start: self.broker.start_options(),
+            results: self.results.clone(),
+            command: self.command(),
+        };
+        let quiet = self.quiet;
+        let because = selection.because;
+        runtime()?.block_on(async move {
+            let interrupt = Interrupt::default();
+            listen_for_signals(&interrupt)?;
+            let (screen, snapshots) = tokio::sync::watch::channel(runner::Snapshot::default());
+            let view = tokio::spawn(follow(snapshots, View::fitting(quiet)));
+            let result = runner::run(request, &screen, &interrupt, |info| {
+                print_line(&format!("broker: {info} ({because})"))
+            })
+            .await;
+            drop(screen);
+            // The view ends with its sender; nothing is lost if it does not.
+            let _ = view.await;
+            let finished = match result {
+                Ok(finished) => finished,
+                Err(error) if interrupt.0.is_cancelled() => {
+                    return Err(Failure {
+                        code: 130,
+                        error: error.into(),
+                    });
+                }
+                Err(error) => return Err(failure(error)),
+            };
+            print_line(&text::end_of_run(&finished.record, stdout_style()));
+            print_line(&format!("results: {}", finished.folder.display()));
+            print_line(&format!("page:    {}", finished.folder.join("report.html").display()));
+            Ok(finished.record.outcome.exit_code)
+        })
+    }
+
+    /// The command that repeats this run. An address on the command line is masked; the broker's kind is kept.
+    fn command(&self) -> String {
+        let mut words = vec![
+            "orderstorm".to_owned(),
+            "run".to_owned(),
+            quoted(&self.workload.to_string_lossy()),
+        ];
+        if self.broker.broker != "auto" {
+            let masked = self
+                .broker
+                .broker
+                .parse::<crate::broker::uri::BrokerUri>()
+                .map(|uri| uri.to_string());
+            words.extend([
+                "--broker".to_owned(),
+                quoted(&masked.unwrap_or_else(|_| self.broker.broker.clone())),
+            ]);
+        }
+        for setting in &self.set {
+            words.extend(["--set".to_owned(), quoted(setting)]);
+        }
+        words.join(" ")
+    }
+}
+
+/// Quoted for a shell where it must be.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn failure(error: RunError) -> Failure {
+    if error.is_usage() {
+        Failure::usage(error)
+    } else {
+        Failure::from(error)
+    }
+}
+
+/// The first Ctrl-C (or SIGTERM) asks the run to save what it has; the second leaves at once. A managed broker dies with the
+/// driver; what stands on any other broker is listed in the partial folder's manifest.
+fn listen_for_signals(interrupt: &Interrupt) -> std::io::Result<()> {
+    let (mut ctrl_c, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = interrupt.0.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = ctrl_c.recv() => {}
+                _ = term.recv() => {}
+            }
+            if token.is_cancelled() {
+                eprintln!("\nleaving at once");
+                std::process::exit(130);
+            }
+            eprintln!("\ninterrupted: saving what was measured (once more leaves at once)");
+            token.cancel();
+        }
+    });
+    Ok(())
+}

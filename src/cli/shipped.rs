@@ -1,0 +1,83 @@
+//! The workloads that come with the program, in the program, so that they run by name from anywhere.
+
+use std::path::{Path, PathBuf};
+
+use crate::workload::check::{Checked, WorkloadError, check, load};
+
+/// Name and text of each.
+pub const WORKLOADS: [(&str, &str); 5] = [
+    ("quickstart", include_str!("../../workloads/quickstart.toml")),
+    ("steady", include_str!("../../workloads/steady.toml")),
+    ("burst", include_str!("../../workloads/burst.toml")),
+    ("closed-loop", include_str!("../../workloads/closed-loop.toml")),
+    ("stall", include_str!("../../workloads/stall.toml")),
+];
+
+/// Reads a workload by path or, where there is no such file, by the name of a shipped one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn open(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError> {
+    let name = path.to_string_lossy();
+    match WorkloadFile::named(&name).filter(|_| !path.exists()) {
+        Some(file) => check(
+            &format!("workloads/{}.toml", file.name),
+            file.name,
+            file.text.to_owned(),
+            overrides,
+        ),
+        None => load(&PathBuf::from(path), overrides),
+    }
+}
+
+struct WorkloadFile {
+    name: &'static str,
+    text: &'static str,
+}
+
+impl WorkloadFile {
+    /// `steady`, `steady.toml` or `workloads/steady.toml`.
+    fn named(name: &str) -> Option<Self> {
+        let stem = name.strip_prefix("workloads/").unwrap_or(name);
+        let stem = stem.strip_suffix(".toml").unwrap_or(stem);
+        WORKLOADS
+            .into_iter()
+            .find(|(known, _)| *known == stem)
+            .map(|(name, text)| WorkloadFile { name, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_workload_is_legal_and_opens_with_its_question() {
+        for (name, _) in WORKLOADS {
+            let checked = open(Path::new(name), &[]).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(checked.workload.name, name);
+            assert!(checked.workload.question.contains('?'), "{name} opens with no question");
+        }
+    }
+
+    #[test]
+    fn every_file_in_the_folder_is_shipped() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder is part of the source")
+            .filter_map(|entry| {
+                entry
+                    .ok()?
+                    .path()
+                    .file_name()?
+                    .to_str()
+                    .and_then(|name| name.strip_suffix(".toml"))
+                    .map(str::to_owned)
+            })
+            .collect();
+        files.sort();
+        let mut shipped: Vec<&str> = WORKLOADS.iter().map(|(name, _)| *name).collect();
+        shipped.sort_unstable();
+        assert_eq!(files, shipped);
+    }
+}

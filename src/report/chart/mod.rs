@@ -1,0 +1,239 @@
+//! Charts of a run as SVG and PNG, each from one drawing function over any backend of plotters.
+//!
+//! Needs no font and no library of the machine. An empty series makes a chart that says so.
+
+mod axis;
+mod backlog;
+mod canvas;
+mod font;
+mod frame;
+mod latency;
+mod over_time;
+mod palette;
+mod percentiles;
+mod resources;
+mod stages;
+mod throughput;
+
+use std::path::{Path, PathBuf};
+
+use plotters::backend::{BitMapBackend, SVGBackend};
+use plotters::prelude::{DrawingBackend, IntoDrawingArea};
+
+use super::status;
+use crate::results::record::{RunRecord, TrialRecord};
+use crate::results::series::SeriesTable;
+use canvas::{BITMAP_TEXT_DROP, Canvas, Drawn, SCALE, SVG_TEXT_DROP, WIDTH};
+
+/// What stands in a chart without data.
+const NO_DATA: &str = "no data: nothing was recorded for this chart";
+
+/// Why a chart could not be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum ChartError {
+    /// The embedded font is damaged.
+    #[error("cannot read the embedded font of the charts\nhelp: the binary is damaged; build it again")]
+    Font,
+    /// The backend said no.
+    #[error("cannot draw the chart {chart}: {why}")]
+    Draw {
+        /// Its name.
+        chart: &'static str,
+        /// What the backend says.
+        why: String,
+    },
+    /// The picture could not be written.
+    #[error("cannot write the chart {}: {why}\nhelp: the run folder must exist and be writable", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the backend says.
+        why: String,
+    },
+}
+
+/// What charts are drawn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures<'a> {
+    record: &'a RunRecord,
+    trial: Option<&'a TrialRecord>,
+    series: &'a SeriesTable,
+}
+
+impl<'a> Figures<'a> {
+    /// `series` are those of the trial that [`status::shown_trial`] chooses.
+    pub fn new(record: &'a RunRecord, series: &'a SeriesTable) -> Self {
+        Figures {
+            record,
+            trial: status::shown_trial(record),
+            series,
+        }
+    }
+}
+
+/// A chart, drawn.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// Which.
+    pub chart: Chart,
+    /// The SVG document.
+    pub svg: String,
+}
+
+/// The charts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chart {
+    /// Orders per second over time.
+    Throughput,
+    /// Latency over the percentiles.
+    LatencyPercentiles,
+    /// Latency over time.
+    LatencyOverTime,
+    /// Where the time goes, stage by stage.
+    StageLatency,
+    /// Messages waiting, stage by stage, over time.
+    Backlog,
+    /// CPU and memory over time.
+    Resources,
+}
+
+impl Chart {
+    /// All charts, in the order in which a report shows them.
+    pub const ALL: [Chart; 6] = [
+        Chart::Throughput,
+        Chart::LatencyPercentiles,
+        Chart::LatencyOverTime,
+        Chart::StageLatency,
+        Chart::Backlog,
+        Chart::Resources,
+    ];
+
+    /// The name of its files, without the extension.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Chart::Throughput => "throughput",
+            Chart::LatencyPercentiles => "latency-percentiles",
+            Chart::LatencyOverTime => "latency-over-time",
+            Chart::StageLatency => "stage-latency",
+            Chart::Backlog => "backlog",
+            Chart::Resources => "resources",
+        }
+    }
+
+    /// What it shows, in a few words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Chart::Throughput => "Throughput over time",
+            Chart::LatencyPercentiles => "Latency percentiles",
+            Chart::LatencyOverTime => "Latency over time",
+            Chart::StageLatency => "Latency by stage",
+            Chart::Backlog => "Backlog by stage",
+            Chart::Resources => "CPU and memory",
+        }
+    }
+
+    /// How to read it, in a sentence.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Chart::Throughput => {
+                "Offered load is what the plan asks for, achieved rate what was published, goodput what came to its end; a gap \
+                 between the first two is the driver's, a gap to the third fills the backlog."
+            }
+            Chart::LatencyPercentiles => {
+                "Each curve says which share of the orders took no longer than so long. End-to-end counts from the instant at \
+                 which an order was due; from send counts from the actual publish and hides what a late driver or a full window \
+                 cost. Dashed ends rest on fewer than ten orders."
+            }
+            Chart::LatencyOverTime => {
+                "Median and 99th percentile of the orders that came to their end in each interval; an interval in which none did \
+                 has no point."
+            }
+            Chart::StageLatency => {
+                "For each stage the median (dot) and the 99th percentile (diamond) of the parts of a delivery's time. Percentiles \
+                 of stages do not add up to those of the whole."
+            }
+            Chart::Backlog => {
+                "Ready plus unacknowledged messages in each stage's queue; the six largest, and the sum of the others."
+            }
+            Chart::Resources => {
+                "100 % is all processors that the process may use. A driver near its limit measures itself; see the validity."
+            }
+        }
+    }
+
+    /// Height in logical units.
+    fn height(self, figures: &Figures<'_>) -> f64 {
+        match self {
+            Chart::StageLatency => stages::height(figures),
+            Chart::Resources => 520.0,
+            _ => 400.0,
+        }
+    }
+
+    fn draw<DB: DrawingBackend>(self, canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
+        match self {
+            Chart::Throughput => throughput::draw(canvas, figures),
+            Chart::LatencyPercentiles => percentiles::draw(canvas, figures),
+            Chart::LatencyOverTime => latency::draw(canvas, figures),
+            Chart::StageLatency => stages::draw(canvas, figures),
+            Chart::Backlog => backlog::draw(canvas, figures),
+            Chart::Resources => resources::draw(canvas, figures),
+        }
+    }
+
+    fn pixels(self, figures: &Figures<'_>) -> (u32, u32) {
+        let of = |logical: f64| (logical * f64::from(SCALE)).round() as u32;
+        (of(WIDTH), of(self.height(figures)))
+    }
+
+    /// The chart as an SVG document, 900 wide.
+    ///
+    /// # Errors
+    /// [`ChartError`] if plotters cannot draw it.
+    pub fn svg(self, figures: &Figures<'_>) -> Result<String, ChartError> {
+        font::register()?;
+        let (width, height) = self.pixels(figures);
+        let failed = |why: String| ChartError::Draw {
+            chart: self.name(),
+            why,
+        };
+        let mut svg = String::new();
+        {
+            let canvas = Canvas::new(
+                SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area(),
+                SVG_TEXT_DROP,
+            );
+            self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
+            canvas.present().map_err(|error| failed(error.to_string()))?;
+        }
+        // Drawn at twice its size for half units; the viewBox stays, the size is halved.
+        let drawn = format!("width=\"{width}\" height=\"{height}\"");
+        let shown = format!(
+            "width=\"{}\" height=\"{}\"",
+            width / SCALE as u32,
+            height / SCALE as u32
+        );
+        Ok(svg.replacen(&drawn, &shown, 1))
+    }
+
+    /// Writes the chart as a PNG, 1,800 pixels wide. The name at `path` must end in `.png`.
+    ///
+    /// # Errors
+    /// [`ChartError`] if plotters cannot draw or write it.
+    pub fn write_png(self, figures: &Figures<'_>, path: &Path) -> Result<(), ChartError> {
+        font::register()?;
+        let failed = |why: String| ChartError::Write {
+            path: path.to_owned(),
+            why,
+        };
+        let canvas = Canvas::new(
+            BitMapBackend::new(path, self.pixels(figures)).into_drawing_area(),
+            BITMAP_TEXT_DROP,
+        );
+        self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
+        canvas.present().map_err(|error| failed(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

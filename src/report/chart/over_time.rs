@@ -1,0 +1,63 @@
+//! What the charts over time share: how long time is, and where a line breaks because nothing was recorded.
+
+use plotters::prelude::DrawingBackend;
+
+use super::Figures;
+use super::axis::Axis;
+use super::canvas::{Drawn, Stroke};
+use super::frame::Plot;
+use crate::results::series::Point;
+
+/// The time axis: from the begin of the load to the last sample or the end of the drain.
+pub(super) fn axis(figures: &Figures<'_>) -> Axis {
+    let bands = figures.trial.into_iter().flat_map(|trial| &trial.phases);
+    let phases = bands.filter(|band| band.name != "verify").map(|band| band.end_s);
+    let samples = figures
+        .series
+        .names()
+        .filter_map(|name| figures.series.points(name).last().map(|point| point.time_s));
+    Axis::time(phases.chain(samples).filter(|end| end.is_finite()).fold(0.0, f64::max))
+}
+
+/// Draws `points`, with gaps where no value was recorded for several intervals.
+pub(super) fn line<DB: DrawingBackend>(
+    plot: &Plot<'_, DB>,
+    figures: &Figures<'_>,
+    points: &[Point],
+    stroke: Stroke,
+    to_axis: impl Fn(f64) -> f64,
+) -> Drawn<DB> {
+    let interval_s = figures.record.workload.sample.interval.as_secs_f64();
+    for part in parts(points, interval_s) {
+        let coordinates: Vec<(f64, f64)> = part.iter().map(|point| (point.time_s, to_axis(point.value))).collect();
+        plot.curve(&coordinates, stroke)?;
+    }
+    Ok(())
+}
+
+/// Splits where the distance is far above both the sampling interval and what thinning leaves between points.
+fn parts(points: &[Point], interval_s: f64) -> Vec<&[Point]> {
+    let mut distances: Vec<f64> = points.windows(2).map(|pair| pair[1].time_s - pair[0].time_s).collect();
+    distances.sort_unstable_by(f64::total_cmp);
+    let usual = distances.get(distances.len() * 9 / 10).copied().unwrap_or(0.0);
+    let gap = (interval_s * 3.5).max(usual * 3.0);
+    let seen = points
+        .iter()
+        .position(|point| point.time_s >= 0.0)
+        .unwrap_or(points.len());
+    points[seen..].chunk_by(|a, b| b.time_s - a.time_s <= gap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_breaks_where_nothing_was_recorded() {
+        let times = [-1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 20.0, 21.0];
+        let points = times.map(|time_s| Point { time_s, value: 1.0 });
+        let parts = parts(&points, 1.0);
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [10, 2]);
+        assert!(super::parts(&[], 1.0).is_empty());
+    }
+}

@@ -1,0 +1,54 @@
+//! CPU share above, resident memory below, over time.
+
+use plotters::prelude::DrawingBackend;
+
+use super::axis::Axis;
+use super::canvas::{Canvas, Drawn, Stroke};
+use super::frame::{Entry, Mark, Plot, head, shades, strips};
+use super::palette::{BLUE, VERMILLION};
+use super::{Chart, Figures, NO_DATA, over_time};
+
+const DRIVER: Stroke = Stroke::solid(BLUE);
+const BROKER: Stroke = Stroke::solid(VERMILLION);
+
+pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
+    let max = |series: &[&str; 2]| {
+        series
+            .iter()
+            .filter_map(|name| figures.series.max(name))
+            .reduce(f64::max)
+    };
+    let cpu = ["driver_cpu_share", "broker_cpu_share"];
+    let memory = ["driver_rss_bytes", "broker_rss_bytes"];
+    let legend: Vec<Entry> = [("driver", DRIVER), ("broker", BROKER)]
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| figures.series.max(cpu[*i]).or(figures.series.max(memory[*i])).is_some())
+        .map(|(_, (label, stroke))| Entry::new(label, Mark::Line(stroke)))
+        .collect();
+    let top = head(canvas, figures, Chart::Resources.title(), &legend)?;
+    let (above, below) = (strips(figures), shades(figures));
+    // The names of the bands take room in the upper plot only.
+    let middle = top + (canvas.height() - top) * if above.is_empty() { 0.5 } else { 0.54 };
+
+    let share = Axis::from_zero(
+        max(&cpu).unwrap_or(0.0).max(1.0),
+        "CPU (100 % = all processors)",
+        |share| format!("{:.0} %", share * 100.0),
+    );
+    let bytes = Axis::bytes(max(&memory).unwrap_or(0.0), "resident memory");
+    for (axis, names, from, to, bands) in [
+        (share, cpu, top, middle, above),
+        (bytes, memory, middle, canvas.height(), below),
+    ] {
+        let plot = Plot::new(canvas, over_time::axis(figures), axis, (from, to), bands);
+        plot.axes()?;
+        if max(&names).is_none() {
+            plot.sentence(NO_DATA)?;
+        }
+        for (name, stroke) in names.into_iter().zip([DRIVER, BROKER]) {
+            over_time::line(&plot, figures, &figures.series.points(name), stroke, |value| value)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,558 @@
+//! Plausible runs for the tests of reports: made up, but consistent with themselves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::events::{Event, Stage};
+use crate::ledger::{EffectCount, Fates, LedgerReport, Observed, StageCounts, StockReport, Trail, Verdict, judge};
+use crate::measure::{Recorder, Series, StageSpan, Summary};
+use crate::results::SeriesWriter;
+use crate::results::record::*;
+use crate::rng;
+use crate::workload::check::{Checked, Origin, check};
+
+const LOAD_S: f64 = 60.0;
+const WARM_UP_S: f64 = 5.0;
+const DRAIN_S: f64 = 4.2;
+const RATE: f64 = 500.0;
+const ORDERS: u64 = 32_500;
+
+fn workload(text: &str) -> Checked {
+    check(
+        "storm.toml",
+        "storm",
+        text.to_owned(),
+        &["stage.payment.consumers=4".to_owned()],
+    )
+    .expect("a legal workload")
+}
+
+const SAFE: &str = "# Does the pipeline keep up with 500 orders per second?\n\n[load]\narrival = \"poisson\"\nrate = \"500/s\"\nduration = \"60s\"\nwarm_up = \"5s\"\n";
+
+fn settings(checked: &Checked) -> Vec<SettingRecord> {
+    let origin = |origin| match origin {
+        Origin::Default => "default",
+        Origin::File => "file",
+        Origin::CommandLine => "command line",
+    };
+    let settings = checked.settings.iter().map(|setting| SettingRecord {
+        path: setting.path.clone(),
+        value: setting.value.clone(),
+        origin: origin(setting.origin).to_owned(),
+    });
+    settings.collect()
+}
+
+/// A skewed distribution around `median_ms`, with a tail.
+fn summary(series: &str, seed: u64, samples: u64, median_ms: f64) -> Summary {
+    let mut recorder = Recorder::default();
+    for i in 0..samples {
+        let (a, b) = (rng::unit(seed, series, i), rng::unit(seed, "tail", i));
+        let skewed = median_ms * (1.4 * (a - 0.5)).exp() * if b > 0.985 { 4.0 + 20.0 * a } else { 1.0 };
+        recorder.record((skewed * 1e6) as u64);
+    }
+    recorder.summary(series.to_owned())
+}
+
+fn median_ms(series: Series) -> f64 {
+    match series {
+        Series::EndToEnd => 48.0,
+        Series::EndToEndFromSend => 46.5,
+        Series::SendLag => 0.18,
+        Series::ConfirmLatency => 2.4,
+        Series::Stage(stage, span) => {
+            let weight = 1.0 + stage.index() as f64 * 0.4;
+            match span {
+                StageSpan::QueueWait => 1.9 * weight,
+                StageSpan::BufferWait => 0.2 * weight,
+                StageSpan::Service => {
+                    if stage == Stage::Payment {
+                        8.0
+                    } else {
+                        0.9
+                    }
+                }
+                StageSpan::Emit => 1.4,
+            }
+        }
+    }
+}
+
+fn latencies(seed: u64) -> Vec<Summary> {
+    let series = Series::all().filter(|series| {
+        // Notifications go nowhere from here, so nothing is emitted.
+        !matches!(
+            series,
+            Series::Stage(Stage::Email | Stage::Sms | Stage::Audit, StageSpan::Emit)
+        )
+    });
+    series
+        .map(|series| {
+            let samples = match series {
+                Series::Stage(Stage::Customer, _) => 600,
+                Series::Stage(..) => 2_000,
+                _ => 12_000,
+            };
+            summary(&series.to_string(), seed, samples, median_ms(series))
+        })
+        .collect()
+}
+
+fn ledger(fates: Fates) -> LedgerReport {
+    let placed = fates.total();
+    let effects = Stage::ALL.into_iter().flat_map(|stage| {
+        stage.consumes().iter().map(move |event| EffectCount {
+            stage,
+            event: *event,
+            orders: placed,
+            repeated: 0,
+        })
+    });
+    LedgerReport {
+        placed,
+        confirmed: placed - fates.nacked - fates.returned - fates.unknown,
+        nacked: fates.nacked,
+        returned: fates.returned,
+        unanswered: fates.unknown,
+        recovered: 0,
+        fates,
+        not_audited: 0,
+        not_notified: 0,
+        unfinished: 0,
+        duplicate_effect: 0,
+        charged_again: 0,
+        captured_cents: fates.completed * 2_499,
+        due_cents: fates.completed * 2_499,
+        causeless: 0,
+        stock: StockReport {
+            sold: fates.completed * 3,
+            ..StockReport::default()
+        },
+        effects: effects.collect(),
+        stages: Stage::ALL
+            .into_iter()
+            .map(|stage| StageCounts {
+                stage,
+                delivered: placed,
+                redelivered: 0,
+                suppressed: 0,
+            })
+            .collect(),
+        residual_share: (placed > 0).then_some(0.0004),
+        dead_letters: Vec::new(),
+        foreign_dead_letters: 0,
+        residue_complete: true,
+        examples: BTreeMap::new(),
+    }
+}
+
+fn band(name: &str, start_s: f64, end_s: f64) -> Band {
+    Band {
+        name: name.to_owned(),
+        start_s,
+        end_s,
+    }
+}
+
+fn phases() -> Vec<Band> {
+    let end = WARM_UP_S + LOAD_S;
+    vec![
+        band("provision", -2.5, -0.9),
+        band("declare", -0.9, 0.0),
+        band("warm-up", 0.0, WARM_UP_S),
+        band("measure", WARM_UP_S, end),
+        band("drain", end, end + DRAIN_S),
+        band("verify", end + DRAIN_S, end + DRAIN_S + 0.4),
+    ]
+}
+
+fn stage_record(stage: Stage) -> StageRecord {
+    StageRecord {
+        stage,
+        consumers: if stage == Stage::Payment { 4 } else { 1 },
+        delivered: ORDERS,
+        redelivered: 0,
+        suppressed: 0,
+        backlog_messages_max: Some(40 + 30 * stage.index() as u64),
+        utilisation: Some(0.1 + 0.09 * stage.index() as f64),
+    }
+}
+
+fn trial(checked: &Checked, number: u32) -> TrialRecord {
+    let fates = Fates {
+        completed: 31_200,
+        cancelled_payment_declined: 1_000,
+        cancelled_out_of_stock: 300,
+        ..Fates::default()
+    };
+    let ledger = ledger(fates);
+    let observed = Observed {
+        drained: true,
+        prefetch_exceeded: 0,
+        left_behind: Some(0),
+    };
+    TrialRecord {
+        trial: number,
+        seed: 42 + u64::from(number),
+        started: "2026-11-21T10:00:00Z".to_owned(),
+        phases: phases(),
+        faults: Vec::new(),
+        blocked: Vec::new(),
+        orders: OrderCounts {
+            planned: Some(ORDERS),
+            published: ORDERS,
+            unsent: 0,
+            measured: 30_011,
+        },
+        messages: MessageCounts {
+            published: 351_000,
+            confirmed: 351_000,
+            nacked: 0,
+            returned: 0,
+            delivered: 610_000,
+            redelivered: 0,
+            malformed: 0,
+            not_for_stage: 0,
+            acks: 42_000,
+        },
+        rates: Rates {
+            offered_load_per_s: Some(RATE),
+            achieved_rate_per_s: Some(499.6),
+            goodput_per_s: Some(498.9 - f64::from(number)),
+        },
+        latencies: latencies(u64::from(number)),
+        stages: Stage::ALL.into_iter().map(stage_record).collect(),
+        drain: DrainRecord {
+            drained: true,
+            time_s: Some(DRAIN_S),
+            deadline_s: 60.0,
+        },
+        backlog_messages_max: Some(812),
+        resources: Resources {
+            driver_cpu_s: 38.2,
+            driver_cpu_share: Some(0.31),
+            driver_rss_bytes_max: Some(48 << 20),
+            broker_cpu_s: Some(71.0),
+            broker_rss_bytes_max: Some(190 << 20),
+        },
+        validity: Validity {
+            valid: true,
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+        },
+        promises: judge(&checked.workload, &ledger, &observed),
+        ledger,
+        verdict: Verdict::Pass,
+        aborted: None,
+    }
+}
+
+fn record(checked: &Checked, trials: Vec<TrialRecord>) -> RunRecord {
+    RunRecord {
+        schema_version: SCHEMA_VERSION,
+        method_version: METHOD_VERSION,
+        id: "storm-20261121T100000Z-a1b2c3".to_owned(),
+        started: "2026-11-21T10:00:00Z".to_owned(),
+        finished: "2026-11-21T10:01:14Z".to_owned(),
+        outcome: Outcome {
+            verdict: Verdict::Pass,
+            exit_code: 0,
+            reason: "all promises that the configuration gives were kept in all trials".to_owned(),
+        },
+        command: "orderstorm run workloads/storm.toml --set stage.payment.consumers=4".to_owned(),
+        tool: Tool {
+            version: "0.1.0".to_owned(),
+            client: "lapin 4.12.3".to_owned(),
+            build: "release".to_owned(),
+        },
+        commit: Some(Commit {
+            hash: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            branch: Some("main".to_owned()),
+            dirty: true,
+        }),
+        machine: Machine {
+            os: "Debian GNU/Linux 12".to_owned(),
+            kernel: Some("6.1.0-25-amd64".to_owned()),
+            cpu: "AMD EPYC 7B13".to_owned(),
+            cores: 2,
+            memory_bytes: 8 << 30,
+        },
+        broker: BrokerRecord {
+            kind: "managed".to_owned(),
+            product: "RabbitMQ".to_owned(),
+            version: "3.10.8".to_owned(),
+            platform: Some("Erlang/OTP 25.2.3".to_owned()),
+            address: "amqp://guest:***@127.0.0.1:40001/".to_owned(),
+            co_located: true,
+        },
+        workload: checked.workload.clone(),
+        settings: settings(checked),
+        rng: "ChaCha12".to_owned(),
+        trials,
+    }
+}
+
+/// One trial in which all went well.
+pub fn pass() -> RunRecord {
+    let checked = workload(SAFE);
+    let trial = trial(&checked, 1);
+    record(&checked, vec![trial])
+}
+
+/// Three of them.
+pub fn three_trials() -> RunRecord {
+    let checked = workload(SAFE);
+    let trials = (1..=3).map(|number| trial(&checked, number)).collect();
+    record(&checked, trials)
+}
+
+/// Against the built-in broker, in a debug build.
+pub fn embedded() -> RunRecord {
+    let mut record = pass();
+    record.broker = BrokerRecord {
+        kind: "embedded".to_owned(),
+        product: "orderstorm embedded".to_owned(),
+        version: "0.1.0".to_owned(),
+        platform: None,
+        address: "amqp://127.0.0.1:40001/".to_owned(),
+        co_located: true,
+    };
+    record.tool.build = "debug".to_owned();
+    record
+}
+
+fn trails(orders: std::ops::Range<u64>, missing: &str) -> Vec<Trail> {
+    orders
+        .map(|n| Trail {
+            order: 1_000 + n * 37,
+            publish: "confirmed".to_owned(),
+            events: vec![Event::OrderCreated, Event::InventoryReserved],
+            missing: vec![missing.to_owned()],
+        })
+        .collect()
+}
+
+/// Orders lost and charged twice, an unfinished drain, faults, a blocked connection, a driver that did not keep up, and
+/// promises that the configuration does not give.
+pub fn failed() -> RunRecord {
+    let checked = workload(&format!("{SAFE}[stage.audit]\nack = \"auto\"\n"));
+    let mut trial = trial(&checked, 1);
+    let fates = Fates {
+        completed: 30_000,
+        cancelled_payment_declined: 900,
+        dead_lettered: 12,
+        still_queued: 1_500,
+        lost: 40,
+        nacked: 3,
+        returned: 2,
+        unknown: 43,
+        ..Fates::default()
+    };
+    let mut ledger = ledger(fates);
+    (ledger.duplicate_effect, ledger.charged_again, ledger.not_audited) = (7, 7, 18);
+    ledger.captured_cents += 7 * 2_499;
+    ledger.dead_letters = vec![
+        ("orderstorm.payment.dead".to_owned(), Some("rejected".to_owned()), 11),
+        ("orderstorm.audit.dead".to_owned(), None, 1),
+    ];
+    ledger.examples = BTreeMap::from([
+        ("lost".to_owned(), trails(0..10, "payment: inventory.reserved")),
+        ("charged_again".to_owned(), trails(3..6, "shipping: payment.success")),
+        ("not_audited".to_owned(), trails(6..8, "audit: order.paid")),
+    ]);
+    let observed = Observed {
+        drained: false,
+        prefetch_exceeded: 0,
+        left_behind: Some(0),
+    };
+    trial.promises = judge(&checked.workload, &ledger, &observed);
+    trial.ledger = ledger;
+    trial.verdict = Verdict::Fail;
+    trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    trial.blocked = vec![
+        band("blocked", 40.0, 40.6),
+        band("blocked", 41.0, 41.2),
+        band("blocked", 42.0, 43.0),
+    ];
+    trial.drain = DrainRecord {
+        drained: false,
+        time_s: None,
+        deadline_s: 60.0,
+    };
+    trial.validity = Validity {
+        valid: false,
+        reasons: vec!["send lag p99 is 14.2 ms, above the 4.8 ms that 10 % of end-to-end p99 allow".to_owned()],
+        warnings: vec!["noisy host: other processes used 12 % of the machine".to_owned()],
+    };
+    let mut record = record(&checked, vec![trial]);
+    record.outcome = Outcome {
+        verdict: Verdict::Fail,
+        exit_code: 3,
+        reason: "nothing_lost: 40 of 32452 confirmed orders lost".to_owned(),
+    };
+    record
+}
+
+/// Interrupted before the first order.
+pub fn no_data() -> RunRecord {
+    let checked = workload(SAFE);
+    let mut trial = trial(&checked, 1);
+    trial.ledger = ledger(Fates::default());
+    trial.ledger.residue_complete = false;
+    trial.promises = judge(&checked.workload, &trial.ledger, &Observed::default());
+    trial.verdict = Verdict::Unknown;
+    trial.phases = Vec::new();
+    trial.latencies = Vec::new();
+    trial.stages = Vec::new();
+    trial.orders = OrderCounts {
+        planned: None,
+        published: 0,
+        unsent: 0,
+        measured: 0,
+    };
+    trial.rates = Rates {
+        offered_load_per_s: None,
+        achieved_rate_per_s: None,
+        goodput_per_s: None,
+    };
+    trial.drain = DrainRecord {
+        drained: false,
+        time_s: None,
+        deadline_s: 60.0,
+    };
+    trial.backlog_messages_max = None;
+    trial.resources = Resources {
+        driver_cpu_s: 0.1,
+        driver_cpu_share: None,
+        driver_rss_bytes_max: None,
+        broker_cpu_s: None,
+        broker_rss_bytes_max: None,
+    };
+    trial.aborted = Some("interrupted by Ctrl-C".to_owned());
+    let mut record = record(&checked, vec![trial]);
+    record.outcome = Outcome {
+        verdict: Verdict::Unknown,
+        exit_code: 130,
+        reason: "interrupted by Ctrl-C".to_owned(),
+    };
+    record.commit = None;
+    record
+}
+
+/// What every foreign text of [`hostile`] carries.
+pub const HOSTILE: &str = "=cmd()<script>alert(1)</script>\u{1b}[31m\"'&\u{7}\u{202e}]]>";
+
+/// A broker, a machine and a queue that mean harm.
+pub fn hostile() -> RunRecord {
+    let mut record = failed();
+    let bad = || HOSTILE.to_owned();
+    record.broker.product = bad();
+    record.broker.version = bad();
+    record.broker.platform = Some(bad());
+    record.broker.address = bad();
+    record.machine.cpu = bad();
+    record.machine.os = bad();
+    record.command = bad();
+    record.id = bad();
+    record.outcome.reason = bad();
+    record.workload.name = bad();
+    record.workload.question = bad();
+    record.commit = Some(Commit {
+        hash: bad(),
+        branch: Some(bad()),
+        dirty: false,
+    });
+    record.settings.push(SettingRecord {
+        path: bad(),
+        value: bad(),
+        origin: bad(),
+    });
+    let trial = &mut record.trials[0];
+    trial.ledger.dead_letters.push((bad(), Some(bad()), 1));
+    trial.validity.reasons.push(bad());
+    trial.validity.warnings.push(bad());
+    trial.faults.push(band(HOSTILE, 50.0, 52.0));
+    trial.promises[0].finding = bad();
+    trial.promises[0].statement = bad();
+    trial.aborted = Some(bad());
+    for trails in trial.ledger.examples.values_mut() {
+        trails[0].missing = vec![bad()];
+        trails[0].publish = bad();
+    }
+    record
+}
+
+/// Writes the `series.csv` that belongs to `record`; no rows for trials without orders.
+pub fn write_series(record: &RunRecord, path: &Path) {
+    let mut writer = SeriesWriter::create(path).expect("created");
+    for trial in record.trials.iter().filter(|trial| trial.orders.published > 0) {
+        for sample in 0..140_u32 {
+            let time_s = f64::from(sample) * 0.5;
+            let mut put =
+                |series: &str, value: f64| writer.append(trial.trial, time_s, series, value).expect("written");
+            sample_row(trial, time_s, &mut put);
+        }
+    }
+    writer.flush().expect("flushed");
+}
+
+fn sample_row(trial: &TrialRecord, time_s: f64, put: &mut impl FnMut(&str, f64)) {
+    let noise = |name: &str| rng::unit(trial.seed, name, (time_s * 2.0) as u64);
+    let loading = time_s < WARM_UP_S + LOAD_S;
+    let paused = trial
+        .faults
+        .iter()
+        .any(|fault| (fault.start_s..fault.end_s).contains(&time_s));
+    let healed = trial
+        .faults
+        .iter()
+        .any(|fault| (fault.end_s..fault.end_s + 8.0).contains(&time_s));
+    put("offered_load_per_s", if loading { RATE } else { 0.0 });
+    if loading {
+        put("achieved_rate_per_s", RATE + 40.0 * (noise("achieved") - 0.5));
+    }
+    let goodput = match (loading, paused, healed) {
+        (_, true, _) => 0.0,
+        (true, _, true) => 740.0,
+        (true, ..) => RATE,
+        (false, ..) => RATE * (1.0 - (time_s - LOAD_S - WARM_UP_S) / 5.0).max(0.0),
+    };
+    put("goodput_per_s", goodput * (0.96 + 0.08 * noise("goodput")));
+    let surge = match (paused, healed) {
+        (true, _) => 1_800.0,
+        (_, true) => 900.0,
+        _ => 0.0,
+    };
+    for stage in Stage::ALL {
+        let weight = (9 - stage.index()) as f64;
+        let ready =
+            (noise(stage.name()) * 20.0 * weight + if stage == Stage::Payment { surge } else { surge / 9.0 }).round();
+        put(&format!("backlog_messages.{stage}.ready"), ready);
+        put(
+            &format!("backlog_messages.{stage}.unacked"),
+            (noise("unacked") * 16.0).round(),
+        );
+    }
+    put("dead_letters_messages", 0.0);
+    put("driver_cpu_share", 0.28 + 0.08 * noise("cpu"));
+    put("driver_rss_bytes", (40.0 + time_s / 10.0) * 1_048_576.0);
+    put(
+        "broker_cpu_share",
+        if paused { 0.0 } else { 0.5 + 0.1 * noise("broker") },
+    );
+    put("broker_rss_bytes", (150.0 + surge / 40.0) * 1_048_576.0);
+    if !paused {
+        let slow = if healed { 60.0 } else { 1.0 };
+        put("end_to_end_ns_p50", slow * 48e6 * (0.9 + 0.2 * noise("p50")));
+        put("end_to_end_ns_p99", slow * 190e6 * (0.7 + 0.6 * noise("p99")));
+    }
+}
+
+/// A run folder as the conductor leaves it.
+pub fn folder(record: &RunRecord) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = serde_json::to_vec_pretty(record).expect("a record is JSON");
+    std::fs::write(folder.path().join("run.json"), json).expect("written");
+    write_series(record, &folder.path().join("series.csv"));
+    folder
+}

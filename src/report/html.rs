@@ -1,0 +1,240 @@
+//! `report.html`: the run on one page that needs nothing else, no network and no script.
+//!
+//! The verdict first, then what it rests on, then everything that was measured, then how it was measured.
+
+mod lead;
+mod sink;
+mod tables;
+
+use super::chart::Picture;
+use super::human;
+use super::status;
+use crate::results::record::{RunRecord, TrialRecord};
+use sink::Sink;
+
+const STYLE: &str = include_str!("../../assets/report.css");
+
+/// The page. `charts` are drawn for the trial that [`status::shown_trial`] chooses.
+pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
+    let mut page = Sink::default();
+    page.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
+    page.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n");
+    page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+    page.text(&format!(
+        "{}: {}",
+        status::Status::of(record).word(),
+        record.workload.name
+    ));
+    page.raw("</title>\n<style>\n")
+        .raw(STYLE)
+        .raw("</style></head>\n<body>\n<header>\n");
+    lead::verdict(&mut page, record);
+    page.raw("</header>\n<main>\n");
+    lead::key_figures(&mut page, record);
+    for trial in &record.trials {
+        judged(&mut page, record, trial);
+    }
+    lead::what_was_run(&mut page, record);
+    pictures(&mut page, record, charts);
+    for trial in &record.trials {
+        measured(&mut page, record, trial);
+    }
+    tables::settings(&mut page, record);
+    page.raw("</main>\n<footer><p>");
+    page.text(&format!(
+        "orderstorm {} · schema {} · method {} · run {} · from {} to {}",
+        record.tool.version, record.schema_version, record.method_version, record.id, record.started, record.finished
+    ));
+    page.raw("</p></footer>\n</body></html>\n");
+    page.finish()
+}
+
+/// A heading that names the trial where there are several.
+fn heading(page: &mut Sink, record: &RunRecord, trial: &TrialRecord, text: &str) {
+    let whose = if record.trials.len() > 1 {
+        format!("{text}, trial {} of {}", trial.trial, record.trials.len())
+    } else {
+        text.to_owned()
+    };
+    page.element("<h2>", &whose, "</h2>\n");
+}
+
+fn judged(page: &mut Sink, record: &RunRecord, trial: &TrialRecord) {
+    heading(page, record, trial, "Promises");
+    tables::promises(page, trial);
+    if trial.validity.valid && trial.validity.warnings.is_empty() && trial.aborted.is_none() {
+        return;
+    }
+    heading(page, record, trial, "Do the figures count?");
+    page.raw("<ul class=\"notes\">");
+    for reason in &trial.validity.reasons {
+        page.element("<li class=\"bad\"><strong>Invalid:</strong> ", reason, "</li>");
+    }
+    if !trial.validity.valid && trial.validity.reasons.is_empty() {
+        page.raw("<li class=\"bad\"><strong>Invalid.</strong> No reason was recorded.</li>");
+    }
+    if let Some(why) = &trial.aborted {
+        page.element("<li class=\"doubt\"><strong>Cut short:</strong> ", why, "</li>");
+    }
+    for warning in &trial.validity.warnings {
+        page.element("<li class=\"doubt\"><strong>Warning:</strong> ", warning, "</li>");
+    }
+    page.raw("</ul>\n");
+}
+
+fn pictures(page: &mut Sink, record: &RunRecord, charts: &[Picture]) {
+    page.raw("<h2>Charts</h2>\n");
+    if let (Some(trial), true) = (status::shown_trial(record), record.trials.len() > 1) {
+        let which = format!(
+            "Charts over time show trial {} of {}: the first with the worst verdict.",
+            trial.trial,
+            record.trials.len()
+        );
+        page.element("<p class=\"soft\">", &which, "</p>\n");
+    }
+    for picture in charts {
+        let (title, explanation) = (picture.chart.title(), picture.chart.explanation());
+        page.raw("<figure id=\"chart-").text(picture.chart.name());
+        page.raw("\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"")
+            .text(title)
+            .raw("\">");
+        page.chart(&picture.svg, &format!("{title}. {explanation}"));
+        page.element("</div><figcaption><strong>", title, ".</strong> ");
+        page.text(explanation).raw("</figcaption></figure>\n");
+    }
+}
+
+fn measured(page: &mut Sink, record: &RunRecord, trial: &TrialRecord) {
+    heading(page, record, trial, "Latency");
+    tables::latency(page, trial);
+    heading(page, record, trial, "Stages");
+    tables::stages(page, trial);
+    heading(page, record, trial, "Where every order went");
+    tables::accounting(page, trial);
+    heading(page, record, trial, "Dead letters");
+    tables::dead_letters(page, trial);
+}
+
+/// `n/a (n = …)`: what stands where too few samples carry a quantile.
+fn not_available(count: u64) -> String {
+    format!("{} (n = {})", human::ABSENT, human::count(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::chart::{Chart, Figures};
+    use crate::report::fixture;
+    use crate::results::series::SeriesTable;
+
+    fn html(record: &RunRecord) -> String {
+        let series = SeriesTable::default();
+        let figures = Figures::new(record, &series);
+        let charts = Chart::ALL.map(|chart| Picture {
+            chart,
+            svg: chart.svg(&figures).expect("drawn"),
+        });
+        page(record, &charts)
+    }
+
+    #[test]
+    fn the_verdict_comes_first_and_everything_in_its_order() {
+        let html = html(&fixture::failed());
+        let parts = [
+            "FAIL",
+            "nothing_lost: 40 of 32452",
+            "Key figures",
+            "Promises",
+            "order 1000",
+            "Do the figures count?",
+            "noisy host",
+            "What was run",
+            "orderstorm run workloads/storm.toml",
+            "Charts",
+            "Latency</h2>",
+            "Stages</h2>",
+            "Where every order went",
+            "Dead letters",
+            "orderstorm.payment.dead",
+            "All settings",
+            "command line",
+        ];
+        let body = html.find("<body>").expect("a body");
+        let mut at = body;
+        for part in parts {
+            at += html[at..]
+                .find(part)
+                .unwrap_or_else(|| panic!("{part} is missing, or in the wrong place"));
+        }
+    }
+
+    #[test]
+    fn the_page_needs_no_network_and_no_script() {
+        let html = html(&fixture::three_trials());
+        assert!(html.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
+        for foreign in ["<script", "src=", "@import", "url(", "<link", "onload"] {
+            assert!(!html.contains(foreign), "{foreign}");
+        }
+        let addresses = html.matches("http").count();
+        let harmless = html.matches("http-equiv").count() + html.matches("http://www.w3.org/2000/svg").count();
+        assert_eq!(addresses, harmless);
+    }
+
+    #[test]
+    fn ids_are_unique_and_tags_are_balanced() {
+        let html = html(&fixture::three_trials());
+        let mut ids: Vec<&str> = html
+            .split(" id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
+        for tag in [
+            "table", "tr", "td", "th", "div", "ul", "li", "figure", "h2", "details", "dl", "p", "svg", "main", "abbr",
+            "span",
+        ] {
+            let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
+            assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "<{tag}>");
+        }
+    }
+
+    #[test]
+    fn hostile_text_is_shown_and_does_nothing() {
+        let html = html(&fixture::hostile());
+        assert!(!html.contains("<script") && html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+        for control in ['\u{1b}', '\u{7}', '\u{202e}'] {
+            assert!(!html.contains(control));
+        }
+        assert!(!html.contains("[31m\"'"), "quotes are escaped");
+    }
+
+    #[test]
+    fn quantiles_are_absent_or_rough_where_samples_are_few() {
+        let html = html(&fixture::pass());
+        assert!(html.contains("n/a (n = 600)"), "p99 of 600 samples");
+        assert!(
+            html.contains("95 % interval") && html.contains(">~"),
+            "p99 of 2,000 samples"
+        );
+        assert!(!html.contains("NaN") && !html.contains("inf"));
+    }
+
+    #[test]
+    fn fates_add_up_to_what_was_published() {
+        let html = html(&fixture::failed());
+        let table = &html[html.find("Where every order went").expect("there")..];
+        assert!(table.contains("32,500") && table.contains("= published"));
+    }
+
+    #[test]
+    fn a_run_without_data_or_trials_is_a_page_too() {
+        let mut record = fixture::no_data();
+        assert!(html(&record).contains("INTERRUPTED"));
+        record.trials.clear();
+        assert!(html(&record).contains("No trial"));
+        assert!(html(&fixture::embedded()).contains("embedded broker, not RabbitMQ"));
+    }
+}

@@ -1,0 +1,317 @@
+//! The tables of the page.
+
+use super::lead::pill;
+use super::not_available;
+use super::sink::{Align, Sink};
+use crate::events::Stage;
+use crate::ledger::{PromiseReport, Verdict};
+use crate::measure::{Quantile, Series, StageSpan, Summary};
+use crate::report::human::{self, ABSENT};
+use crate::report::status;
+use crate::report::text::trail_text;
+use crate::results::record::{RunRecord, StageRecord, TrialRecord};
+
+use Align::{Number, Text};
+
+pub(super) fn promises(page: &mut Sink, trial: &TrialRecord) {
+    if trial.promises.is_empty() {
+        page.raw("<p>No promise was checked.</p>\n");
+        return;
+    }
+    let columns = [
+        ("Promise", Text),
+        ("Given", Text),
+        ("Kept", Text),
+        ("Finding", Text),
+        ("Remedy", Text),
+    ];
+    page.table("Promises", &columns);
+    for promise in &trial.promises {
+        promise_row(page, promise);
+    }
+    page.table_end();
+    for promise in trial.promises.iter().filter(|promise| promise.verdict == Verdict::Fail) {
+        examples(page, trial, promise);
+    }
+}
+
+fn promise_row(page: &mut Sink, promise: &PromiseReport) {
+    page.raw("<tr>")
+        .element("<th scope=\"row\"><code>", &promise.name, "</code>");
+    page.element("<br><span class=\"soft\">", &promise.statement, "</span></th>");
+    match &promise.not_given_because {
+        None => page.cell("given"),
+        Some(reason) => page.element("<td class=\"prose\"><strong>not given</strong><br>", reason, "</td>"),
+    };
+    page.raw("<td>");
+    pill(page, promise.verdict, promise.not_given_because.is_none());
+    page.raw("</td>")
+        .element("<td class=\"prose\">", &promise.finding, "</td>");
+    let remedy = status::remedy(promise).unwrap_or_default();
+    page.element("<td class=\"prose\">", &remedy, "</td></tr>\n");
+}
+
+fn examples(page: &mut Sink, trial: &TrialRecord, promise: &PromiseReport) {
+    let trails = promise
+        .examples
+        .iter()
+        .filter_map(|kind| trial.ledger.examples.get(kind))
+        .flatten();
+    let mut trails = trails.peekable();
+    if trails.peek().is_none() {
+        return;
+    }
+    page.raw("<details open><summary>Examples of <code>")
+        .text(&promise.name)
+        .raw("</code></summary><ul>");
+    for trail in trails {
+        page.element("<li>", &trail_text(trail), "</li>");
+    }
+    page.raw("</ul></details>\n");
+}
+
+/// A quantile: rough ones bear `~` and their interval.
+fn quantile(page: &mut Sink, quantile: Option<Quantile>, count: u64) {
+    let Some(quantile) = quantile else {
+        page.number(&not_available(count));
+        return;
+    };
+    let value = human::nanos(quantile.ns as f64);
+    if !quantile.rough {
+        page.number(&value);
+        return;
+    }
+    let high = quantile
+        .high_ns
+        .map_or("more than 1 h".to_owned(), |ns| human::nanos(ns as f64));
+    let interval = format!("95 % interval: {} to {high}", human::nanos(quantile.low_ns as f64));
+    page.raw("<td class=\"number\"><abbr title=\"")
+        .text(&interval)
+        .raw("\">~")
+        .text(&value)
+        .raw("</abbr></td>");
+}
+
+pub(super) fn latency(page: &mut Sink, trial: &TrialRecord) {
+    if trial.latencies.is_empty() {
+        page.raw("<p>Nothing was measured.</p>\n");
+        return;
+    }
+    let columns = [
+        ("Series", Text),
+        ("n", Number),
+        ("p50", Number),
+        ("p90", Number),
+        ("p99", Number),
+        ("p99.9", Number),
+        ("max", Number),
+    ];
+    page.table("Latency", &columns);
+    for summary in &trial.latencies {
+        page.raw("<tr>")
+            .row_name(&summary.series)
+            .number(&human::count(summary.count));
+        for value in [summary.p50, summary.p90, summary.p99, summary.p999] {
+            quantile(page, value, summary.count);
+        }
+        let max = summary
+            .max_ns
+            .map_or(not_available(summary.count), |ns| human::nanos(ns as f64));
+        page.number(&max).raw("</tr>\n");
+    }
+    page.table_end();
+    page.raw("<p class=\"soft\">n/a: fewer than 10 samples lie beyond the percentile. ~: fewer than 100 do; the title shows the 95 % interval. Percentiles of stages do not add up.");
+    let outside = |value: fn(&Summary) -> u64| trial.latencies.iter().map(value).sum::<u64>();
+    let (below, above) = (
+        outside(|summary| summary.below_range),
+        outside(|summary| summary.above_range),
+    );
+    if below + above > 0 {
+        page.text(&format!(
+            " {} values lay under 1 µs and {} over 1 h; they count, at the range's edges.",
+            human::count(below),
+            human::count(above)
+        ));
+    }
+    page.raw("</p>\n");
+}
+
+pub(super) fn stages(page: &mut Sink, trial: &TrialRecord) {
+    if trial.stages.is_empty() {
+        page.raw("<p>No stage was started.</p>\n");
+        return;
+    }
+    let columns = [
+        ("Stage", Text),
+        ("Consumers", Number),
+        ("Delivered", Number),
+        ("Redelivered", Number),
+        ("Suppressed", Number),
+        ("Largest backlog", Number),
+        ("Utilisation", Number),
+        ("Queue wait p99", Number),
+        ("Service time p99", Number),
+    ];
+    page.table("Stages", &columns);
+    for stage in &trial.stages {
+        stage_row(page, trial, stage);
+    }
+    page.table_end();
+    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100 % is the bottleneck.</p>\n");
+}
+
+fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
+    page.raw("<tr>").row_name(stage.stage.name());
+    for n in [
+        u64::from(stage.consumers),
+        stage.delivered,
+        stage.redelivered,
+        stage.suppressed,
+    ] {
+        page.number(&human::count(n));
+    }
+    page.number(&stage.backlog_messages_max.map_or(ABSENT.to_owned(), human::count));
+    page.number(&stage.utilisation.map_or(ABSENT.to_owned(), human::share));
+    for span in [StageSpan::QueueWait, StageSpan::Service] {
+        let summary = summary(trial, stage.stage, span);
+        quantile(
+            page,
+            summary.and_then(|summary| summary.p99),
+            summary.map_or(0, |summary| summary.count),
+        );
+    }
+    page.raw("</tr>\n");
+}
+
+fn summary(trial: &TrialRecord, stage: Stage, span: StageSpan) -> Option<&Summary> {
+    let name = Series::Stage(stage, span).to_string();
+    trial.latencies.iter().find(|summary| summary.series == name)
+}
+
+pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
+    let (ledger, fates) = (&trial.ledger, &trial.ledger.fates);
+    page.table(
+        "Where every order went",
+        &[("Fate", Text), ("Orders", Number), ("Meaning", Text)],
+    );
+    let rows = [
+        ("completed", fates.completed, "ended in order.completed"),
+        (
+            "cancelled: out of stock",
+            fates.cancelled_out_of_stock,
+            "ended in order.cancelled",
+        ),
+        (
+            "cancelled: payment declined",
+            fates.cancelled_payment_declined,
+            "ended in order.cancelled",
+        ),
+        (
+            "dead-lettered",
+            fates.dead_lettered,
+            "did not end; a message of it is a dead letter",
+        ),
+        (
+            "still queued",
+            fates.still_queued,
+            "did not end; a message of it is still in a queue",
+        ),
+        (
+            "lost",
+            fates.lost,
+            "confirmed, and neither ended nor to be found anywhere",
+        ),
+        ("refused", fates.nacked, "refused by the broker, and not seen since"),
+        ("returned", fates.returned, "unroutable, and not seen since"),
+        ("unknown", fates.unknown, "never answered for, and not seen at its end"),
+    ];
+    for (fate, n, meaning) in rows {
+        page.raw("<tr>")
+            .row_name(fate)
+            .number(&human::count(n))
+            .cell(meaning)
+            .raw("</tr>\n");
+    }
+    let total = fates.total();
+    let published = trial.orders.published;
+    let check = if total == published {
+        "= published".to_owned()
+    } else {
+        format!(
+            "published: {}; the difference is an error of the driver",
+            human::count(published)
+        )
+    };
+    page.raw("<tr class=\"sum\">")
+        .row_name("sum")
+        .number(&human::count(total))
+        .cell(&check)
+        .raw("</tr>");
+    page.table_end();
+    let also = format!(
+        "Also: {} unsent, {} not confirmed and yet at their end (recovered), {} with a repeated effect, {} oversold, {} with a gap in the audit \
+         trail, {} with a notification missing. Stock: {} pieces sold, {} still reserved.",
+        human::count(trial.orders.unsent),
+        human::count(ledger.recovered),
+        human::count(ledger.duplicate_effect),
+        human::count(ledger.stock.orders_oversold),
+        human::count(ledger.not_audited),
+        human::count(ledger.not_notified),
+        human::count(ledger.stock.sold),
+        human::count(ledger.stock.reserved)
+    );
+    page.element("<p>", &also, "</p>\n");
+    if !ledger.residue_complete {
+        page.raw(
+            "<p class=\"soft\">Not every queue was looked into after the drain: what is missing may be in one.</p>\n",
+        );
+    }
+}
+
+pub(super) fn dead_letters(page: &mut Sink, trial: &TrialRecord) {
+    let ledger = &trial.ledger;
+    if ledger.dead_letters.is_empty() && ledger.foreign_dead_letters == 0 {
+        page.raw("<p>None.</p>\n");
+        return;
+    }
+    page.table(
+        "Dead letters",
+        &[("Dead-letter queue", Text), ("Reason", Text), ("Messages", Number)],
+    );
+    for (queue, reason, n) in &ledger.dead_letters {
+        page.raw("<tr>")
+            .row_name(queue)
+            .cell(reason.as_deref().unwrap_or("no x-death header"));
+        page.number(&human::count(*n)).raw("</tr>\n");
+    }
+    if ledger.foreign_dead_letters > 0 {
+        page.raw("<tr>")
+            .row_name("(any)")
+            .cell("no message of this run")
+            .number(&human::count(ledger.foreign_dead_letters))
+            .raw("</tr>\n");
+    }
+    page.table_end();
+}
+
+pub(super) fn settings(page: &mut Sink, record: &RunRecord) {
+    page.raw("<h2>All settings</h2>\n");
+    page.table("All settings", &[("Setting", Text), ("Value", Text), ("Origin", Text)]);
+    for setting in &record.settings {
+        page.raw("<tr>")
+            .row_name(&setting.path)
+            .element("<td><code>", &setting.value, "</code></td>");
+        let open = if setting.origin == "default" {
+            "<td class=\"soft\">"
+        } else {
+            "<td><strong>"
+        };
+        let close = if setting.origin == "default" {
+            "</td></tr>\n"
+        } else {
+            "</strong></td></tr>\n"
+        };
+        page.element(open, &setting.origin, close);
+    }
+    page.table_end();
+}

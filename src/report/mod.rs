@@ -1,0 +1,198 @@
+//! Reports of a run: each format in a file of its own, all of them from the same [`RunRecord`] and `series.csv`.
+//!
+//! Needs no broker: whatever stands in a run folder can be reported again at any time.
+
+mod cell;
+pub mod chart;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod html;
+pub mod human;
+pub mod stages;
+pub mod status;
+pub mod summary;
+pub mod text;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::results::record::RunRecord;
+use crate::results::series::{SeriesError, SeriesTable};
+use chart::{Chart, ChartError, Figures, Picture};
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The file system said no.
+    #[error("cannot write the report file {}: {source}\nhelp: the run folder must exist and be writable", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A table could not be made.
+    #[error("cannot make the table {name}: {source}")]
+    Table {
+        /// Its file name.
+        name: &'static str,
+        /// Why.
+        source: csv::Error,
+    },
+    /// The time series could not be read.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
+    /// A chart could not be drawn.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
+}
+
+/// Writes `summary.csv`, `stages.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
+/// `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
+///
+/// # Errors
+/// [`ReportError`], with the file; what was written before it stays.
+pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
+    let mut table = Vec::new();
+    summary::write(record, &mut table).map_err(|source| ReportError::Table {
+        name: "summary.csv",
+        source,
+    })?;
+    write_whole(&folder.join("summary.csv"), &table)?;
+    table.clear();
+    stages::write(record, &mut table).map_err(|source| ReportError::Table {
+        name: "stages.csv",
+        source,
+    })?;
+    write_whole(&folder.join("stages.csv"), &table)?;
+
+    let series = read_series(folder, record)?;
+    let figures = Figures::new(record, &series);
+    let charts = folder.join("charts");
+    std::fs::create_dir_all(&charts).map_err(|source| ReportError::Write {
+        path: charts.clone(),
+        source,
+    })?;
+    let mut drawn = Vec::with_capacity(Chart::ALL.len());
+    for chart in Chart::ALL {
+        let svg = chart.svg(&figures)?;
+        write_whole(&charts.join(format!("{}.svg", chart.name())), svg.as_bytes())?;
+        // The extension tells plotters the format, so the temporary name keeps it.
+        let temporary = charts.join(format!(".{}.part.png", chart.name()));
+        chart.write_png(&figures, &temporary)?;
+        publish(&temporary, &charts.join(format!("{}.png", chart.name())))?;
+        drawn.push(Picture { chart, svg });
+    }
+    let page = html::page(record, &drawn);
+    write_whole(&folder.join("report.html"), page.as_bytes())
+}
+
+/// The time series of the trial that charts show.
+fn read_series(folder: &Path, record: &RunRecord) -> Result<SeriesTable, SeriesError> {
+    let path = folder.join("series.csv");
+    match status::shown_trial(record) {
+        Some(trial) if path.exists() => SeriesTable::read(&path, trial.trial),
+        _ => Ok(SeriesTable::default()),
+    }
+}
+
+/// Writes under a temporary name beside `path`, syncs and renames, so that nobody ever sees half a file.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let temporary = {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".tmp");
+        PathBuf::from(name)
+    };
+    let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
+    if let Err(source) = written {
+        // The error to report is the first one; a temporary file that cannot be removed does no harm.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(ReportError::Write {
+            path: path.to_owned(),
+            source,
+        });
+    }
+    publish(&temporary, path)
+}
+
+/// Gives a finished file its name.
+fn publish(temporary: &Path, path: &Path) -> Result<(), ReportError> {
+    let renamed = File::open(temporary)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| std::fs::rename(temporary, path));
+    renamed.map_err(|source| ReportError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_report_is_there_and_nothing_temporary_is_left() {
+        let record = fixture::pass();
+        let folder = fixture::folder(&record);
+        write_all(folder.path(), &record).expect("written");
+        write_all(folder.path(), &record).expect("written again over itself");
+        let names = |path: &Path| {
+            let entries = std::fs::read_dir(path)
+                .expect("a folder")
+                .map(|entry| entry.expect("readable").file_name());
+            let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            names(folder.path()),
+            [
+                "charts",
+                "report.html",
+                "run.json",
+                "series.csv",
+                "stages.csv",
+                "summary.csv"
+            ]
+        );
+        let mut charts: Vec<String> = Chart::ALL
+            .iter()
+            .flat_map(|chart| ["png", "svg"].map(|kind| format!("{}.{kind}", chart.name())))
+            .collect();
+        charts.sort();
+        assert_eq!(names(&folder.path().join("charts")), charts);
+        let png = std::fs::read(folder.path().join("charts/backlog.png")).expect("readable");
+        assert!(png.starts_with(b"\x89PNG"));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = write_all(Path::new("/nonexistent/run"), &fixture::no_data()).expect_err("no folder");
+        assert!(error.to_string().contains("/nonexistent/run/summary.csv"), "{error}");
+    }
+
+    #[test]
+    #[ignore = "writes reports to look at into target/report-samples"]
+    fn samples_to_look_at() {
+        let samples = [
+            ("pass", fixture::pass()),
+            ("failed", fixture::failed()),
+            ("embedded", fixture::embedded()),
+            ("three", fixture::three_trials()),
+            ("none", fixture::no_data()),
+            ("hostile", fixture::hostile()),
+        ];
+        for (name, record) in samples {
+            let folder = Path::new("target/report-samples").join(name);
+            std::fs::create_dir_all(&folder).expect("created");
+            fixture::write_series(&record, &folder.join("series.csv"));
+            write_all(&folder, &record).expect("written");
+            std::fs::write(
+                folder.join("end-of-run.txt"),
+                text::end_of_run(&record, text::Style::Plain),
+            )
+            .expect("written");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `stages.csv`: one row per trial and stage (RFC 4180). Each column is described in docs/RESULTS.md.
+
+use std::io::Write;
+
+use super::cell::Cell;
+use crate::measure::{Series, StageSpan, Summary};
+use crate::results::record::{RunRecord, StageRecord, TrialRecord};
+
+/// A column that does not depend on a span.
+type Column = (&'static str, fn(&TrialRecord, &StageRecord) -> Cell);
+const COLUMNS: &[Column] = &[
+    ("trial", |t, _| t.trial.into()),
+    ("stage", |_, s| s.stage.name().into()),
+    ("consumers", |_, s| s.consumers.into()),
+    ("delivered", |_, s| s.delivered.into()),
+    ("redelivered", |_, s| s.redelivered.into()),
+    ("suppressed", |_, s| s.suppressed.into()),
+    ("backlog_messages_max", |_, s| s.backlog_messages_max.into()),
+    ("utilisation", |_, s| s.utilisation.into()),
+];
+
+/// A column of each span; its full name is `<span>_<this>`.
+type SpanColumn = (&'static str, fn(&Summary) -> Cell);
+const SPAN_COLUMNS: &[SpanColumn] = &[
+    ("count", |s| s.count.into()),
+    ("ns_p50", |s| s.p50.map(|q| q.ns).into()),
+    ("ns_p90", |s| s.p90.map(|q| q.ns).into()),
+    ("ns_p99", |s| s.p99.map(|q| q.ns).into()),
+    ("ns_p999", |s| s.p999.map(|q| q.ns).into()),
+    ("ns_max", |s| s.max_ns.into()),
+];
+
+/// The names of all columns, in their order.
+pub fn columns() -> impl Iterator<Item = String> {
+    let spans = StageSpan::ALL.into_iter().flat_map(|span| {
+        SPAN_COLUMNS
+            .iter()
+            .map(move |(name, _)| format!("{}_{name}", span.name()))
+    });
+    COLUMNS.iter().map(|(name, _)| (*name).to_owned()).chain(spans)
+}
+
+/// Writes the header and a row for each stage of each trial.
+///
+/// # Errors
+/// What `to` returns.
+pub fn write(record: &RunRecord, to: impl Write) -> Result<(), csv::Error> {
+    let mut csv = csv::Writer::from_writer(to);
+    csv.write_record(columns())?;
+    for trial in &record.trials {
+        for stage in &trial.stages {
+            csv.write_record(row(trial, stage).map(|cell| cell.written()))?;
+        }
+    }
+    csv.flush()?;
+    Ok(())
+}
+
+fn row<'a>(trial: &'a TrialRecord, stage: &'a StageRecord) -> impl Iterator<Item = Cell> + 'a {
+    let spans = StageSpan::ALL.into_iter().flat_map(move |span| {
+        let name = Series::Stage(stage.stage, span).to_string();
+        let summary = trial.latencies.iter().find(|summary| summary.series == name);
+        SPAN_COLUMNS
+            .iter()
+            .map(move |(_, cell)| summary.map_or(Cell::Absent, cell))
+    });
+    COLUMNS.iter().map(move |(_, cell)| cell(trial, stage)).chain(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Stage;
+    use crate::report::fixture;
+
+    #[test]
+    fn each_stage_of_each_trial_is_a_row() {
+        let record = fixture::three_trials();
+        let mut bytes = Vec::new();
+        write(&record, &mut bytes).expect("written");
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let header = reader.headers().expect("a header").clone();
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("legal CSV")).collect();
+        assert_eq!(rows.len(), 3 * Stage::ALL.len());
+        let column = |name: &str| header.iter().position(|column| column == name).expect(name);
+        let payment = &rows[Stage::Payment.index()];
+        assert_eq!(&payment[column("stage")], "payment");
+        let wait: u64 = payment[column("queue_wait_ns_p50")].parse().expect("a number");
+        assert!(wait > 0);
+    }
+
+    #[test]
+    fn every_column_is_described_in_the_manual() {
+        let manual = include_str!("../../docs/RESULTS.md");
+        for (column, _) in COLUMNS {
+            assert!(
+                manual.contains(&format!("| `{column}` |")),
+                "{column} is missing in docs/RESULTS.md"
+            );
+        }
+        for (column, _) in SPAN_COLUMNS {
+            assert!(
+                manual.contains(&format!("| `<span>_{column}` |")),
+                "{column} is missing in docs/RESULTS.md"
+            );
+        }
+    }
+}

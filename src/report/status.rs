@@ -1,0 +1,185 @@
+//! How a run came out, in one word and one sentence, for everyone who shows it.
+
+use crate::ledger::{PromiseReport, Verdict};
+use crate::results::record::{RunRecord, TrialRecord};
+
+/// Exit code of a run that was interrupted.
+const EXIT_INTERRUPTED: u8 = 130;
+/// Exit code of a run that could not be carried out.
+const EXIT_COULD_NOT_RUN: u8 = 1;
+
+/// The run as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// All promises kept, and the figures count.
+    Pass,
+    /// A promise that the configuration gives was broken.
+    Fail,
+    /// It cannot be told.
+    Unknown,
+    /// The driver was the bottleneck: the figures do not count.
+    Invalid,
+    /// Somebody stopped it.
+    Interrupted,
+    /// It could not be carried out.
+    CouldNotRun,
+}
+
+impl Status {
+    /// What the record says. A broken promise counts whoever was too slow, so it comes first.
+    pub fn of(record: &RunRecord) -> Status {
+        match (record.outcome.exit_code, record.outcome.verdict) {
+            (EXIT_INTERRUPTED, _) => Status::Interrupted,
+            (EXIT_COULD_NOT_RUN, _) => Status::CouldNotRun,
+            (_, Verdict::Fail) => Status::Fail,
+            _ if !all_valid(record) => Status::Invalid,
+            (_, Verdict::Unknown) => Status::Unknown,
+            (0, Verdict::Pass) => Status::Pass,
+            (_, Verdict::Pass) => Status::Unknown,
+        }
+    }
+
+    /// The word in capitals.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Status::Pass => "PASS",
+            Status::Fail => "FAIL",
+            Status::Unknown => "UNKNOWN",
+            Status::Invalid => "INVALID",
+            Status::Interrupted => "INTERRUPTED",
+            Status::CouldNotRun => "COULD NOT RUN",
+        }
+    }
+
+    /// What the word means.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Status::Pass => "every promise that the configuration gives was kept",
+            Status::Fail => "a promise that the configuration gives was broken",
+            Status::Unknown => "it cannot be told whether all promises were kept",
+            Status::Invalid => "the driver did not keep up, so the figures do not count",
+            Status::Interrupted => "the run was stopped; what was measured until then is kept",
+            Status::CouldNotRun => "the run could not be carried out",
+        }
+    }
+}
+
+/// Whether the figures of all trials count.
+pub fn all_valid(record: &RunRecord) -> bool {
+    record.trials.iter().all(|trial| trial.validity.valid)
+}
+
+/// Whether the broker is the built-in one, whose figures say nothing about RabbitMQ.
+pub fn is_embedded(record: &RunRecord) -> bool {
+    record.broker.kind == "embedded"
+}
+
+/// What is written on everything that shows figures of the built-in broker.
+pub const EMBEDDED: &str = "embedded broker, not RabbitMQ";
+
+/// Whether figures come from a build without optimisation.
+pub fn is_debug_build(record: &RunRecord) -> bool {
+    record.tool.build != "release"
+}
+
+/// The trial that time charts show: the first of those with the worst verdict, an invalid one before a valid one.
+pub fn shown_trial(record: &RunRecord) -> Option<&TrialRecord> {
+    // `max_by_key` takes the last of equals, so the order is turned round.
+    record
+        .trials
+        .iter()
+        .rev()
+        .max_by_key(|trial| (trial.verdict, !trial.validity.valid))
+}
+
+/// What would make the configuration keep a promise, or where to look.
+pub fn remedy(promise: &PromiseReport) -> Option<String> {
+    if let Some(reason) = &promise.not_given_because {
+        return safer_setting(reason);
+    }
+    let advice = match (promise.verdict, promise.name.as_str()) {
+        (Verdict::Pass, _) => return None,
+        (Verdict::Unknown, _) => {
+            "let the drain end: raise drain.deadline, lower the load or add consumers, and see that orders are confirmed"
+        }
+        (Verdict::Fail, "nothing_lost") => "see where each trail ends: the stage that it misses last had the message",
+        (Verdict::Fail, "nothing_twice" | "charged_once") => {
+            "deduplicate on order and step, before the effect, in a store that outlives the consumer"
+        }
+        (Verdict::Fail, "stock_balances") => "check and reserve in one step; commit and release only what is reserved",
+        (Verdict::Fail, "all_audited" | "all_notified" | "nothing_unfinished") => {
+            "acknowledge only after the effect stands; the trails name the step that is missing"
+        }
+        (Verdict::Fail, "causes_first") => {
+            "publish an event only for a state that was reached, and reach each state once"
+        }
+        (Verdict::Fail, "dead_letters_explained") => {
+            "let the broker dead-letter; do not republish without the x-death header"
+        }
+        (Verdict::Fail, "prefetch_respected") => "set the prefetch on the channel before its consumer starts",
+        (Verdict::Fail, "nothing_left_behind") => "`orderstorm cleanup` removes what a run left on the broker",
+        (Verdict::Fail, _) => "the finding and the trails say what happened",
+    };
+    Some(advice.to_owned())
+}
+
+/// The setting behind a promise that is not given, turned to its safe value. The reason starts with `key = value: `.
+fn safer_setting(reason: &str) -> Option<String> {
+    let (setting, _) = reason.split_once(": ")?;
+    let (key, value) = setting.split_once(" = ")?;
+    let safe = match value {
+        "false" => "true",
+        "\"auto\"" => "\"manual\"",
+        "\"none\"" => "\"memory\"",
+        _ => return None,
+    };
+    Some(format!("{key} = {safe}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_word_follows_exit_code_verdict_and_validity() {
+        assert_eq!(Status::of(&fixture::pass()), Status::Pass);
+        assert_eq!(Status::of(&fixture::failed()), Status::Fail);
+        assert_eq!(Status::of(&fixture::no_data()), Status::Interrupted);
+        let mut invalid = fixture::pass();
+        invalid.outcome.exit_code = 5;
+        invalid.trials[0].validity.valid = false;
+        assert_eq!(Status::of(&invalid), Status::Invalid);
+        invalid.trials[0].validity.valid = true;
+        assert_eq!(Status::of(&invalid), Status::Unknown, "exit code 5 is never a pass");
+    }
+
+    #[test]
+    fn the_trial_with_the_worst_verdict_is_shown_and_the_first_of_equals() {
+        let mut record = fixture::three_trials();
+        assert_eq!(shown_trial(&record).map(|trial| trial.trial), Some(1));
+        record.trials[1].verdict = Verdict::Fail;
+        assert_eq!(shown_trial(&record).map(|trial| trial.trial), Some(2));
+    }
+
+    #[test]
+    fn a_promise_that_is_not_given_names_the_setting_that_would_give_it() {
+        for (reason, remedy) in [
+            (
+                "publish.confirms = false: nobody knows",
+                Some("publish.confirms = true"),
+            ),
+            (
+                "stage.payment.ack = \"auto\": lost",
+                Some("stage.payment.ack = \"manual\""),
+            ),
+            (
+                "stage.audit.dedupe = \"none\": repeats",
+                Some("stage.audit.dedupe = \"memory\""),
+            ),
+            ("because", None),
+        ] {
+            assert_eq!(safer_setting(reason).as_deref(), remedy);
+        }
+    }
+}

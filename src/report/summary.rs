@@ -1,0 +1,166 @@
+//! `summary.csv`: one row per trial (RFC 4180). Each column is described in docs/RESULTS.md.
+
+use std::io::Write;
+
+use super::cell::Cell;
+use crate::measure::{Quantile, Summary};
+use crate::results::record::{RunRecord, TrialRecord};
+
+/// A column: its name, and where its cell comes from.
+type Column = (&'static str, fn(&RunRecord, &TrialRecord) -> Cell);
+
+fn series<'a>(trial: &'a TrialRecord, name: &str) -> Option<&'a Summary> {
+    trial.latencies.iter().find(|summary| summary.series == name)
+}
+
+fn quantile(trial: &TrialRecord, name: &str, which: fn(&Summary) -> Option<Quantile>) -> Cell {
+    series(trial, name).and_then(which).map(|quantile| quantile.ns).into()
+}
+
+/// All columns, in their order.
+const COLUMNS: &[Column] = &[
+    ("trial", |_, t| t.trial.into()),
+    ("run", |r, _| r.id.as_str().into()),
+    ("workload", |r, _| r.workload.name.as_str().into()),
+    ("loop", |r, _| r.workload.load.arrival.loop_kind().into()),
+    ("seed", |_, t| t.seed.into()),
+    ("started", |_, t| t.started.as_str().into()),
+    ("broker_kind", |r, _| r.broker.kind.as_str().into()),
+    ("broker_product", |r, _| r.broker.product.as_str().into()),
+    ("broker_version", |r, _| r.broker.version.as_str().into()),
+    ("co_located", |r, _| r.broker.co_located.into()),
+    ("build", |r, _| r.tool.build.as_str().into()),
+    ("orders_planned", |_, t| t.orders.planned.into()),
+    ("orders_published", |_, t| t.orders.published.into()),
+    ("orders_unsent", |_, t| t.orders.unsent.into()),
+    ("orders_confirmed", |_, t| t.ledger.confirmed.into()),
+    ("orders_measured", |_, t| t.orders.measured.into()),
+    ("orders_completed", |_, t| t.ledger.fates.completed.into()),
+    ("orders_cancelled", |_, t| t.ledger.fates.cancelled().into()),
+    ("orders_dead_lettered", |_, t| t.ledger.fates.dead_lettered.into()),
+    ("orders_still_queued", |_, t| t.ledger.fates.still_queued.into()),
+    ("orders_lost", |_, t| t.ledger.fates.lost.into()),
+    ("orders_nacked", |_, t| t.ledger.fates.nacked.into()),
+    ("orders_returned", |_, t| t.ledger.fates.returned.into()),
+    ("orders_unknown", |_, t| t.ledger.fates.unknown.into()),
+    ("orders_recovered", |_, t| t.ledger.recovered.into()),
+    ("orders_duplicate_effect", |_, t| t.ledger.duplicate_effect.into()),
+    ("orders_oversold", |_, t| t.ledger.stock.orders_oversold.into()),
+    ("orders_not_audited", |_, t| t.ledger.not_audited.into()),
+    ("orders_not_notified", |_, t| t.ledger.not_notified.into()),
+    ("offered_load_per_s", |_, t| t.rates.offered_load_per_s.into()),
+    ("achieved_rate_per_s", |_, t| t.rates.achieved_rate_per_s.into()),
+    ("goodput_per_s", |_, t| t.rates.goodput_per_s.into()),
+    ("messages_published", |_, t| t.messages.published.into()),
+    ("messages_delivered", |_, t| t.messages.delivered.into()),
+    ("messages_redelivered", |_, t| t.messages.redelivered.into()),
+    ("end_to_end_ns_p50", |_, t| quantile(t, "end_to_end", |s| s.p50)),
+    ("end_to_end_ns_p90", |_, t| quantile(t, "end_to_end", |s| s.p90)),
+    ("end_to_end_ns_p99", |_, t| quantile(t, "end_to_end", |s| s.p99)),
+    ("end_to_end_ns_p999", |_, t| quantile(t, "end_to_end", |s| s.p999)),
+    ("end_to_end_ns_max", |_, t| {
+        series(t, "end_to_end").and_then(|s| s.max_ns).into()
+    }),
+    ("end_to_end_from_send_ns_p99", |_, t| {
+        quantile(t, "end_to_end_from_send", |s| s.p99)
+    }),
+    ("send_lag_ns_p99", |_, t| quantile(t, "send_lag", |s| s.p99)),
+    ("confirm_latency_ns_p99", |_, t| {
+        quantile(t, "confirm_latency", |s| s.p99)
+    }),
+    ("drained", |_, t| t.drain.drained.into()),
+    ("drain_time_s", |_, t| t.drain.time_s.into()),
+    ("drain_deadline_s", |_, t| t.drain.deadline_s.into()),
+    ("backlog_messages_max", |_, t| t.backlog_messages_max.into()),
+    ("driver_cpu_s", |_, t| t.resources.driver_cpu_s.into()),
+    ("driver_cpu_share", |_, t| t.resources.driver_cpu_share.into()),
+    ("driver_rss_bytes_max", |_, t| t.resources.driver_rss_bytes_max.into()),
+    ("broker_cpu_s", |_, t| t.resources.broker_cpu_s.into()),
+    ("broker_rss_bytes_max", |_, t| t.resources.broker_rss_bytes_max.into()),
+    ("valid", |_, t| t.validity.valid.into()),
+    ("verdict", |_, t| t.verdict.name().into()),
+    ("aborted", |_, t| t.aborted.as_deref().into()),
+];
+
+/// The names of all columns, in their order.
+pub fn columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|(name, _)| *name)
+}
+
+/// Writes the header and a row for each trial.
+///
+/// # Errors
+/// What `to` returns.
+pub fn write(record: &RunRecord, to: impl Write) -> Result<(), csv::Error> {
+    let mut csv = csv::Writer::from_writer(to);
+    csv.write_record(columns())?;
+    for trial in &record.trials {
+        csv.write_record(COLUMNS.iter().map(|(_, cell)| cell(record, trial).written()))?;
+    }
+    csv.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn rows(record: &RunRecord) -> Vec<std::collections::HashMap<String, String>> {
+        let mut bytes = Vec::new();
+        write(record, &mut bytes).expect("written");
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        reader.deserialize().map(|row| row.expect("legal CSV")).collect()
+    }
+
+    #[test]
+    fn each_trial_is_a_row_with_the_figures_of_the_record() {
+        let record = fixture::three_trials();
+        let rows = rows(&record);
+        assert_eq!(rows.len(), 3);
+        assert_eq!(rows[2]["trial"], "3");
+        assert_eq!(
+            rows[0]["orders_published"],
+            record.trials[0].orders.published.to_string()
+        );
+        let p99 = series(&record.trials[0], "end_to_end")
+            .and_then(|s| s.p99)
+            .expect("enough samples");
+        assert_eq!(rows[0]["end_to_end_ns_p99"], p99.ns.to_string());
+        assert_eq!(rows[0]["verdict"], "pass");
+    }
+
+    #[test]
+    fn absent_values_are_empty_cells() {
+        let rows = rows(&fixture::no_data());
+        for column in [
+            "end_to_end_ns_p50",
+            "end_to_end_ns_max",
+            "goodput_per_s",
+            "drain_time_s",
+            "broker_cpu_s",
+        ] {
+            assert_eq!(rows[0][column], "", "{column}");
+        }
+        assert_eq!(rows[0]["orders_lost"], "0");
+    }
+
+    #[test]
+    fn text_of_others_is_quoted_and_disarmed() {
+        let record = fixture::hostile();
+        let rows = rows(&record);
+        assert!(rows[0]["broker_product"].starts_with("'=cmd()"));
+        assert!(!rows[0]["orders_published"].starts_with('\''));
+    }
+
+    #[test]
+    fn every_column_is_described_in_the_manual() {
+        let manual = include_str!("../../docs/RESULTS.md");
+        for column in columns() {
+            assert!(
+                manual.contains(&format!("| `{column}` |")),
+                "{column} is missing in docs/RESULTS.md"
+            );
+        }
+    }
+}

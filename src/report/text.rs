@@ -1,0 +1,466 @@
+//! The end of a run on a terminal: plain text of at most 100 columns, with colour where it is wanted.
+
+use std::fmt::Write as _;
+
+use super::human::{self, ABSENT};
+use super::status::{self, Status};
+use crate::events::Stage;
+use crate::ledger::{PromiseReport, Trail, Verdict};
+use crate::measure::{Quantile, Series, StageSpan, Summary};
+use crate::results::record::{RunRecord, TrialRecord};
+
+/// Most columns of a line.
+const COLUMNS: usize = 100;
+/// Most orders shown of a broken promise.
+const EXAMPLES_MAX: usize = 10;
+/// Longest value of others that is shown in a table.
+const NAME_MAX: usize = 22;
+
+/// Whether the terminal shows colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// No escape sequences.
+    Plain,
+    /// ANSI colours.
+    Ansi,
+}
+
+/// The summary of a run.
+pub fn end_of_run(record: &RunRecord, style: Style) -> String {
+    let mut page = Page {
+        out: String::new(),
+        style,
+    };
+    page.verdict(record);
+    for trial in &record.trials {
+        page.trial(record, trial);
+    }
+    page.out
+}
+
+/// What a line says, by colour.
+#[derive(Debug, Clone, Copy)]
+enum Tone {
+    Good,
+    Bad,
+    Doubt,
+    Heading,
+}
+
+struct Page {
+    out: String,
+    style: Style,
+}
+
+impl Page {
+    fn toned(&self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Doubt => "33",
+            Tone::Heading => "1",
+        };
+        match self.style {
+            Style::Plain => text.to_owned(),
+            Style::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
+    }
+
+    fn heading(&mut self, text: &str) {
+        let text = self.toned(Tone::Heading, text);
+        self.out.push('\n');
+        self.line(&text);
+    }
+
+    /// Text that may hold words of others: cleaned, then wrapped with `indent` spaces from the second line on.
+    fn wrapped(&mut self, tone: Option<Tone>, indent: usize, first: &str, text: &str) {
+        for (i, line) in wrap(&human::plain(text), COLUMNS - indent).into_iter().enumerate() {
+            let start = if i == 0 { first.to_owned() } else { " ".repeat(indent) };
+            let line = tone.map_or_else(|| line.clone(), |tone| self.toned(tone, &line));
+            self.line(&format!("{start}{line}"));
+        }
+    }
+
+    fn verdict(&mut self, record: &RunRecord) {
+        let status = Status::of(record);
+        let tone = match status {
+            Status::Pass => Tone::Good,
+            Status::Fail | Status::Invalid | Status::CouldNotRun => Tone::Bad,
+            Status::Unknown | Status::Interrupted => Tone::Doubt,
+        };
+        self.wrapped(
+            Some(tone),
+            0,
+            "",
+            &format!("{}: {}", status.word(), record.outcome.reason),
+        );
+        let broker = &record.broker;
+        let mut about = format!(
+            "{}, {}, {} {}",
+            record.workload.name,
+            record.workload.load.arrival.loop_kind(),
+            broker.product,
+            broker.version
+        );
+        if status::is_embedded(record) {
+            let _ = write!(about, " ({})", status::EMBEDDED);
+        }
+        if broker.co_located {
+            about.push_str(", co-located: relative comparisons only");
+        }
+        self.wrapped(None, 0, "", &about);
+        if status::is_debug_build(record) {
+            let advice = "a debug build measured: its figures are no figures; build with --release";
+            self.wrapped(Some(Tone::Bad), 9, "warning: ", advice);
+        }
+    }
+
+    fn trial(&mut self, record: &RunRecord, trial: &TrialRecord) {
+        if record.trials.len() > 1 {
+            self.heading(&format!(
+                "Trial {} of {}: {}",
+                trial.trial,
+                record.trials.len(),
+                trial.verdict.name()
+            ));
+        }
+        if let Some(why) = &trial.aborted {
+            self.wrapped(Some(Tone::Doubt), 11, "cut short: ", why);
+        }
+        self.orders(trial);
+        self.rates(trial);
+        self.latencies(trial);
+        self.resources(trial);
+        self.promises(trial);
+        for reason in &trial.validity.reasons {
+            self.wrapped(Some(Tone::Bad), 9, "invalid: ", reason);
+        }
+        for warning in &trial.validity.warnings {
+            self.wrapped(Some(Tone::Doubt), 9, "warning: ", warning);
+        }
+    }
+
+    fn orders(&mut self, trial: &TrialRecord) {
+        self.heading("Orders");
+        let orders = &trial.orders;
+        let planned = orders
+            .planned
+            .map_or(String::new(), |planned| format!("{} planned, ", human::count(planned)));
+        self.line(&format!(
+            "  {planned}{} published, {} unsent, {} confirmed",
+            human::count(orders.published),
+            human::count(orders.unsent),
+            human::count(trial.ledger.confirmed)
+        ));
+        let fates = &trial.ledger.fates;
+        let parts = [
+            ("completed", fates.completed),
+            ("cancelled", fates.cancelled()),
+            ("dead-lettered", fates.dead_lettered),
+            ("still queued", fates.still_queued),
+            ("lost", fates.lost),
+            ("refused", fates.nacked),
+            ("returned", fates.returned),
+            ("unknown", fates.unknown),
+        ];
+        // What every run should have none of is said even when there is none.
+        let shown = parts
+            .iter()
+            .filter(|(name, n)| *n > 0 || ["completed", "lost"].contains(name));
+        let shown: Vec<String> = shown.map(|(name, n)| format!("{} {name}", human::count(*n))).collect();
+        self.wrapped(None, 4, "  = ", &shown.join(" + "));
+        let dead: u64 = trial.ledger.dead_letters.iter().map(|(_, _, n)| n).sum();
+        if dead > 0 {
+            self.line(&format!("  {} in dead-letter queues", human::plural(dead, "message")));
+        }
+    }
+
+    fn rates(&mut self, trial: &TrialRecord) {
+        let rate = |rate: Option<f64>| rate.map_or(ABSENT.to_owned(), human::rate);
+        self.heading("Rates and drain");
+        self.line(&format!(
+            "  offered {}, achieved {}, goodput {}",
+            rate(trial.rates.offered_load_per_s),
+            rate(trial.rates.achieved_rate_per_s),
+            rate(trial.rates.goodput_per_s)
+        ));
+        let drain = match (trial.drain.drained, trial.drain.time_s) {
+            (true, Some(time_s)) => format!("drained in {}", human::seconds(time_s)),
+            (true, None) => "drained".to_owned(),
+            (false, _) => format!("not drained (> {})", human::seconds(trial.drain.deadline_s)),
+        };
+        let backlog = trial
+            .backlog_messages_max
+            .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
+        self.line(&format!("  {drain}, largest backlog {backlog}"));
+    }
+
+    fn latencies(&mut self, trial: &TrialRecord) {
+        self.heading("Latency");
+        if trial.latencies.is_empty() {
+            return self.line("  nothing was measured");
+        }
+        self.line(&format!(
+            "  {:<NAME_MAX$} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
+            "", "n", "p50", "p90", "p99", "p99.9", "max"
+        ));
+        let mut rough = false;
+        let whole = trial.latencies.iter().filter(|summary| !summary.series.contains('.'));
+        for summary in whole {
+            rough |= [summary.p50, summary.p90, summary.p99, summary.p999]
+                .into_iter()
+                .flatten()
+                .any(|q| q.rough);
+            let row = latency_row(summary);
+            self.line(&row);
+        }
+        rough |= self.stages(trial);
+        if rough {
+            self.line("  ~ rests on fewer than 100 samples beyond it; n/a: on fewer than 10");
+        }
+    }
+
+    /// Median and 99th percentile of the parts of a delivery's time, a line per stage; says whether one is rough.
+    fn stages(&mut self, trial: &TrialRecord) -> bool {
+        let cells = |stage: Stage| {
+            StageSpan::ALL.map(|span| {
+                let name = Series::Stage(stage, span).to_string();
+                let summary = trial.latencies.iter().find(|summary| summary.series == name)?;
+                Some((summary.p50, summary.p99))
+            })
+        };
+        let rows = Stage::ALL.map(|stage| (stage, cells(stage)));
+        let known = |cells: &[Option<_>]| cells.iter().any(Option::is_some);
+        if !rows.iter().any(|(_, cells)| known(cells)) {
+            return false;
+        }
+        let names = ["queue wait", "buffer wait", "service time", "emit"];
+        let header: Vec<String> = names.iter().map(|name| format!("{name:>20}")).collect();
+        self.line(&format!("  {:<14}{}", "p50 / p99", header.join(" ")));
+        for (stage, cells) in rows.iter().filter(|(_, cells)| known(cells)) {
+            let texts = cells.map(|cell| {
+                let text = cell.map_or(String::new(), |(p50, p99)| {
+                    format!("{} / {}", quantile(p50), quantile(p99))
+                });
+                format!("{text:>20}")
+            });
+            self.line(&format!("  {:<14}{}", stage.name(), texts.join(" ")));
+        }
+        let quantiles = rows.iter().flat_map(|(_, cells)| cells).flatten();
+        quantiles
+            .flat_map(|(p50, p99)| [p50, p99])
+            .flatten()
+            .any(|quantile| quantile.rough)
+    }
+
+    fn resources(&mut self, trial: &TrialRecord) {
+        self.heading("Resources");
+        let used = &trial.resources;
+        let bytes = |n: Option<u64>| n.map_or(ABSENT.to_owned(), |n| human::bytes(n as f64));
+        let share = used
+            .driver_cpu_share
+            .map_or(String::new(), |share| format!(" ({})", human::share(share)));
+        self.line(&format!(
+            "  driver {} CPU{share}, {} memory",
+            human::seconds(used.driver_cpu_s),
+            bytes(used.driver_rss_bytes_max)
+        ));
+        if used.broker_cpu_s.is_some() || used.broker_rss_bytes_max.is_some() {
+            let cpu = used.broker_cpu_s.map_or(ABSENT.to_owned(), human::seconds);
+            self.line(&format!(
+                "  broker {cpu} CPU, {} memory",
+                bytes(used.broker_rss_bytes_max)
+            ));
+        }
+    }
+
+    fn promises(&mut self, trial: &TrialRecord) {
+        let kept = |promise: &&PromiseReport| promise.verdict == Verdict::Pass && promise.not_given_because.is_none();
+        self.heading(&format!(
+            "Promises: {} of {} kept",
+            trial.promises.iter().filter(kept).count(),
+            trial.promises.len()
+        ));
+        let mut helped = None;
+        for promise in trial.promises.iter().filter(|promise| !kept(promise)) {
+            let help = status::remedy(promise);
+            // What helps several promises in a row is said once.
+            let repeated = help == helped;
+            self.promise(trial, promise, help.as_deref().filter(|_| !repeated));
+            helped = help;
+        }
+    }
+
+    fn promise(&mut self, trial: &TrialRecord, promise: &PromiseReport, help: Option<&str>) {
+        let (word, tone) = match (promise.verdict, &promise.not_given_because) {
+            (Verdict::Fail, None) => ("BROKEN   ", Tone::Bad),
+            (Verdict::Unknown, None) => ("UNKNOWN  ", Tone::Doubt),
+            (Verdict::Fail, Some(_)) => ("not given", Tone::Doubt),
+            _ => ("not given", Tone::Heading),
+        };
+        let start = format!("  {} ", self.toned(tone, word));
+        self.wrapped(None, 12, &start, &format!("{}: {}", promise.name, promise.finding));
+        if let Some(reason) = &promise.not_given_because {
+            self.wrapped(None, 12, "            ", reason);
+        }
+        if let Some(help) = help {
+            self.wrapped(None, 18, "            help: ", help);
+        }
+        if promise.verdict != Verdict::Fail {
+            return;
+        }
+        let examples = promise
+            .examples
+            .iter()
+            .filter_map(|kind| trial.ledger.examples.get(kind));
+        for trail in examples.flatten().take(EXAMPLES_MAX) {
+            self.wrapped(None, 6, "    - ", &trail_text(trail));
+        }
+    }
+}
+
+/// An order's way in a sentence.
+pub(super) fn trail_text(trail: &Trail) -> String {
+    let mut text = format!("order {}: {}", trail.order, trail.publish);
+    if !trail.events.is_empty() {
+        let events: Vec<&str> = trail.events.iter().map(|event| event.name()).collect();
+        let _ = write!(text, "; {}", events.join(" → "));
+    }
+    if !trail.missing.is_empty() {
+        let _ = write!(text, "; missing {}", trail.missing.join(", "));
+    }
+    text
+}
+
+fn quantile(quantile: Option<Quantile>) -> String {
+    match quantile {
+        Some(quantile) if quantile.rough => format!("~{}", human::nanos(quantile.ns as f64)),
+        Some(quantile) => human::nanos(quantile.ns as f64),
+        None => ABSENT.to_owned(),
+    }
+}
+
+fn latency_row(summary: &Summary) -> String {
+    let max = summary.max_ns.map_or(ABSENT.to_owned(), |ns| human::nanos(ns as f64));
+    format!(
+        "  {:<NAME_MAX$} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
+        human::shortened(&human::plain(&summary.series), NAME_MAX),
+        human::count(summary.count),
+        quantile(summary.p50),
+        quantile(summary.p90),
+        quantile(summary.p99),
+        quantile(summary.p999),
+        max
+    )
+}
+
+/// Breaks at spaces; a word that is too long is cut.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let chars: Vec<char> = word.chars().collect();
+        for (i, piece) in chars.chunks(columns.max(1)).enumerate() {
+            if used > 0 && (i > 0 || used + 1 + piece.len() > columns) {
+                lines.push(String::new());
+                used = 0;
+            }
+            let Some(line) = lines.last_mut() else { continue };
+            if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            line.extend(piece);
+            used += piece.len();
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_good_run_says_so_first_and_shows_its_figures() {
+        let text = end_of_run(&fixture::pass(), Style::Plain);
+        assert!(
+            text.starts_with("PASS: all promises that the configuration gives were kept"),
+            "{text}"
+        );
+        for part in [
+            "32,500 published",
+            "31,200 completed + 1,300 cancelled + 0 lost",
+            "achieved 499.6/s",
+            "drained in 4.20 s",
+            "end_to_end",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_broken_promise_shows_up_to_ten_orders_with_their_trails_and_a_remedy() {
+        let text = end_of_run(&fixture::failed(), Style::Plain);
+        assert!(text.starts_with("FAIL: nothing_lost"));
+        assert_eq!(
+            text.matches("missing payment: inventory.reserved").count(),
+            10,
+            "{text}"
+        );
+        for part in [
+            "BROKEN    nothing_lost",
+            "order 1000: confirmed",
+            "help: ",
+            "not given all_audited",
+            "stage.audit.ack = \"manual\"",
+            "invalid: send lag",
+            "warning: noisy host",
+            "not drained (> 60.0 s)",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_others_steers_the_terminal_and_lines_fit_a_hundred_columns() {
+        for record in [
+            fixture::hostile(),
+            fixture::failed(),
+            fixture::no_data(),
+            fixture::three_trials(),
+            fixture::embedded(),
+        ] {
+            let text = end_of_run(&record, Style::Plain);
+            for line in text.lines() {
+                assert!(line.chars().count() <= COLUMNS, "{line}");
+                assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
+            }
+            let coloured = end_of_run(&record, Style::Ansi);
+            assert!(!coloured.contains("\u{1b}[31m\"") && coloured.contains("\u{1b}[1mOrders\u{1b}[0m"));
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_not_zero_and_the_embedded_broker_is_named() {
+        let text = end_of_run(&fixture::no_data(), Style::Plain);
+        assert!(
+            text.starts_with("INTERRUPTED") && text.contains("goodput n/a") && text.contains("nothing was measured")
+        );
+        let text = end_of_run(&fixture::embedded(), Style::Plain);
+        assert!(text.contains(status::EMBEDDED) && text.contains("debug build"));
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(wrap("ab cdefghij k", 4), ["ab", "cdef", "ghij", "k"]);
+        assert_eq!(wrap("", 4), [""]);
+    }
+}

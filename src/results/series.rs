@@ -1,0 +1,515 @@
+//! `series.csv`: how a trial went over time, one row per trial, time, series and value.
+//!
+//! The long format takes any series without a change of columns, and a missing value is a missing row. The writer appends
+//! while the trial runs, so a reader must live with a file that ends in the middle of a line. The reader streams: its memory
+//! follows the number of series, not the length of the run.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// The columns of `series.csv`.
+pub const COLUMNS: [&str; 4] = ["trial", "time_s", "series", "value"];
+/// Buckets that a series keeps: about one for each unit that a chart is wide.
+const BUCKETS_MAX: usize = 768;
+/// Width of a bucket at first, seconds; it doubles as the series grows longer.
+const BUCKET_S: f64 = 0.001;
+/// Different series that a table keeps; a file with more was not written by the sampler.
+const SERIES_MAX: usize = 512;
+/// Prefix of the series that are summed over ready and unacked.
+const BACKLOG: &str = "backlog_messages.";
+
+/// Why a `series.csv` could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SeriesError {
+    /// The file system said no.
+    #[error("cannot read the time series {}: {source}\nhelp: a run folder holds it as series.csv", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The first line is not the header.
+    #[error("{} is no series.csv: its first line is `{found}` instead of `trial,time_s,series,value`\nhelp: another program or version wrote it", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The first line.
+        found: String,
+    },
+    /// A line in the middle of the file is damaged.
+    #[error("line {line} of {} is damaged: {why}\nhelp: only the last line may be torn; restore the file or delete the line", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// Rows could not be written.
+    #[error("cannot write the time series: {source}\nhelp: look at the free space of the results folder")]
+    Write {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Appends rows to a `series.csv`.
+#[derive(Debug)]
+pub struct SeriesWriter<W: Write> {
+    csv: csv::Writer<W>,
+}
+
+impl SeriesWriter<BufWriter<File>> {
+    /// Starts a file at `path`; an existing one is overwritten.
+    ///
+    /// # Errors
+    /// [`SeriesError::Write`] when the file cannot be created.
+    pub fn create(path: &Path) -> Result<Self, SeriesError> {
+        let file = File::create(path).map_err(|source| SeriesError::Write { source })?;
+        Self::new(BufWriter::new(file))
+    }
+}
+
+impl<W: Write> SeriesWriter<W> {
+    /// Starts with the header.
+    ///
+    /// # Errors
+    /// [`SeriesError::Write`] when the header cannot be written.
+    pub fn new(to: W) -> Result<Self, SeriesError> {
+        let mut csv = csv::Writer::from_writer(to);
+        csv.write_record(COLUMNS).map_err(write_error)?;
+        Ok(SeriesWriter { csv })
+    }
+
+    /// Appends one row; `time_s` is seconds since the load of `trial` began. A value that is no finite number is absent, and
+    /// so has no row.
+    ///
+    /// # Errors
+    /// [`SeriesError::Write`] when the row cannot be written.
+    pub fn append(&mut self, trial: u32, time_s: f64, series: &str, value: f64) -> Result<(), SeriesError> {
+        if !value.is_finite() || !time_s.is_finite() {
+            return Ok(());
+        }
+        self.csv
+            .write_record([
+                trial.to_string().as_str(),
+                &format!("{time_s:.3}"),
+                series,
+                &value.to_string(),
+            ])
+            .map_err(write_error)
+    }
+
+    /// Hands everything to the operating system; call it after each sample, so that a crash tears one line at most.
+    ///
+    /// # Errors
+    /// [`SeriesError::Write`] when it cannot be written.
+    pub fn flush(&mut self) -> Result<(), SeriesError> {
+        self.csv.flush().map_err(|source| SeriesError::Write { source })
+    }
+}
+
+fn write_error(error: csv::Error) -> SeriesError {
+    SeriesError::Write { source: error.into() }
+}
+
+/// One value of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Seconds since the load began.
+    pub time_s: f64,
+    /// The value, in the unit that the series' name ends in.
+    pub value: f64,
+}
+
+/// The time series of one trial, thinned to what a chart can show: of each stretch of time the least and the greatest value.
+#[derive(Debug, Clone, Default)]
+pub struct SeriesTable {
+    series: BTreeMap<String, Thinned>,
+    dropped_series: bool,
+}
+
+impl SeriesTable {
+    /// Reads the rows of `trial`.
+    ///
+    /// Beside the series of the file the table holds `backlog_messages.<stage>`: ready plus unacked of the same instant (the
+    /// one of the two that is known, where the other is missing).
+    ///
+    /// # Errors
+    /// [`SeriesError`] when the file cannot be read, is no `series.csv`, or has a damaged line before its last one.
+    pub fn read(path: &Path, trial: u32) -> Result<SeriesTable, SeriesError> {
+        let failed = |source| SeriesError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = File::open(path).map_err(failed)?;
+        let whole = ends_in_newline(&mut file).map_err(failed)?;
+        SeriesTable::read_from(BufReader::new(file), path, trial, whole)
+    }
+
+    fn read_from(from: impl Read, path: &Path, trial: u32, whole: bool) -> Result<SeriesTable, SeriesError> {
+        let mut csv = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(from);
+        let mut table = SeriesTable::default();
+        let mut sums = BacklogSums::default();
+        // A row counts only once the next one has begun, or the file has ended in a line break: what is torn may look whole.
+        let mut held: Option<(u64, csv::ByteRecord)> = None;
+        let mut record = csv::ByteRecord::new();
+        let mut first = true;
+        let failed = |error: csv::Error| SeriesError::Open {
+            path: path.to_owned(),
+            source: error.into(),
+        };
+        while csv.read_byte_record(&mut record).map_err(failed)? {
+            if first {
+                first = false;
+                check_header(&record, path)?;
+                continue;
+            }
+            let line = record.position().map_or(0, csv::Position::line);
+            if let Some((line, row)) = held.replace((line, record.clone())) {
+                table.take(&row, line, path, trial, &mut sums)?;
+            }
+        }
+        if let (Some((line, row)), true) = (held, whole) {
+            table.take(&row, line, path, trial, &mut sums)?;
+        }
+        sums.finish(&mut table);
+        Ok(table)
+    }
+
+    fn take(
+        &mut self,
+        row: &csv::ByteRecord,
+        line: u64,
+        path: &Path,
+        trial: u32,
+        sums: &mut BacklogSums,
+    ) -> Result<(), SeriesError> {
+        let row = Row::parse(row).map_err(|why| SeriesError::Row {
+            path: path.to_owned(),
+            line,
+            why,
+        })?;
+        if row.trial != trial {
+            return Ok(());
+        }
+        self.add(row.series, row.point);
+        sums.add(self, row.series, row.point);
+        Ok(())
+    }
+
+    fn add(&mut self, series: &str, point: Point) {
+        if !point.value.is_finite() || !point.time_s.is_finite() {
+            return;
+        }
+        if let Some(thinned) = self.series.get_mut(series) {
+            return thinned.add(point);
+        }
+        if self.series.len() == SERIES_MAX {
+            self.dropped_series = true;
+            return;
+        }
+        self.series.entry(series.to_owned()).or_default().add(point);
+    }
+
+    /// The points of `series` in the order of time; empty when it has none.
+    pub fn points(&self, series: &str) -> Vec<Point> {
+        self.series.get(series).map(Thinned::points).unwrap_or_default()
+    }
+
+    /// The greatest value of `series`; thinning keeps it.
+    pub fn max(&self, series: &str) -> Option<f64> {
+        self.points(series).iter().map(|point| point.value).reduce(f64::max)
+    }
+
+    /// The names of all series.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.series.keys().map(String::as_str)
+    }
+
+    /// Whether the file held more different series than a table keeps.
+    pub fn is_incomplete(&self) -> bool {
+        self.dropped_series
+    }
+}
+
+fn ends_in_newline(file: &mut File) -> io::Result<bool> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut last = [0];
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    file.rewind()?;
+    Ok(last[0] == b'\n')
+}
+
+fn check_header(record: &csv::ByteRecord, path: &Path) -> Result<(), SeriesError> {
+    if record.iter().eq(COLUMNS.iter().map(|name| name.as_bytes())) {
+        return Ok(());
+    }
+    let found: Vec<String> = record
+        .iter()
+        .map(|cell| String::from_utf8_lossy(cell).escape_debug().take(40).collect())
+        .collect();
+    Err(SeriesError::Header {
+        path: path.to_owned(),
+        found: found.join(",").chars().take(120).collect(),
+    })
+}
+
+/// A row, parsed.
+struct Row<'a> {
+    trial: u32,
+    series: &'a str,
+    point: Point,
+}
+
+impl<'a> Row<'a> {
+    fn parse(row: &'a csv::ByteRecord) -> Result<Row<'a>, String> {
+        if row.len() != COLUMNS.len() {
+            return Err(format!("it has {} cells instead of {}", row.len(), COLUMNS.len()));
+        }
+        let cell = |i: usize| {
+            row.get(i)
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .ok_or_else(|| format!("its {} is no text", COLUMNS[i]))
+        };
+        let number = |i: usize| -> Result<f64, String> {
+            let text = cell(i)?;
+            text.parse()
+                .map_err(|_| format!("its {} `{}` is no number", COLUMNS[i], text.escape_debug()))
+        };
+        let trial = cell(0)?;
+        Ok(Row {
+            trial: trial
+                .parse()
+                .map_err(|_| format!("its trial `{}` is no whole number", trial.escape_debug()))?,
+            series: cell(2)?,
+            point: Point {
+                time_s: number(1)?,
+                value: number(3)?,
+            },
+        })
+    }
+}
+
+/// Adds ready and unacked of a stage while they pass by; both are written for the same instant.
+#[derive(Debug, Default)]
+struct BacklogSums {
+    pending: BTreeMap<String, Point>,
+}
+
+impl BacklogSums {
+    fn add(&mut self, table: &mut SeriesTable, series: &str, point: Point) {
+        let stage = series
+            .strip_prefix(BACKLOG)
+            .and_then(|rest| rest.strip_suffix(".ready").or_else(|| rest.strip_suffix(".unacked")));
+        let Some(stage) = stage else { return };
+        let room = self.pending.len() < SERIES_MAX;
+        match self.pending.get_mut(stage) {
+            Some(sum) if sum.time_s == point.time_s => sum.value += point.value,
+            Some(sum) => {
+                let whole = std::mem::replace(sum, point);
+                table.add(&format!("{BACKLOG}{stage}"), whole);
+            }
+            None if room => {
+                self.pending.insert(stage.to_owned(), point);
+            }
+            None => {}
+        }
+    }
+
+    fn finish(self, table: &mut SeriesTable) {
+        for (stage, sum) in self.pending {
+            table.add(&format!("{BACKLOG}{stage}"), sum);
+        }
+    }
+}
+
+/// The least and the greatest value of a stretch of time.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    min: Point,
+    max: Point,
+}
+
+impl Bucket {
+    fn merge(&mut self, other: Bucket) {
+        if other.min.value < self.min.value {
+            self.min = other.min;
+        }
+        if other.max.value > self.max.value {
+            self.max = other.max;
+        }
+    }
+}
+
+/// One series in at most [`BUCKETS_MAX`] buckets.
+#[derive(Debug, Clone)]
+struct Thinned {
+    width_s: f64,
+    buckets: BTreeMap<i64, Bucket>,
+}
+
+impl Default for Thinned {
+    fn default() -> Self {
+        Thinned {
+            width_s: BUCKET_S,
+            buckets: BTreeMap::new(),
+        }
+    }
+}
+
+impl Thinned {
+    fn add(&mut self, point: Point) {
+        self.put(Bucket { min: point, max: point });
+        while self.buckets.len() > BUCKETS_MAX {
+            self.width_s *= 2.0;
+            for bucket in std::mem::take(&mut self.buckets).into_values() {
+                self.put(bucket);
+            }
+        }
+    }
+
+    fn put(&mut self, bucket: Bucket) {
+        // The earlier of the two, so that a bucket stays in the stretch that it came from.
+        let start = bucket.min.time_s.min(bucket.max.time_s);
+        let key = (start / self.width_s).floor() as i64;
+        self.buckets
+            .entry(key)
+            .and_modify(|known| known.merge(bucket))
+            .or_insert(bucket);
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let mut points = Vec::with_capacity(self.buckets.len() * 2);
+        for bucket in self.buckets.values() {
+            let (min, max) = (bucket.min, bucket.max);
+            if min.time_s <= max.time_s {
+                points.push(min);
+            }
+            if min.time_s != max.time_s {
+                points.push(max);
+            }
+            if min.time_s > max.time_s {
+                points.push(min);
+            }
+        }
+        points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Result<SeriesTable, SeriesError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("series.csv");
+        std::fs::write(&path, text).expect("written");
+        SeriesTable::read(&path, 1)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("series.csv");
+        let mut writer = SeriesWriter::create(&path).expect("created");
+        for (time_s, value) in [(0.0, 498.5), (0.5, f64::NAN), (1.0, 500.0)] {
+            writer.append(1, time_s, "goodput_per_s", value).expect("written");
+            writer.append(2, time_s, "goodput_per_s", 1.0).expect("written");
+        }
+        writer.flush().expect("flushed");
+        let text = std::fs::read_to_string(&path).expect("readable");
+        assert!(text.starts_with("trial,time_s,series,value\n1,0.000,goodput_per_s,498.5\n2,"));
+        let table = SeriesTable::read(&path, 1).expect("legal");
+        let expected = [(0.0, 498.5), (1.0, 500.0)].map(|(time_s, value)| Point { time_s, value });
+        assert_eq!(table.points("goodput_per_s"), expected);
+        assert_eq!(table.points("unheard_of"), []);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_left_out_even_if_it_looks_whole() {
+        for torn in ["1,2.000,a,12", "1,2.000", "1,2.0", "1,2.000,\"a", "x"] {
+            let table = table(&format!("trial,time_s,series,value\n1,1.000,a,5\n{torn}")).expect("tolerated");
+            assert_eq!(
+                table.points("a"),
+                [Point {
+                    time_s: 1.0,
+                    value: 5.0
+                }],
+                "{torn}"
+            );
+        }
+        assert!(table("").expect("an empty file has no rows").names().next().is_none());
+    }
+
+    #[test]
+    fn a_damaged_line_in_the_middle_is_named() {
+        let error =
+            table("trial,time_s,series,value\n1,1.000,a,5\n1,2.000,a,many\n1,3.000,a,6\n").expect_err("damaged");
+        assert!(error.to_string().contains("line 3"), "{error}");
+        assert!(error.to_string().contains("`many` is no number"), "{error}");
+        let error = table("time,value\n1,2\n").expect_err("no header");
+        assert!(error.to_string().contains("time,value"), "{error}");
+    }
+
+    #[test]
+    fn ready_and_unacked_of_an_instant_add_up_to_the_backlog() {
+        let table = table(
+            "trial,time_s,series,value\n\
+             1,0.000,backlog_messages.payment.ready,7\n1,0.000,backlog_messages.payment.unacked,3\n\
+             1,1.000,backlog_messages.payment.ready,1\n",
+        )
+        .expect("legal");
+        let backlog: Vec<f64> = table
+            .points("backlog_messages.payment")
+            .iter()
+            .map(|p| p.value)
+            .collect();
+        assert_eq!(backlog, [10.0, 1.0]);
+    }
+
+    #[test]
+    fn hours_of_data_stay_small_and_keep_their_peaks() {
+        let mut thinned = Thinned::default();
+        for i in 0..1_000_000_u32 {
+            let value = match i {
+                345_678 => 9_999.0,
+                800_001 => -5.0,
+                _ => f64::from(i % 100),
+            };
+            thinned.add(Point {
+                time_s: f64::from(i) * 0.05,
+                value,
+            });
+        }
+        assert!(thinned.buckets.len() <= BUCKETS_MAX && thinned.buckets.len() > BUCKETS_MAX / 4);
+        let points = thinned.points();
+        assert!(points.windows(2).all(|pair| pair[0].time_s <= pair[1].time_s));
+        let values = || points.iter().map(|point| point.value);
+        assert_eq!(values().fold(f64::MIN, f64::max), 9_999.0);
+        assert_eq!(values().fold(f64::MAX, f64::min), -5.0);
+    }
+
+    #[test]
+    fn absurd_times_neither_hang_nor_grow_the_table() {
+        let mut thinned = Thinned::default();
+        for i in 0..5_000 {
+            let time_s = if i % 2 == 0 { f64::from(i) * 1e-3 } else { 1e300 };
+            thinned.add(Point {
+                time_s,
+                value: f64::from(i),
+            });
+        }
+        assert!(thinned.buckets.len() <= BUCKETS_MAX);
+    }
+}
