@@ -165,7 +165,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, each) = SIZE_UNITS
             .iter()
-            .find(|(_, each)| self.0 >= *each && self.0 % each == 0)
+            .find(|(_, each)| self.0 >= *each && self.0.is_multiple_of(*each))
             .unwrap_or(&("B", 1));
         write!(f, "{}{name}", self.0 / each)
     }

@@ -129,6 +129,8 @@ impl Connector {
 struct Gate {
     blocked: AtomicBool,
     opened: Notify,
+    /// We are closing it ourselves: its end is no incident.
+    closing: AtomicBool,
 }
 
 async fn listen(
@@ -150,6 +152,7 @@ async fn listen(
                 gate.opened.notify_waiters();
                 incidents.unblocked(&name);
             }
+            Event::Error(_) if gate.closing.load(Ordering::Acquire) => {}
             Event::Error(error) => incidents.lose(&name, &uri.mask_secrets(&error.to_string())),
             _ => {}
         }
@@ -212,6 +215,7 @@ impl Link {
 
     /// Closes the connection; an error means that it was closed already.
     pub async fn close(self) {
+        self.gate.closing.store(true, Ordering::Release);
         let closing = self.connection.close(200, "done".into());
         let _ = tokio::time::timeout(Duration::from_secs(5), closing).await;
     }

@@ -22,7 +22,7 @@ const MANAGEMENT_PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerChoice {
     /// One that runs already.
-    External(BrokerUri),
+    External(Box<BrokerUri>),
     /// A private RabbitMQ node.
     Managed,
     /// The one in this process.
@@ -120,7 +120,7 @@ impl BrokerChoice {
         Ok(match text {
             "managed" => BrokerChoice::Managed,
             "embedded" => BrokerChoice::Embedded,
-            uri => BrokerChoice::External(uri.parse::<BrokerUri>().map_err(|source| BrokerError::Uri { source })?),
+            uri => BrokerChoice::External(Box::new(uri.parse().map_err(|source| BrokerError::Uri { source })?)),
         })
     }
 

@@ -202,10 +202,13 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     })
 }
 
+/// A running fault: its start and end, absent if the trial ended before it began.
+type FaultTask = JoinHandle<Result<Option<(Nanos, Nanos)>, String>>;
+
 /// The tasks that run beside the load.
 struct Tasks {
     load: JoinHandle<()>,
-    fault: Option<JoinHandle<Result<Option<(Nanos, Nanos)>, String>>>,
+    fault: Option<FaultTask>,
     depths: mpsc::Receiver<Depths>,
     stop_load: CancellationToken,
     stop_probe: CancellationToken,
@@ -310,11 +313,7 @@ impl Pausable for NodePause {
 }
 
 impl Rest<'_> {
-    fn start_fault(
-        &self,
-        began: Nanos,
-        stop: &CancellationToken,
-    ) -> Option<JoinHandle<Result<Option<(Nanos, Nanos)>, String>>> {
+    fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<FaultTask> {
         let pause = self.stand.workload.faults.broker_pause.clone()?;
         let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
         let (timer, stop) = (self.stand.timer.clone(), stop.clone());
@@ -563,8 +562,7 @@ impl Rest<'_> {
             backlog_messages_max: ran.maxima.backlog,
             resources: Resources {
                 driver_cpu_s: cpu(driver_cpu_seconds()).unwrap_or_default(),
-                driver_cpu_share: cpu(ran.cpu_at_load_end)
-                    .map(|seconds| seconds / load_s.max(1e-9) / f64::from(self.stand.cores)),
+                driver_cpu_share: cpu(ran.cpu_at_load_end).and_then(|seconds| self.share_of_cores(seconds, load_s)),
                 driver_rss_bytes_max: ran.maxima.driver_rss,
                 broker_cpu_s: ran.broker_cpu,
                 broker_rss_bytes_max: ran.maxima.broker_rss,
@@ -576,6 +574,11 @@ impl Rest<'_> {
             aborted: ran.aborted,
             ledger: report,
         }
+    }
+
+    /// Processor seconds as a share of what the driver may use; absent where no time has passed.
+    fn share_of_cores(&self, cpu_s: f64, over_s: f64) -> Option<f64> {
+        (over_s > 0.0).then(|| cpu_s / over_s / f64::from(self.stand.cores))
     }
 
     fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
@@ -596,7 +599,7 @@ impl Rest<'_> {
             offered,
             sent: ran.load_meter.sent_measured(),
             held_s: ran.load_meter.held_ns() as f64 / 1e9,
-            driver_cpu_share: cpu.map(|seconds| seconds / load_s.max(1e-9) / f64::from(self.stand.cores)),
+            driver_cpu_share: cpu.and_then(|seconds| self.share_of_cores(seconds, load_s)),
             foreign_cpu_share: ran.foreign_cpu_share,
             residual_share: report.residual_share,
             redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
