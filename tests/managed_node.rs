@@ -296,7 +296,7 @@ async fn two_nodes_run_side_by_side_with_logins_of_their_own() {
     connect(&second).await;
     let password = first.uri().password().clone();
     let stranger =
-        orderstorm::broker::uri::BrokerUri::from_parts("orderstorm", password, "127.0.0.1", second.uri().port(), "/");
+        orderstorm::amqp::uri::BrokerUri::from_parts("orderstorm", password, "127.0.0.1", second.uri().port(), "/");
     let refused = Connection::connect_uri(stranger.to_client(), ConnectionProperties::default());
     in_time("login", refused)
         .await

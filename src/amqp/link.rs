@@ -10,7 +10,7 @@ use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::Notify;
 
 use super::incidents::Incidents;
-use crate::broker::uri::{BrokerUri, ClientParam};
+use crate::amqp::uri::{BrokerUri, ClientParam};
 
 /// Longest wait for the answer to a synchronous method. A paused broker is not a dead one, so this is generous.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(60);

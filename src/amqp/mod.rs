@@ -6,6 +6,8 @@
 mod incidents;
 mod link;
 mod publish;
+pub mod secret;
+pub mod uri;
 
 pub use incidents::{BlockedPeriod, Incidents};
 pub use link::{AmqpError, Connector, Link, REPLY_TIMEOUT};

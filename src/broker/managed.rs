@@ -21,7 +21,7 @@ use self::process::Process;
 use self::session::{Order, Session, SessionPlan};
 use super::greeting::{ServerGreeting, greet};
 use super::management::{ManagementClient, ManagementUri};
-use super::uri::BrokerUri;
+use crate::amqp::uri::BrokerUri;
 
 mod config;
 mod control;

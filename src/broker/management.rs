@@ -13,7 +13,7 @@ pub use self::address::ManagementUri;
 pub use self::answers::{Alarm, AlarmState, ClientConnection, Exchange, Node, Overview, Queue, WhoAmI};
 use self::answers::{FailedAlarmCheck, FeatureFlag};
 pub use self::metrics::MessageTotals;
-use super::secret::percent_encode;
+use crate::amqp::secret::percent_encode;
 
 mod address;
 mod answers;

@@ -6,7 +6,5 @@ pub mod greeting;
 pub mod managed;
 pub mod management;
 mod running;
-pub mod secret;
-pub mod uri;
 
 pub use running::{BROKER_VARIABLES, BrokerChoice, BrokerError, BrokerInfo, RunningBroker, Selection, StartOptions};

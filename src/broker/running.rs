@@ -9,7 +9,7 @@ use super::discover::{installed_servers, listening_amqp};
 use super::embedded::{EmbeddedBroker, EmbeddedError, EmbeddedOptions};
 use super::managed::{ManagedError, ManagedNode, ManagedOptions};
 use super::management::{ManagementClient, ManagementUri};
-use super::uri::{BrokerUri, Scheme, UriError};
+use crate::amqp::uri::{BrokerUri, Scheme, UriError};
 
 /// Variables that name a broker, the first set one wins.
 pub const BROKER_VARIABLES: [&str; 2] = ["ORDERSTORM_BROKER", "AMQP_URL"];

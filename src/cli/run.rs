@@ -114,7 +114,7 @@ impl Run {
             let masked = self
                 .broker
                 .broker
-                .parse::<crate::broker::uri::BrokerUri>()
+                .parse::<crate::amqp::uri::BrokerUri>()
                 .map(|uri| uri.to_string());
             words.extend([
                 "--broker".to_owned(),

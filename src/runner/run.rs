@@ -251,7 +251,7 @@ impl Run<'_> {
     }
 
     /// A virtual host of the run's own where the broker's API lets us make one; else the given one, with prefixed names.
-    async fn vhost(&self) -> (crate::broker::uri::BrokerUri, bool) {
+    async fn vhost(&self) -> (crate::amqp::uri::BrokerUri, bool) {
         let given = self.broker.uri().clone();
         let Some(management) = self.broker.management().filter(|_| self.broker.node().is_none()) else {
             return (given, false);

@@ -1,5 +1,7 @@
 //! One trial through its phases.
 
+mod account;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +14,10 @@ use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::validity::{self, Evidence};
 use super::watch::{Files, Maxima, Sources, Watch};
+use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents, PublishMeter};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
-use crate::broker::uri::BrokerUri;
 use crate::clock::{Clock, Nanos, rfc3339};
 use crate::events::Stage;
 use crate::fault::{Pausable, run_pause};
@@ -27,7 +29,7 @@ use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{
     Band, DrainRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
 };
-use crate::sample::{DepthProbe, driver_cpu_seconds};
+use crate::sample::{DepthProbe, busy_seconds, driver_cpu_seconds};
 use crate::timer::Timer;
 use crate::wire::message::{Encoder, OrderIds};
 use crate::wire::topology::Topology;
@@ -338,7 +340,7 @@ impl Rest<'_> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let host = HostCpu::look();
+        let host_busy = busy_seconds();
         let mut ran = Ran {
             began,
             warm_until,
@@ -404,7 +406,7 @@ impl Rest<'_> {
                 self.window.close(ended);
                 ran.ended_at_load_end = self.ledger.ended();
                 ran.cpu_at_load_end = driver_cpu_seconds();
-                ran.foreign_cpu_share = host.foreign_share(&ran, broker_cpu, stand);
+                ran.foreign_cpu_share = foreign_cpu_share(&ran, host_busy, broker_cpu, stand);
                 watch.phase(Phase::Drain);
             }
             if ran.load_ended > 0 {
@@ -501,185 +503,6 @@ impl Rest<'_> {
             end_s: seconds(end),
         }
     }
-
-    fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
-        let workload = &self.stand.workload;
-        let measured_s = (ran.load_ended.saturating_sub(ran.warm_until)) as f64 / 1e9;
-        let offered = Schedule::new(&workload.load, self.trial.seed)
-            .map(|schedule| schedule.count_between(ran.warm_until - ran.began, ran.load_ended - ran.began));
-        let per_second = |count: u64| (measured_s > 0.0).then(|| count as f64 / measured_s);
-        let latencies: Vec<_> = Series::all()
-            .filter_map(|series| {
-                self.board
-                    .total(series)
-                    .map(|recorder| recorder.summary(series.to_string()))
-            })
-            .collect();
-        let drained = ran.drained_at.is_some();
-        let observed = Observed {
-            drained,
-            prefetch_exceeded: ran.meters.iter().map(|meter| meter.prefetch_exceeded()).sum(),
-            left_behind: None,
-        };
-        let promises = ledger::judge(workload, &report, &observed);
-        let given = promises.iter().filter(|promise| promise.not_given_because.is_none());
-        let mut verdict = given.map(|promise| promise.verdict).max().unwrap_or(Verdict::Unknown);
-        if (ran.aborted.is_some() || ran.interrupted) && verdict == Verdict::Pass {
-            verdict = Verdict::Unknown;
-        }
-        let validity = validity::judge(&self.evidence(&ran, &report, offered, drained));
-        let cpu = |until: Option<f64>| until.zip(ran.cpu_at_start).map(|(after, before)| after - before);
-        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-        let measured = self
-            .board
-            .total(Series::EndToEnd)
-            .map_or(0, |recorder| recorder.count());
-        TrialRecord {
-            trial: self.trial.trial,
-            seed: self.trial.seed,
-            started: rfc3339(self.started),
-            phases: self.phase_bands(&ran),
-            blocked: self.blocked_bands(&ran),
-            orders: OrderCounts {
-                planned: self.stand.plan.arrivals(self.trial),
-                published: ran.load_meter.sent(),
-                unsent: ran.load_meter.unsent(),
-                measured,
-            },
-            messages: self.messages(&ran),
-            rates: Rates {
-                offered_load_per_s: offered.and_then(per_second),
-                achieved_rate_per_s: per_second(ran.load_meter.sent_measured()),
-                goodput_per_s: per_second(ran.ended_at_load_end.saturating_sub(ran.ended_at_window_start)),
-            },
-            latencies,
-            stages: self.stages(&ran, &report, measured_s),
-            drain: DrainRecord {
-                drained,
-                time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
-                deadline_s: workload.drain.deadline.as_secs_f64(),
-            },
-            backlog_messages_max: ran.maxima.backlog,
-            resources: Resources {
-                driver_cpu_s: cpu(driver_cpu_seconds()).unwrap_or_default(),
-                driver_cpu_share: cpu(ran.cpu_at_load_end).and_then(|seconds| self.share_of_cores(seconds, load_s)),
-                driver_rss_bytes_max: ran.maxima.driver_rss,
-                broker_cpu_s: ran.broker_cpu,
-                broker_rss_bytes_max: ran.maxima.broker_rss,
-            },
-            validity,
-            promises,
-            verdict,
-            faults: ran.faults,
-            aborted: ran.aborted,
-            ledger: report,
-        }
-    }
-
-    /// Processor seconds as a share of what the driver may use; absent where no time has passed.
-    fn share_of_cores(&self, cpu_s: f64, over_s: f64) -> Option<f64> {
-        (over_s > 0.0).then(|| cpu_s / over_s / f64::from(self.stand.cores))
-    }
-
-    fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
-        let p99 = |series| {
-            self.board
-                .total(series)
-                .and_then(|recorder| recorder.quantile(0.99))
-                .map(|quantile| quantile.ns)
-        };
-        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-        let cpu = ran
-            .cpu_at_load_end
-            .zip(ran.cpu_at_start)
-            .map(|(after, before)| after - before);
-        Evidence {
-            driver_lag_p99: p99(Series::DriverLag),
-            end_to_end_p99: p99(Series::EndToEnd),
-            offered,
-            sent: ran.load_meter.sent_measured(),
-            held_s: ran.load_meter.held_ns() as f64 / 1e9,
-            driver_cpu_share: cpu.and_then(|seconds| self.share_of_cores(seconds, load_s)),
-            foreign_cpu_share: ran.foreign_cpu_share,
-            residual_share: report.residual_share,
-            redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
-            ended: self.ledger.ended(),
-            interrupted: ran.interrupted || ran.aborted.is_some(),
-            above_range: Series::all()
-                .filter_map(|series| self.board.total(series))
-                .map(|recorder| recorder.outside().1)
-                .sum(),
-            co_located: self.stand.broker.info().co_located,
-            drained,
-        }
-    }
-
-    fn phase_bands(&self, ran: &Ran) -> Vec<Band> {
-        let drained = ran.drained_at.unwrap_or(ran.drain_ended);
-        let bands = [
-            ("declare", self.prepared_at, ran.began),
-            ("warm-up", ran.began, ran.warm_until),
-            ("measure", ran.warm_until, ran.load_ended),
-            ("drain", ran.load_ended, drained),
-            ("verify", drained, self.stand.clock.now()),
-        ];
-        bands
-            .into_iter()
-            .filter(|(_, start, end)| end > start)
-            .map(|(name, start, end)| self.band(name, ran.began, start, end))
-            .collect()
-    }
-
-    fn blocked_bands(&self, ran: &Ran) -> Vec<Band> {
-        let periods = self.connector.incidents().blocked_periods();
-        periods
-            .iter()
-            .map(|period| {
-                let name = format!("{} blocked: {}", period.connection, period.reason);
-                self.band(&name, ran.began, period.start, period.end.unwrap_or(ran.drain_ended))
-            })
-            .collect()
-    }
-
-    fn messages(&self, ran: &Ran) -> MessageCounts {
-        let sum = |of: fn(&StageMeter) -> u64| ran.meters.iter().map(|meter| of(meter)).sum();
-        MessageCounts {
-            published: self.publishes.published(),
-            confirmed: self.publishes.confirmed(),
-            nacked: self.publishes.nacked(),
-            returned: self.publishes.returned(),
-            delivered: sum(StageMeter::delivered),
-            redelivered: sum(StageMeter::redelivered),
-            malformed: sum(StageMeter::malformed),
-            not_for_stage: sum(StageMeter::not_for_stage),
-            acks: sum(StageMeter::acks),
-        }
-    }
-
-    fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
-        Stage::ALL
-            .into_iter()
-            .map(|stage| {
-                let settings = self.stand.workload.stage(stage);
-                let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
-                let meter = &ran.meters[stage.index()];
-                let suppressed = report
-                    .stages
-                    .iter()
-                    .find(|counts| counts.stage == stage)
-                    .map_or(0, |counts| counts.suppressed);
-                StageRecord {
-                    stage,
-                    consumers: settings.consumers,
-                    delivered: meter.delivered(),
-                    redelivered: meter.redelivered(),
-                    suppressed,
-                    backlog_messages_max: ran.maxima.stage_backlog[stage.index()],
-                    utilisation: (measured_s > 0.0).then(|| meter.busy_ns() as f64 / 1e9 / measured_s / slots),
-                }
-            })
-            .collect()
-    }
 }
 
 /// State of the drain's look.
@@ -699,47 +522,20 @@ fn broker_cpu_seconds(stand: &Stand<'_>) -> Option<f64> {
         .map(|sample| sample.cpu_s)
 }
 
-/// Processor time of the whole machine, from /proc/stat; absent where there is none.
-struct HostCpu {
-    busy_s: Option<f64>,
-}
-
-impl HostCpu {
-    fn look() -> Self {
-        HostCpu { busy_s: Self::busy() }
-    }
-
-    fn busy() -> Option<f64> {
-        let text = std::fs::read_to_string("/proc/stat").ok()?;
-        let fields: Vec<f64> = text
-            .lines()
-            .next()?
-            .split_whitespace()
-            .skip(1)
-            .filter_map(|field| field.parse().ok())
-            .collect();
-        // user nice system idle iowait irq softirq steal; guest time is within user.
-        let ticks: f64 = fields
-            .iter()
-            .take(8)
-            .enumerate()
-            .filter(|(i, _)| *i != 3 && *i != 4)
-            .map(|(_, ticks)| ticks)
-            .sum();
-        let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
-        Some(ticks / per_second as f64)
-    }
-
-    /// Share of the processors that neither driver nor broker used since this look, but somebody did. The broker's own
-    /// process must be known for that.
-    fn foreign_share(&self, ran: &Ran, broker_cpu: Option<f64>, stand: &Stand<'_>) -> Option<f64> {
-        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-        let broker = match stand.broker.embedded() {
-            Some(_) => 0.0,
-            None => broker_cpu_seconds(stand)? - broker_cpu?,
-        };
-        let driver = ran.cpu_at_load_end? - ran.cpu_at_start?;
-        let foreign = Self::busy()? - self.busy_s? - driver - broker;
-        (load_s > 0.0).then(|| (foreign / load_s / f64::from(stand.cores)).max(0.0))
-    }
+/// Share of the processors over the load that neither driver nor broker used, but somebody did; absent unless the broker's
+/// own process is known.
+fn foreign_cpu_share(
+    ran: &Ran,
+    host_before: Option<f64>,
+    broker_before: Option<f64>,
+    stand: &Stand<'_>,
+) -> Option<f64> {
+    let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+    let broker = match stand.broker.embedded() {
+        Some(_) => 0.0,
+        None => broker_cpu_seconds(stand)? - broker_before?,
+    };
+    let driver = ran.cpu_at_load_end? - ran.cpu_at_start?;
+    let foreign = busy_seconds()? - host_before? - driver - broker;
+    (load_s > 0.0).then(|| (foreign / load_s / f64::from(stand.cores)).max(0.0))
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::ManagedOptions;
-use crate::broker::secret::Secret;
+use crate::amqp::secret::Secret;
 
 /// Below the range from which Linux takes the ports of outgoing connections (32768 and up): a node that is down for a
 /// restart does not lose its port to a client's connection.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::ManagementError;
-use crate::broker::secret::{Secret, percent_decode};
-use crate::broker::uri::{BrokerUri, Scheme};
+use crate::amqp::secret::{Secret, percent_decode};
+use crate::amqp::uri::{BrokerUri, Scheme};
 
 const HTTP_PORT: u16 = 15672;
 const HTTPS_PORT: u16 = 15671;

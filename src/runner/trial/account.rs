@@ -1,0 +1,196 @@
+//! From what the phases left to the trial's record.
+
+use super::{Ran, Rest};
+use crate::arrival::Schedule;
+use crate::clock::rfc3339;
+use crate::events::Stage;
+use crate::ledger::{self, LedgerReport, Observed, Verdict};
+use crate::measure::Series;
+use crate::pipeline::StageMeter;
+use crate::results::record::{
+    Band, DrainRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
+};
+use crate::runner::validity::{self, Evidence};
+use crate::sample::driver_cpu_seconds;
+
+impl Rest<'_> {
+    /// The trial's record.
+    pub(super) fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
+        let workload = &self.stand.workload;
+        let measured_s = (ran.load_ended.saturating_sub(ran.warm_until)) as f64 / 1e9;
+        let offered = Schedule::new(&workload.load, self.trial.seed)
+            .map(|schedule| schedule.count_between(ran.warm_until - ran.began, ran.load_ended - ran.began));
+        let per_second = |count: u64| (measured_s > 0.0).then(|| count as f64 / measured_s);
+        let latencies: Vec<_> = Series::all()
+            .filter_map(|series| {
+                self.board
+                    .total(series)
+                    .map(|recorder| recorder.summary(series.to_string()))
+            })
+            .collect();
+        let drained = ran.drained_at.is_some();
+        let observed = Observed {
+            drained,
+            prefetch_exceeded: ran.meters.iter().map(|meter| meter.prefetch_exceeded()).sum(),
+            left_behind: None,
+        };
+        let promises = ledger::judge(workload, &report, &observed);
+        let given = promises.iter().filter(|promise| promise.not_given_because.is_none());
+        let mut verdict = given.map(|promise| promise.verdict).max().unwrap_or(Verdict::Unknown);
+        if (ran.aborted.is_some() || ran.interrupted) && verdict == Verdict::Pass {
+            verdict = Verdict::Unknown;
+        }
+        let validity = validity::judge(&self.evidence(&ran, &report, offered, drained));
+        let cpu = |until: Option<f64>| until.zip(ran.cpu_at_start).map(|(after, before)| after - before);
+        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+        let measured = self
+            .board
+            .total(Series::EndToEnd)
+            .map_or(0, |recorder| recorder.count());
+        TrialRecord {
+            trial: self.trial.trial,
+            seed: self.trial.seed,
+            started: rfc3339(self.started),
+            phases: self.phase_bands(&ran),
+            blocked: self.blocked_bands(&ran),
+            orders: OrderCounts {
+                planned: self.stand.plan.arrivals(self.trial),
+                published: ran.load_meter.sent(),
+                unsent: ran.load_meter.unsent(),
+                measured,
+            },
+            messages: self.messages(&ran),
+            rates: Rates {
+                offered_load_per_s: offered.and_then(per_second),
+                achieved_rate_per_s: per_second(ran.load_meter.sent_measured()),
+                goodput_per_s: per_second(ran.ended_at_load_end.saturating_sub(ran.ended_at_window_start)),
+            },
+            latencies,
+            stages: self.stages(&ran, &report, measured_s),
+            drain: DrainRecord {
+                drained,
+                time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
+                deadline_s: workload.drain.deadline.as_secs_f64(),
+            },
+            backlog_messages_max: ran.maxima.backlog,
+            resources: Resources {
+                driver_cpu_s: cpu(driver_cpu_seconds()).unwrap_or_default(),
+                driver_cpu_share: cpu(ran.cpu_at_load_end).and_then(|seconds| self.share_of_cores(seconds, load_s)),
+                driver_rss_bytes_max: ran.maxima.driver_rss,
+                broker_cpu_s: ran.broker_cpu,
+                broker_rss_bytes_max: ran.maxima.broker_rss,
+            },
+            validity,
+            promises,
+            verdict,
+            faults: ran.faults,
+            aborted: ran.aborted,
+            ledger: report,
+        }
+    }
+
+    /// Processor seconds as a share of what the driver may use; absent where no time has passed.
+    fn share_of_cores(&self, cpu_s: f64, over_s: f64) -> Option<f64> {
+        (over_s > 0.0).then(|| cpu_s / over_s / f64::from(self.stand.cores))
+    }
+
+    fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
+        let p99 = |series| {
+            self.board
+                .total(series)
+                .and_then(|recorder| recorder.quantile(0.99))
+                .map(|quantile| quantile.ns)
+        };
+        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+        let cpu = ran
+            .cpu_at_load_end
+            .zip(ran.cpu_at_start)
+            .map(|(after, before)| after - before);
+        Evidence {
+            driver_lag_p99: p99(Series::DriverLag),
+            end_to_end_p99: p99(Series::EndToEnd),
+            offered,
+            sent: ran.load_meter.sent_measured(),
+            held_s: ran.load_meter.held_ns() as f64 / 1e9,
+            driver_cpu_share: cpu.and_then(|seconds| self.share_of_cores(seconds, load_s)),
+            foreign_cpu_share: ran.foreign_cpu_share,
+            residual_share: report.residual_share,
+            redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
+            ended: self.ledger.ended(),
+            interrupted: ran.interrupted || ran.aborted.is_some(),
+            above_range: Series::all()
+                .filter_map(|series| self.board.total(series))
+                .map(|recorder| recorder.outside().1)
+                .sum(),
+            co_located: self.stand.broker.info().co_located,
+            drained,
+        }
+    }
+
+    fn phase_bands(&self, ran: &Ran) -> Vec<Band> {
+        let drained = ran.drained_at.unwrap_or(ran.drain_ended);
+        let bands = [
+            ("declare", self.prepared_at, ran.began),
+            ("warm-up", ran.began, ran.warm_until),
+            ("measure", ran.warm_until, ran.load_ended),
+            ("drain", ran.load_ended, drained),
+            ("verify", drained, self.stand.clock.now()),
+        ];
+        bands
+            .into_iter()
+            .filter(|(_, start, end)| end > start)
+            .map(|(name, start, end)| self.band(name, ran.began, start, end))
+            .collect()
+    }
+
+    fn blocked_bands(&self, ran: &Ran) -> Vec<Band> {
+        let periods = self.connector.incidents().blocked_periods();
+        periods
+            .iter()
+            .map(|period| {
+                let name = format!("{} blocked: {}", period.connection, period.reason);
+                self.band(&name, ran.began, period.start, period.end.unwrap_or(ran.drain_ended))
+            })
+            .collect()
+    }
+
+    fn messages(&self, ran: &Ran) -> MessageCounts {
+        let sum = |of: fn(&StageMeter) -> u64| ran.meters.iter().map(|meter| of(meter)).sum();
+        MessageCounts {
+            published: self.publishes.published(),
+            confirmed: self.publishes.confirmed(),
+            nacked: self.publishes.nacked(),
+            returned: self.publishes.returned(),
+            delivered: sum(StageMeter::delivered),
+            redelivered: sum(StageMeter::redelivered),
+            malformed: sum(StageMeter::malformed),
+            not_for_stage: sum(StageMeter::not_for_stage),
+            acks: sum(StageMeter::acks),
+        }
+    }
+
+    fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
+        Stage::ALL
+            .into_iter()
+            .map(|stage| {
+                let settings = self.stand.workload.stage(stage);
+                let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
+                let meter = &ran.meters[stage.index()];
+                let suppressed = report
+                    .stages
+                    .iter()
+                    .find(|counts| counts.stage == stage)
+                    .map_or(0, |counts| counts.suppressed);
+                StageRecord {
+                    stage,
+                    consumers: settings.consumers,
+                    delivered: meter.delivered(),
+                    redelivered: meter.redelivered(),
+                    suppressed,
+                    backlog_messages_max: ran.maxima.stage_backlog[stage.index()],
+                    utilisation: (measured_s > 0.0).then(|| meter.busy_ns() as f64 / 1e9 / measured_s / slots),
+                }
+            })
+            .collect()
+    }
+}
