@@ -158,7 +158,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
         (top, bottom): (f64, f64),
         strips: Vec<Strip<'a>>,
     ) -> Self {
-        let top = top + 16.0 + strips.iter().map(|strip| strip.height).sum::<f64>();
+        let top = top + 20.0 + strips.iter().map(|strip| strip.height).sum::<f64>();
         Plot {
             canvas,
             x,
@@ -183,7 +183,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
     /// Bands, grid, labels and titles.
     pub(super) fn axes(&self) -> Drawn<DB> {
         let mut y = self.top - self.strips.iter().map(|strip| strip.height).sum::<f64>();
-        let above = y - 10.0;
+        let above = y - 13.0;
         for strip in &self.strips {
             self.strip(strip, y)?;
             y += strip.height;

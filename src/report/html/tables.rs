@@ -37,7 +37,7 @@ pub(super) fn promises(page: &mut Sink, trial: &TrialRecord) {
 
 fn promise_row(page: &mut Sink, promise: &PromiseReport) {
     page.raw("<tr>")
-        .element("<th scope=\"row\"><code>", &promise.name, "</code>");
+        .element("<th scope=\"row\" class=\"prose\"><code>", &promise.name, "</code>");
     page.element("<br><span class=\"soft\">", &promise.statement, "</span></th>");
     match &promise.not_given_because {
         None => page.cell("given"),
