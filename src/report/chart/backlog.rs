@@ -1,7 +1,5 @@
 //! Messages waiting in each stage's queue over time.
 
-use std::collections::BTreeMap;
-
 use plotters::prelude::DrawingBackend;
 
 use super::axis::{Axis, thousands};
@@ -13,9 +11,16 @@ use crate::events::Stage;
 use crate::report::human;
 use crate::results::series::Point;
 
+/// What is left when the colours are used up.
+const REST: Stroke = Stroke {
+    width: 1.0,
+    alpha: 0.7,
+    ..Stroke::dashed(GREY)
+};
+
 /// One line of the chart.
 struct Line {
-    label: String,
+    stage: Stage,
     points: Vec<Point>,
     stroke: Stroke,
 }
@@ -24,59 +29,43 @@ fn max(points: &[Point]) -> f64 {
     points.iter().map(|point| point.value).fold(0.0, f64::max)
 }
 
-/// The largest backlogs by name, and the sum of the others: more lines than colours nobody can read.
+/// The stages by their largest backlog: the first ones in colours, the rest in grey, since more colours nobody tells apart.
 fn lines(figures: &Figures<'_>) -> Vec<Line> {
     let stages = Stage::ALL
         .into_iter()
         .map(|stage| (stage, figures.series.points(&format!("backlog_messages.{stage}"))));
     let mut stages: Vec<(Stage, Vec<Point>)> = stages.filter(|(_, points)| !points.is_empty()).collect();
     stages.sort_by(|(_, a), (_, b)| max(b).total_cmp(&max(a)));
-    // One left over is named as well as any sum.
-    let others = if stages.len() > SERIES.len() + 1 {
-        stages.split_off(SERIES.len())
-    } else {
-        Vec::new()
-    };
-    let colours = SERIES.into_iter().chain([GREY]);
-    let named = stages.into_iter().zip(colours).map(|((stage, points), colour)| Line {
-        label: format!("{stage} (max {})", human::count(max(&points) as u64)),
-        points,
-        stroke: Stroke::solid(colour),
-    });
-    let mut lines: Vec<Line> = named.collect();
-    if !others.is_empty() {
-        let names: Vec<&str> = others.iter().map(|(stage, _)| stage.name()).collect();
-        lines.push(Line {
-            label: format!("{} together", names.join(", ")),
-            points: sum(others.iter().map(|(_, points)| points.as_slice())),
-            stroke: Stroke::dashed(GREY),
-        });
-    }
-    lines
+    let colours = SERIES.into_iter().map(Stroke::solid).chain(std::iter::repeat(REST));
+    let lines = stages
+        .into_iter()
+        .zip(colours)
+        .map(|((stage, points), stroke)| Line { stage, points, stroke });
+    lines.collect()
 }
 
-/// The sum over series that were sampled at the same instants.
-fn sum<'a>(series: impl Iterator<Item = &'a [Point]>) -> Vec<Point> {
-    let mut sums: BTreeMap<u64, f64> = BTreeMap::new();
-    for points in series {
-        for point in points.iter().filter(|point| point.time_s >= 0.0) {
-            *sums.entry((point.time_s * 1e3).round() as u64).or_default() += point.value;
-        }
+fn legend(lines: &[Line]) -> Vec<Entry> {
+    let (named, rest) = lines.split_at(lines.len().min(SERIES.len()));
+    let entry = |line: &Line| {
+        let label = format!("{} (max {})", line.stage, human::count(max(&line.points) as u64));
+        Entry::new(label, Mark::Line(line.stroke))
+    };
+    let mut entries: Vec<Entry> = named.iter().map(entry).collect();
+    if let Some(greatest) = rest.first() {
+        let names: Vec<&str> = rest.iter().map(|line| line.stage.name()).collect();
+        let label = format!(
+            "{} (max {} each)",
+            names.join(", "),
+            human::count(max(&greatest.points) as u64)
+        );
+        entries.push(Entry::new(label, Mark::Line(REST)));
     }
-    let points = sums.into_iter().map(|(ms, value)| Point {
-        time_s: ms as f64 / 1e3,
-        value,
-    });
-    points.collect()
+    entries
 }
 
 pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
     let lines = lines(figures);
-    let legend: Vec<Entry> = lines
-        .iter()
-        .map(|line| Entry::new(line.label.as_str(), Mark::Line(line.stroke)))
-        .collect();
-    let top = head(canvas, figures, Chart::Backlog.title(), &legend)?;
+    let top = head(canvas, figures, Chart::Backlog.title(), &legend(&lines))?;
     let greatest = lines.iter().map(|line| max(&line.points)).fold(0.0, f64::max);
     let y = Axis::from_zero(greatest, "messages (ready + unacked)", thousands);
     let plot = Plot::new(

@@ -23,7 +23,7 @@ use plotters::prelude::{DrawingBackend, IntoDrawingArea};
 use super::status;
 use crate::results::record::{RunRecord, TrialRecord};
 use crate::results::series::SeriesTable;
-use canvas::{BITMAP_TEXT_DROP, Canvas, Drawn, SCALE, SVG_TEXT_DROP, WIDTH};
+use canvas::{Canvas, Drawn, Medium, SCALE, WIDTH};
 
 /// What stands in a chart without data.
 const NO_DATA: &str = "no data: nothing was recorded for this chart";
@@ -153,7 +153,7 @@ impl Chart {
                  of stages do not add up to those of the whole."
             }
             Chart::Backlog => {
-                "Ready plus unacknowledged messages in each stage's queue; the six largest, and the sum of the others."
+                "Ready plus unacknowledged messages in each stage's queue; the six largest in colour, the others in grey."
             }
             Chart::Resources => {
                 "100 % is all processors that the process may use. A driver near its limit measures itself; see the validity."
@@ -201,7 +201,7 @@ impl Chart {
         {
             let canvas = Canvas::new(
                 SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area(),
-                SVG_TEXT_DROP,
+                Medium::Svg,
             );
             self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
             canvas.present().map_err(|error| failed(error.to_string()))?;
@@ -228,7 +228,7 @@ impl Chart {
         };
         let canvas = Canvas::new(
             BitMapBackend::new(path, self.pixels(figures)).into_drawing_area(),
-            BITMAP_TEXT_DROP,
+            Medium::Bitmap,
         );
         self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
         canvas.present().map_err(|error| failed(error.to_string()))
