@@ -4,6 +4,7 @@
 
 pub mod record;
 pub mod series;
+mod thin;
 
 pub use record::RunRecord;
 pub use series::{SeriesTable, SeriesWriter};

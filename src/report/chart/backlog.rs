@@ -1,87 +1,91 @@
-//! Messages waiting in each stage's queue over time.
+//! Messages waiting in each stage's queue over time: a row per stage, all to the same scale, since nine noisy lines in one
+//! plot cannot be told apart.
 
 use plotters::prelude::DrawingBackend;
 
-use super::axis::{Axis, thousands};
-use super::canvas::{Canvas, Drawn, Stroke};
-use super::frame::{Entry, Mark, Plot, head, strips};
-use super::palette::{GREY, SERIES};
+use super::axis::{Axis, Tick};
+use super::canvas::{Anchor, Canvas, Drawn, Stroke, WIDTH};
+use super::frame::{Plot, RIGHT, head, strips};
+use super::palette::{BLUE, GREY, INK, VERMILLION};
 use super::{Chart, Figures, NO_DATA, over_time};
 use crate::events::Stage;
 use crate::report::human;
 use crate::results::series::Point;
 
-/// What is left when the colours are used up.
-const REST: Stroke = Stroke {
-    width: 1.0,
-    alpha: 0.7,
-    ..Stroke::dashed(GREY)
-};
+/// Space for the names of the stages.
+const NAMES: f64 = 100.0;
+/// Space for the greatest values at the end of the rows.
+const MAXIMA: f64 = 66.0;
+/// Height of a row, logical units.
+const ROW: f64 = 38.0;
+/// Share of a row that its greatest value may fill.
+const FILLED: f64 = 0.86;
 
-/// One line of the chart.
-struct Line {
-    stage: Stage,
-    points: Vec<Point>,
-    stroke: Stroke,
+/// The rows, in the order of the pipeline.
+fn rows(figures: &Figures<'_>) -> Vec<(Stage, Vec<Point>)> {
+    let all = Stage::ALL
+        .into_iter()
+        .map(|stage| (stage, figures.series.points(&format!("backlog_messages.{stage}"))));
+    all.filter(|(_, points)| !points.is_empty()).collect()
 }
 
 fn max(points: &[Point]) -> f64 {
     points.iter().map(|point| point.value).fold(0.0, f64::max)
 }
 
-/// The stages by their largest backlog: the first ones in colours, the rest in grey, since more colours nobody tells apart.
-fn lines(figures: &Figures<'_>) -> Vec<Line> {
-    let stages = Stage::ALL
-        .into_iter()
-        .map(|stage| (stage, figures.series.points(&format!("backlog_messages.{stage}"))));
-    let mut stages: Vec<(Stage, Vec<Point>)> = stages.filter(|(_, points)| !points.is_empty()).collect();
-    stages.sort_by(|(_, a), (_, b)| max(b).total_cmp(&max(a)));
-    let colours = SERIES.into_iter().map(Stroke::solid).chain(std::iter::repeat(REST));
-    let lines = stages
-        .into_iter()
-        .zip(colours)
-        .map(|((stage, points), stroke)| Line { stage, points, stroke });
-    lines.collect()
-}
-
-fn legend(lines: &[Line]) -> Vec<Entry> {
-    let (named, rest) = lines.split_at(lines.len().min(SERIES.len()));
-    let entry = |line: &Line| {
-        let label = format!("{} (max {})", line.stage, human::count(max(&line.points) as u64));
-        Entry::new(label, Mark::Line(line.stroke))
-    };
-    let mut entries: Vec<Entry> = named.iter().map(entry).collect();
-    if let Some(greatest) = rest.first() {
-        let names: Vec<&str> = rest.iter().map(|line| line.stage.name()).collect();
-        let label = format!(
-            "{} (max {} each)",
-            names.join(", "),
-            human::count(max(&greatest.points) as u64)
-        );
-        entries.push(Entry::new(label, Mark::Line(REST)));
-    }
-    entries
+/// Height of the chart, logical units.
+pub(super) fn height(figures: &Figures<'_>) -> f64 {
+    let strips = 15.0 * strips(figures).len() as f64;
+    (150.0 + strips + ROW * rows(figures).len() as f64).max(260.0)
 }
 
 pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
-    let lines = lines(figures);
-    let top = head(canvas, figures, Chart::Backlog.title(), &legend(&lines))?;
-    let greatest = lines.iter().map(|line| max(&line.points)).fold(0.0, f64::max);
-    let y = Axis::from_zero(greatest, "messages (ready + unacked)", thousands);
-    let plot = Plot::new(
-        canvas,
-        over_time::axis(figures),
-        y,
-        (top, canvas.height()),
-        strips(figures),
-    );
-    plot.axes()?;
-    if lines.is_empty() {
+    let rows = rows(figures);
+    let top = head(canvas, figures, Chart::Backlog.title(), &[])?;
+    // The unit of the y axis is a row, from below.
+    let floor = |row: usize| (rows.len() - 1 - row) as f64;
+    let y = Axis {
+        from: 0.0,
+        to: rows.len().max(1) as f64,
+        ticks: (0..rows.len())
+            .map(|row| Tick {
+                at: floor(row),
+                label: String::new(),
+            })
+            .collect(),
+        title: "messages (ready + unacked), all rows to the same scale",
+    };
+    let sides = (NAMES, WIDTH - RIGHT - MAXIMA);
+    let area = (top, canvas.height());
+    let plot = Plot::new(canvas, over_time::axis(figures), y, area, strips(figures)).between(sides);
+    if rows.is_empty() {
         return plot.sentence(NO_DATA);
     }
-    // The largest last, so that it lies on top.
-    for line in lines.iter().rev() {
-        over_time::line(&plot, figures, &line.points, line.stroke, |value| value)?;
+    plot.axes()?;
+    let greatest = rows.iter().map(|(_, points)| max(points)).fold(0.0, f64::max);
+    for (row, (stage, points)) in rows.iter().enumerate() {
+        let row_max = max(points);
+        let colour = if row_max == greatest && greatest > 0.0 {
+            VERMILLION
+        } else {
+            BLUE
+        };
+        let scaled = |value: f64| floor(row) + FILLED * (value / greatest.max(1.0)).clamp(0.0, 1.0);
+        over_time::area(&plot, figures, points, colour, (floor(row), &scaled))?;
+        over_time::line(
+            &plot,
+            figures,
+            points,
+            Stroke {
+                width: 1.0,
+                ..Stroke::solid(colour)
+            },
+            scaled,
+        )?;
+        let (_, middle) = plot.at(0.0, floor(row) + 0.4);
+        canvas.text((16.0, middle), stage.name(), 12.0, INK, Anchor::Start)?;
+        let label = format!("max {}", human::count(row_max as u64));
+        canvas.text((WIDTH - 16.0, middle), &label, 11.0, GREY, Anchor::End)?;
     }
     Ok(())
 }

@@ -148,6 +148,11 @@ impl<DB: DrawingBackend> Canvas<DB> {
             .draw(&Rectangle::new([pixel(from), pixel(to)], stroke.style()))
     }
 
+    pub(super) fn polygon(&self, corners: &[Place], colour: RGBColor, alpha: f64) -> Drawn<DB> {
+        let pixels: Vec<(i32, i32)> = corners.iter().copied().map(pixel).collect();
+        self.area.draw(&Polygon::new(pixels, colour.mix(alpha).filled()))
+    }
+
     pub(super) fn dot(&self, at: Place, radius: f64, colour: RGBColor) -> Drawn<DB> {
         self.area.draw(&Circle::new(
             pixel(at),
@@ -158,8 +163,7 @@ impl<DB: DrawingBackend> Canvas<DB> {
 
     pub(super) fn diamond(&self, (x, y): Place, radius: f64, colour: RGBColor) -> Drawn<DB> {
         let corners = [(x - radius, y), (x, y - radius), (x + radius, y), (x, y + radius)];
-        let pixels: Vec<(i32, i32)> = corners.into_iter().map(pixel).collect();
-        self.area.draw(&Polygon::new(pixels, colour.filled()))
+        self.polygon(&corners, colour, 1.0)
     }
 
     /// Writes `text` with the em `size`.

@@ -171,6 +171,11 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
         }
     }
 
+    /// The same plot between other sides.
+    pub(super) fn between(self, (left, right): (f64, f64)) -> Self {
+        Plot { left, right, ..self }
+    }
+
     pub(super) fn at(&self, x: f64, y: f64) -> Place {
         let part = |axis: &Axis, value: f64| ((value - axis.from) / (axis.to - axis.from)).clamp(0.0, 1.0);
         let (across, up) = (part(&self.x, x), part(&self.y, y));
@@ -220,6 +225,16 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
         )?;
         self.canvas
             .text((MARGIN, above), self.y.title, TEXT_SIZE, GREY, Anchor::Start)
+    }
+
+    /// Fills what lies between `floor` and points of the axes' coordinates, in the order of x.
+    pub(super) fn area(&self, points: &[(f64, f64)], floor: f64, colour: RGBColor) -> Drawn<DB> {
+        let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
+            return Ok(());
+        };
+        let corners = [(*last, floor), (*first, floor)];
+        let outline: Vec<Place> = points.iter().chain(&corners).map(|(x, y)| self.at(*x, *y)).collect();
+        self.canvas.polygon(&outline, colour, 0.3)
     }
 
     /// A line through points of the axes' coordinates; a point that stands alone becomes a dot.

@@ -153,7 +153,7 @@ impl Chart {
                  of stages do not add up to those of the whole."
             }
             Chart::Backlog => {
-                "Ready plus unacknowledged messages in each stage's queue; the six largest in colour, the others in grey."
+                "Ready plus unacknowledged messages in each stage's queue, all rows to the same scale; the largest is orange."
             }
             Chart::Resources => {
                 "100 % is all processors that the process may use. A driver near its limit measures itself; see the validity."
@@ -165,6 +165,7 @@ impl Chart {
     fn height(self, figures: &Figures<'_>) -> f64 {
         match self {
             Chart::StageLatency => stages::height(figures),
+            Chart::Backlog => backlog::height(figures),
             Chart::Resources => 520.0,
             _ => 400.0,
         }
