@@ -177,7 +177,7 @@ pub(super) fn stages(page: &mut Sink, trial: &TrialRecord) {
         stage_row(page, trial, stage);
     }
     page.table_end();
-    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100 % is the bottleneck.</p>\n");
+    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100&nbsp;% is the bottleneck.</p>\n");
 }
 
 fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
