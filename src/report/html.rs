@@ -31,14 +31,14 @@ pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
     lead::verdict(&mut page, record);
     page.raw("</header>\n<main>\n");
     lead::key_figures(&mut page, record);
-    for trial in &record.trials {
-        judged(&mut page, record, trial);
-    }
+    per_trial(&mut page, record, "Promises", tables::promises);
+    per_trial(&mut page, record, "Do the figures count?", tables::validity);
     lead::what_was_run(&mut page, record);
     pictures(&mut page, record, charts);
-    for trial in &record.trials {
-        measured(&mut page, record, trial);
-    }
+    per_trial(&mut page, record, "Latency", tables::latency);
+    per_trial(&mut page, record, "Stages", tables::stages);
+    per_trial(&mut page, record, "Where every order went", tables::accounting);
+    per_trial(&mut page, record, "Dead letters", tables::dead_letters);
     tables::settings(&mut page, record);
     page.raw("</main>\n<footer><p>");
     page.text(&format!(
@@ -49,37 +49,37 @@ pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
     page.finish()
 }
 
-/// A heading that names the trial where there are several.
-fn heading(page: &mut Sink, record: &RunRecord, trial: &TrialRecord, text: &str) {
-    let whose = if record.trials.len() > 1 {
-        format!("{text}, trial {} of {}", trial.trial, record.trials.len())
-    } else {
-        text.to_owned()
-    };
-    page.element("<h2>", &whose, "</h2>\n");
-}
-
-fn judged(page: &mut Sink, record: &RunRecord, trial: &TrialRecord) {
-    heading(page, record, trial, "Promises");
-    tables::promises(page, trial);
-    if trial.validity.valid && trial.validity.warnings.is_empty() && trial.aborted.is_none() {
+/// A section with a part for each trial; of several, the one that the charts show is unfolded.
+fn per_trial(page: &mut Sink, record: &RunRecord, heading: &str, body: fn(&mut Sink, &TrialRecord)) {
+    if record.trials.is_empty() {
         return;
     }
-    heading(page, record, trial, "Do the figures count?");
-    page.raw("<ul class=\"notes\">");
-    for reason in &trial.validity.reasons {
-        page.element("<li class=\"bad\"><strong>Invalid:</strong> ", reason, "</li>");
+    page.element("<h2>", heading, "</h2>\n");
+    if let [only] = record.trials.as_slice() {
+        return body(page, only);
     }
-    if !trial.validity.valid && trial.validity.reasons.is_empty() {
-        page.raw("<li class=\"bad\"><strong>Invalid.</strong> No reason was recorded.</li>");
+    let shown = status::shown_trial(record).map(|trial| trial.trial);
+    for trial in &record.trials {
+        page.raw(if Some(trial.trial) == shown {
+            "<details class=\"trial\" open><summary>"
+        } else {
+            "<details class=\"trial\"><summary>"
+        });
+        page.text(&trial_name(record, trial)).raw("</summary>\n");
+        body(page, trial);
+        page.raw("</details>\n");
     }
-    if let Some(why) = &trial.aborted {
-        page.element("<li class=\"doubt\"><strong>Cut short:</strong> ", why, "</li>");
-    }
-    for warning in &trial.validity.warnings {
-        page.element("<li class=\"doubt\"><strong>Warning:</strong> ", warning, "</li>");
-    }
-    page.raw("</ul>\n");
+}
+
+/// `Trial 2 of 3: fail, invalid`.
+fn trial_name(record: &RunRecord, trial: &TrialRecord) -> String {
+    let invalid = if trial.validity.valid { "" } else { ", invalid" };
+    format!(
+        "Trial {} of {}: {}{invalid}",
+        trial.trial,
+        record.trials.len(),
+        trial.verdict.name()
+    )
 }
 
 fn pictures(page: &mut Sink, record: &RunRecord, charts: &[Picture]) {
@@ -102,17 +102,6 @@ fn pictures(page: &mut Sink, record: &RunRecord, charts: &[Picture]) {
         page.element("</div><figcaption><strong>", title, ".</strong> ");
         page.text(explanation).raw("</figcaption></figure>\n");
     }
-}
-
-fn measured(page: &mut Sink, record: &RunRecord, trial: &TrialRecord) {
-    heading(page, record, trial, "Latency");
-    tables::latency(page, trial);
-    heading(page, record, trial, "Stages");
-    tables::stages(page, trial);
-    heading(page, record, trial, "Where every order went");
-    tables::accounting(page, trial);
-    heading(page, record, trial, "Dead letters");
-    tables::dead_letters(page, trial);
 }
 
 /// `n/a (n = …)`: what stands where too few samples carry a quantile.

@@ -6,6 +6,7 @@ pub mod folder;
 pub mod hlog;
 pub mod record;
 pub mod series;
+mod thin;
 
 pub use folder::{FolderError, RunFolder};
 pub use record::RunRecord;

@@ -89,7 +89,7 @@ impl Axis {
         let (from, to) = ((min * 0.85).log10(), (max * 1.2).log10());
         let digits: &[f64] = match to - from {
             span if span < 1.6 => &[1.0, 2.0, 5.0],
-            span if span < 3.3 => &[1.0, 3.0],
+            span if span < 4.1 => &[1.0, 3.0],
             _ => &[1.0],
         };
         let decades = from.floor() as i32..=to.ceil() as i32;

@@ -1,98 +1,91 @@
-//! Messages waiting in each stage's queue over time.
-
-use std::collections::BTreeMap;
+//! Messages waiting in each stage's queue over time: a row per stage, all to the same scale, since nine noisy lines in one
+//! plot cannot be told apart.
 
 use plotters::prelude::DrawingBackend;
 
-use super::axis::{Axis, thousands};
-use super::canvas::{Canvas, Drawn, Stroke};
-use super::frame::{Entry, Mark, Plot, head, strips};
-use super::palette::{GREY, SERIES};
+use super::axis::{Axis, Tick};
+use super::canvas::{Anchor, Canvas, Drawn, Stroke, WIDTH};
+use super::frame::{Plot, RIGHT, head, strips};
+use super::palette::{BLUE, GREY, INK, VERMILLION};
 use super::{Chart, Figures, NO_DATA, over_time};
 use crate::events::Stage;
 use crate::report::human;
 use crate::results::series::Point;
 
-/// One line of the chart.
-struct Line {
-    label: String,
-    points: Vec<Point>,
-    stroke: Stroke,
+/// Space for the names of the stages.
+const NAMES: f64 = 100.0;
+/// Space for the greatest values at the end of the rows.
+const MAXIMA: f64 = 66.0;
+/// Height of a row, logical units.
+const ROW: f64 = 38.0;
+/// Share of a row that its greatest value may fill.
+const FILLED: f64 = 0.86;
+
+/// The rows, in the order of the pipeline.
+fn rows(figures: &Figures<'_>) -> Vec<(Stage, Vec<Point>)> {
+    let all = Stage::ALL
+        .into_iter()
+        .map(|stage| (stage, figures.series.points(&format!("backlog_messages.{stage}"))));
+    all.filter(|(_, points)| !points.is_empty()).collect()
 }
 
 fn max(points: &[Point]) -> f64 {
     points.iter().map(|point| point.value).fold(0.0, f64::max)
 }
 
-/// The largest backlogs by name, and the sum of the others: more lines than colours nobody can read.
-fn lines(figures: &Figures<'_>) -> Vec<Line> {
-    let stages = Stage::ALL
-        .into_iter()
-        .map(|stage| (stage, figures.series.points(&format!("backlog_messages.{stage}"))));
-    let mut stages: Vec<(Stage, Vec<Point>)> = stages.filter(|(_, points)| !points.is_empty()).collect();
-    stages.sort_by(|(_, a), (_, b)| max(b).total_cmp(&max(a)));
-    // One left over is named as well as any sum.
-    let others = if stages.len() > SERIES.len() + 1 {
-        stages.split_off(SERIES.len())
-    } else {
-        Vec::new()
-    };
-    let colours = SERIES.into_iter().chain([GREY]);
-    let named = stages.into_iter().zip(colours).map(|((stage, points), colour)| Line {
-        label: format!("{stage} (max {})", human::count(max(&points) as u64)),
-        points,
-        stroke: Stroke::solid(colour),
-    });
-    let mut lines: Vec<Line> = named.collect();
-    if !others.is_empty() {
-        let names: Vec<&str> = others.iter().map(|(stage, _)| stage.name()).collect();
-        lines.push(Line {
-            label: format!("{} together", names.join(", ")),
-            points: sum(others.iter().map(|(_, points)| points.as_slice())),
-            stroke: Stroke::dashed(GREY),
-        });
-    }
-    lines
-}
-
-/// The sum over series that were sampled at the same instants.
-fn sum<'a>(series: impl Iterator<Item = &'a [Point]>) -> Vec<Point> {
-    let mut sums: BTreeMap<u64, f64> = BTreeMap::new();
-    for points in series {
-        for point in points.iter().filter(|point| point.time_s >= 0.0) {
-            *sums.entry((point.time_s * 1e3).round() as u64).or_default() += point.value;
-        }
-    }
-    let points = sums.into_iter().map(|(ms, value)| Point {
-        time_s: ms as f64 / 1e3,
-        value,
-    });
-    points.collect()
+/// Height of the chart, logical units.
+pub(super) fn height(figures: &Figures<'_>) -> f64 {
+    let strips = 15.0 * strips(figures).len() as f64;
+    (150.0 + strips + ROW * rows(figures).len() as f64).max(260.0)
 }
 
 pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
-    let lines = lines(figures);
-    let legend: Vec<Entry> = lines
-        .iter()
-        .map(|line| Entry::new(line.label.as_str(), Mark::Line(line.stroke)))
-        .collect();
-    let top = head(canvas, figures, Chart::Backlog.title(), &legend)?;
-    let greatest = lines.iter().map(|line| max(&line.points)).fold(0.0, f64::max);
-    let y = Axis::from_zero(greatest, "messages (ready + unacked)", thousands);
-    let plot = Plot::new(
-        canvas,
-        over_time::axis(figures),
-        y,
-        (top, canvas.height()),
-        strips(figures),
-    );
-    plot.axes()?;
-    if lines.is_empty() {
+    let rows = rows(figures);
+    let top = head(canvas, figures, Chart::Backlog.title(), &[])?;
+    // The unit of the y axis is a row, from below.
+    let floor = |row: usize| (rows.len() - 1 - row) as f64;
+    let y = Axis {
+        from: 0.0,
+        to: rows.len().max(1) as f64,
+        ticks: (0..rows.len())
+            .map(|row| Tick {
+                at: floor(row),
+                label: String::new(),
+            })
+            .collect(),
+        title: "messages (ready + unacked), all rows to the same scale",
+    };
+    let sides = (NAMES, WIDTH - RIGHT - MAXIMA);
+    let area = (top, canvas.height());
+    let plot = Plot::new(canvas, over_time::axis(figures), y, area, strips(figures)).between(sides);
+    if rows.is_empty() {
         return plot.sentence(NO_DATA);
     }
-    // The largest last, so that it lies on top.
-    for line in lines.iter().rev() {
-        over_time::line(&plot, figures, &line.points, line.stroke, |value| value)?;
+    plot.axes()?;
+    let greatest = rows.iter().map(|(_, points)| max(points)).fold(0.0, f64::max);
+    for (row, (stage, points)) in rows.iter().enumerate() {
+        let row_max = max(points);
+        let colour = if row_max == greatest && greatest > 0.0 {
+            VERMILLION
+        } else {
+            BLUE
+        };
+        let scaled = |value: f64| floor(row) + FILLED * (value / greatest.max(1.0)).clamp(0.0, 1.0);
+        over_time::area(&plot, figures, points, colour, (floor(row), &scaled))?;
+        over_time::line(
+            &plot,
+            figures,
+            points,
+            Stroke {
+                width: 1.0,
+                ..Stroke::solid(colour)
+            },
+            scaled,
+        )?;
+        let (_, middle) = plot.at(0.0, floor(row) + 0.4);
+        canvas.text((16.0, middle), stage.name(), 12.0, INK, Anchor::Start)?;
+        let label = format!("max {}", human::count(row_max as u64));
+        canvas.text((WIDTH - 16.0, middle), &label, 11.0, GREY, Anchor::End)?;
     }
     Ok(())
 }

@@ -68,16 +68,28 @@ impl Stroke {
 /// A place in logical units, from the upper left.
 pub(super) type Place = (f64, f64);
 
+/// What the backend draws; plotters differs a little between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    Svg,
+    Bitmap,
+}
+
+impl Medium {
+    /// How far plotters draws a centred text too high, in ems; SVG viewers centre it themselves. Found by looking.
+    const fn text_drop(self) -> f64 {
+        match self {
+            Medium::Svg => 0.0,
+            Medium::Bitmap => 0.13,
+        }
+    }
+}
+
 /// A drawing area in logical units.
 pub(super) struct Canvas<DB: DrawingBackend> {
     area: DrawingArea<DB, Shift>,
-    text_drop: f64,
+    medium: Medium,
 }
-
-/// How far plotters draws a centred text too high, in ems; SVG viewers centre it themselves.
-pub(super) const SVG_TEXT_DROP: f64 = 0.0;
-/// The same for bitmaps, found by looking at them.
-pub(super) const BITMAP_TEXT_DROP: f64 = 0.13;
 
 fn pixel(place: Place) -> (i32, i32) {
     let of = |logical: f64| (logical * f64::from(SCALE)).round().clamp(-1e6, 1e6) as i32;
@@ -85,8 +97,8 @@ fn pixel(place: Place) -> (i32, i32) {
 }
 
 impl<DB: DrawingBackend> Canvas<DB> {
-    pub(super) fn new(area: DrawingArea<DB, Shift>, text_drop: f64) -> Self {
-        Canvas { area, text_drop }
+    pub(super) fn new(area: DrawingArea<DB, Shift>, medium: Medium) -> Self {
+        Canvas { area, medium }
     }
 
     /// Finishes the picture; a bitmap is written to its file here.
@@ -116,7 +128,14 @@ impl<DB: DrawingBackend> Canvas<DB> {
         if pixels.len() < 2 {
             return Ok(());
         }
-        self.area.draw(&PathElement::new(pixels, stroke.style()))
+        if self.medium == Medium::Svg {
+            return self.area.draw(&PathElement::new(pixels, stroke.style()));
+        }
+        // Piece by piece: on bitmaps a thick line that turns sharply loses width at the turn.
+        for pair in pixels.windows(2) {
+            self.area.draw(&PathElement::new(pair.to_vec(), stroke.style()))?;
+        }
+        Ok(())
     }
 
     pub(super) fn rect(&self, from: Place, to: Place, colour: RGBColor, alpha: f64) -> Drawn<DB> {
@@ -129,6 +148,11 @@ impl<DB: DrawingBackend> Canvas<DB> {
             .draw(&Rectangle::new([pixel(from), pixel(to)], stroke.style()))
     }
 
+    pub(super) fn polygon(&self, corners: &[Place], colour: RGBColor, alpha: f64) -> Drawn<DB> {
+        let pixels: Vec<(i32, i32)> = corners.iter().copied().map(pixel).collect();
+        self.area.draw(&Polygon::new(pixels, colour.mix(alpha).filled()))
+    }
+
     pub(super) fn dot(&self, at: Place, radius: f64, colour: RGBColor) -> Drawn<DB> {
         self.area.draw(&Circle::new(
             pixel(at),
@@ -139,8 +163,7 @@ impl<DB: DrawingBackend> Canvas<DB> {
 
     pub(super) fn diamond(&self, (x, y): Place, radius: f64, colour: RGBColor) -> Drawn<DB> {
         let corners = [(x - radius, y), (x, y - radius), (x + radius, y), (x, y + radius)];
-        let pixels: Vec<(i32, i32)> = corners.into_iter().map(pixel).collect();
-        self.area.draw(&Polygon::new(pixels, colour.filled()))
+        self.polygon(&corners, colour, 1.0)
     }
 
     /// Writes `text` with the em `size`.
@@ -153,7 +176,7 @@ impl<DB: DrawingBackend> Canvas<DB> {
         let style = style(size, colour).pos(Pos::new(horizontal, VPos::Center));
         self.area.draw(&Text::new(
             text.to_owned(),
-            pixel((at.0, at.1 + size * self.text_drop)),
+            pixel((at.0, at.1 + size * self.medium.text_drop())),
             style,
         ))
     }

@@ -158,7 +158,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
         (top, bottom): (f64, f64),
         strips: Vec<Strip<'a>>,
     ) -> Self {
-        let top = top + 16.0 + strips.iter().map(|strip| strip.height).sum::<f64>();
+        let top = top + 20.0 + strips.iter().map(|strip| strip.height).sum::<f64>();
         Plot {
             canvas,
             x,
@@ -169,6 +169,11 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
             right: WIDTH - RIGHT,
             bottom: bottom - BOTTOM,
         }
+    }
+
+    /// The same plot between other sides.
+    pub(super) fn between(self, (left, right): (f64, f64)) -> Self {
+        Plot { left, right, ..self }
     }
 
     pub(super) fn at(&self, x: f64, y: f64) -> Place {
@@ -183,7 +188,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
     /// Bands, grid, labels and titles.
     pub(super) fn axes(&self) -> Drawn<DB> {
         let mut y = self.top - self.strips.iter().map(|strip| strip.height).sum::<f64>();
-        let above = y - 10.0;
+        let above = y - 13.0;
         for strip in &self.strips {
             self.strip(strip, y)?;
             y += strip.height;
@@ -220,6 +225,16 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
         )?;
         self.canvas
             .text((MARGIN, above), self.y.title, TEXT_SIZE, GREY, Anchor::Start)
+    }
+
+    /// Fills what lies between `floor` and points of the axes' coordinates, in the order of x.
+    pub(super) fn area(&self, points: &[(f64, f64)], floor: f64, colour: RGBColor) -> Drawn<DB> {
+        let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
+            return Ok(());
+        };
+        let corners = [(*last, floor), (*first, floor)];
+        let outline: Vec<Place> = points.iter().chain(&corners).map(|(x, y)| self.at(*x, *y)).collect();
+        self.canvas.polygon(&outline, colour, 0.3)
     }
 
     /// A line through points of the axes' coordinates; a point that stands alone becomes a dot.

@@ -36,10 +36,10 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         (top, canvas.height()),
         strips(figures),
     );
-    plot.axes()?;
     if known.is_empty() {
         return plot.sentence(NO_DATA);
     }
+    plot.axes()?;
     for (points, _, stroke) in &known {
         over_time::line(&plot, figures, points, *stroke, |ns| ns.max(1.0).log10())?;
     }

@@ -23,7 +23,7 @@ use plotters::prelude::{DrawingBackend, IntoDrawingArea};
 use super::status;
 use crate::results::record::{RunRecord, TrialRecord};
 use crate::results::series::SeriesTable;
-use canvas::{BITMAP_TEXT_DROP, Canvas, Drawn, SCALE, SVG_TEXT_DROP, WIDTH};
+use canvas::{Canvas, Drawn, Medium, SCALE, WIDTH};
 
 /// What stands in a chart without data.
 const NO_DATA: &str = "no data: nothing was recorded for this chart";
@@ -153,7 +153,7 @@ impl Chart {
                  of stages do not add up to those of the whole."
             }
             Chart::Backlog => {
-                "Ready plus unacknowledged messages in each stage's queue; the six largest, and the sum of the others."
+                "Ready plus unacknowledged messages in each stage's queue, all rows to the same scale; the largest is orange."
             }
             Chart::Resources => {
                 "100 % is all processors that the process may use. A driver near its limit measures itself; see the validity."
@@ -165,6 +165,7 @@ impl Chart {
     fn height(self, figures: &Figures<'_>) -> f64 {
         match self {
             Chart::StageLatency => stages::height(figures),
+            Chart::Backlog => backlog::height(figures),
             Chart::Resources => 520.0,
             _ => 400.0,
         }
@@ -201,7 +202,7 @@ impl Chart {
         {
             let canvas = Canvas::new(
                 SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area(),
-                SVG_TEXT_DROP,
+                Medium::Svg,
             );
             self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
             canvas.present().map_err(|error| failed(error.to_string()))?;
@@ -228,7 +229,7 @@ impl Chart {
         };
         let canvas = Canvas::new(
             BitMapBackend::new(path, self.pixels(figures)).into_drawing_area(),
-            BITMAP_TEXT_DROP,
+            Medium::Bitmap,
         );
         self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
         canvas.present().map_err(|error| failed(error.to_string()))

@@ -1,6 +1,6 @@
 //! What the charts over time share: how long time is, and where a line breaks because nothing was recorded.
 
-use plotters::prelude::DrawingBackend;
+use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::Figures;
 use super::axis::Axis;
@@ -31,6 +31,22 @@ pub(super) fn line<DB: DrawingBackend>(
     for part in parts(points, interval_s) {
         let coordinates: Vec<(f64, f64)> = part.iter().map(|point| (point.time_s, to_axis(point.value))).collect();
         plot.curve(&coordinates, stroke)?;
+    }
+    Ok(())
+}
+
+/// Fills from a floor, which is given in the axis's coordinate, up to `points`; with the same gaps as [`line`].
+pub(super) fn area<DB: DrawingBackend>(
+    plot: &Plot<'_, DB>,
+    figures: &Figures<'_>,
+    points: &[Point],
+    colour: RGBColor,
+    (floor, to_axis): (f64, &dyn Fn(f64) -> f64),
+) -> Drawn<DB> {
+    let interval_s = figures.record.workload.sample.interval.as_secs_f64();
+    for part in parts(points, interval_s) {
+        let coordinates: Vec<(f64, f64)> = part.iter().map(|point| (point.time_s, to_axis(point.value))).collect();
+        plot.area(&coordinates, floor, colour)?;
     }
     Ok(())
 }

@@ -56,10 +56,10 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
     let x = Axis::percentiles(points().map(|(q, _)| nines(*q)).fold(0.0, f64::max));
     let y = Axis::log_nanos(range.0, range.1, "latency (logarithmic)");
     let plot = Plot::new(canvas, x, y, (top, canvas.height()), Vec::new());
-    plot.axes()?;
     if all.is_empty() {
         return plot.sentence(NO_DATA);
     }
+    plot.axes()?;
     for trial in others {
         if let Some(summary) = summary(trial, SERIES[0].0) {
             curve(&plot, summary, light(SERIES[0].2))?;

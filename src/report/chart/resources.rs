@@ -3,9 +3,9 @@
 use plotters::prelude::DrawingBackend;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Drawn, Stroke};
+use super::canvas::{Anchor, Canvas, Drawn, Stroke, WIDTH};
 use super::frame::{Entry, Mark, Plot, head, shades, strips};
-use super::palette::{BLUE, VERMILLION};
+use super::palette::{BLUE, GREY, VERMILLION};
 use super::{Chart, Figures, NO_DATA, over_time};
 
 const DRIVER: Stroke = Stroke::solid(BLUE);
@@ -27,6 +27,15 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         .map(|(_, (label, stroke))| Entry::new(label, Mark::Line(stroke)))
         .collect();
     let top = head(canvas, figures, Chart::Resources.title(), &legend)?;
+    if max(&cpu).or(max(&memory)).is_none() {
+        return canvas.text(
+            (WIDTH / 2.0, canvas.height() / 2.0),
+            NO_DATA,
+            14.0,
+            GREY,
+            Anchor::Middle,
+        );
+    }
     let (above, below) = (strips(figures), shades(figures));
     // The names of the bands take room in the upper plot only.
     let middle = top + (canvas.height() - top) * if above.is_empty() { 0.5 } else { 0.54 };
@@ -42,10 +51,11 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         (bytes, memory, middle, canvas.height(), below),
     ] {
         let plot = Plot::new(canvas, over_time::axis(figures), axis, (from, to), bands);
-        plot.axes()?;
         if max(&names).is_none() {
             plot.sentence(NO_DATA)?;
+            continue;
         }
+        plot.axes()?;
         for (name, stroke) in names.into_iter().zip([DRIVER, BROKER]) {
             over_time::line(&plot, figures, &figures.series.points(name), stroke, |value| value)?;
         }

@@ -38,7 +38,7 @@ fn a_png_shows_ink_where_the_title_stands() {
     let mut pixels = vec![0; (width * height * 3) as usize];
     {
         let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
-        let canvas = Canvas::new(backend.into_drawing_area(), BITMAP_TEXT_DROP);
+        let canvas = Canvas::new(backend.into_drawing_area(), Medium::Bitmap);
         Chart::Throughput.draw(&canvas, &figures).expect("drawn");
         canvas.present().expect("drawn");
     }

@@ -35,10 +35,10 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         (top, canvas.height()),
         strips(figures),
     );
-    plot.axes()?;
     if known.is_empty() {
         return plot.sentence(NO_DATA);
     }
+    plot.axes()?;
     for (series, _, stroke) in known {
         over_time::line(&plot, figures, &figures.series.points(series), stroke, |value| value)?;
     }

@@ -1,6 +1,6 @@
 //! The beginning of the page: verdict, key figures, and what was run.
 
-use super::sink::Sink;
+use super::sink::{Align, Sink};
 use crate::ledger::Verdict;
 use crate::report::human::{self, ABSENT};
 use crate::report::status::{self, Status};
@@ -48,31 +48,43 @@ pub(super) fn key_figures(page: &mut Sink, record: &RunRecord) {
     page.raw("<h2>Key figures</h2>\n");
     if record.trials.is_empty() {
         page.raw("<p>No trial was carried out.</p>\n");
+        return;
     }
+    if let [only] = record.trials.as_slice() {
+        return tiles(page, only);
+    }
+    let names = record.trials.first().map(figures).unwrap_or_default();
+    let names = names.iter().map(|(name, ..)| (*name, Align::Number));
+    let columns: Vec<(&str, Align)> = [("Trial", Align::Text), ("Verdict", Align::Text)]
+        .into_iter()
+        .chain(names)
+        .collect();
+    page.table("Key figures", &columns);
     for trial in &record.trials {
-        if record.trials.len() > 1 {
-            page.element(
-                "<h3>",
-                &format!(
-                    "Trial {} of {}: {}",
-                    trial.trial,
-                    record.trials.len(),
-                    trial.verdict.name()
-                ),
-                "</h3>",
-            );
+        page.raw("<tr>").row_name(&trial.trial.to_string()).raw("<td>");
+        pill(page, trial.verdict, true);
+        if !trial.validity.valid {
+            page.raw(" <span class=\"pill bad\">invalid</span>");
         }
-        page.raw("<dl class=\"figures\">");
-        for (name, value, note) in figures(trial) {
-            page.element("<div><dt>", name, "</dt>");
-            page.element("<dd>", &value, "");
-            if !note.is_empty() {
-                page.element("<small>", &note, "</small>");
-            }
-            page.raw("</dd></div>");
+        page.raw("</td>");
+        for (_, value, _) in figures(trial) {
+            page.number(&value);
         }
-        page.raw("</dl>\n");
+        page.raw("</tr>\n");
     }
+    page.table_end();
+}
+
+fn tiles(page: &mut Sink, trial: &TrialRecord) {
+    page.raw("<dl class=\"figures\">");
+    for (name, value, note) in figures(trial) {
+        page.element("<div><dt>", name, "</dt>").element("<dd>", &value, "");
+        if !note.is_empty() {
+            page.element("<small>", &note, "</small>");
+        }
+        page.raw("</dd></div>");
+    }
+    page.raw("</dl>\n");
 }
 
 fn figures(trial: &TrialRecord) -> Vec<(&'static str, String, String)> {
@@ -166,10 +178,7 @@ pub(super) fn pill(page: &mut Sink, verdict: Verdict, given: bool) {
 pub(super) fn what_was_run(page: &mut Sink, record: &RunRecord) {
     page.raw("<h2>What was run</h2>\n");
     page.element("<pre>", &record.command, "</pre>\n");
-    page.table(
-        "What was run",
-        &[("", super::sink::Align::Text), ("", super::sink::Align::Text)],
-    );
+    page.raw("<div class=\"scroll\"><table class=\"facts\"><tbody>");
     for (name, value) in facts(record) {
         page.raw("<tr>").row_name(name).cell(&value).raw("</tr>");
     }

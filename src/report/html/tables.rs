@@ -20,8 +20,8 @@ pub(super) fn promises(page: &mut Sink, trial: &TrialRecord) {
     }
     let columns = [
         ("Promise", Text),
-        ("Given", Text),
         ("Kept", Text),
+        ("Given", Text),
         ("Finding", Text),
         ("Remedy", Text),
     ];
@@ -37,16 +37,16 @@ pub(super) fn promises(page: &mut Sink, trial: &TrialRecord) {
 
 fn promise_row(page: &mut Sink, promise: &PromiseReport) {
     page.raw("<tr>")
-        .element("<th scope=\"row\"><code>", &promise.name, "</code>");
+        .element("<th scope=\"row\" class=\"prose\"><code>", &promise.name, "</code>");
     page.element("<br><span class=\"soft\">", &promise.statement, "</span></th>");
+    page.raw("<td>");
+    pill(page, promise.verdict, promise.not_given_because.is_none());
+    page.raw("</td>");
     match &promise.not_given_because {
         None => page.cell("given"),
         Some(reason) => page.element("<td class=\"prose\"><strong>not given</strong><br>", reason, "</td>"),
     };
-    page.raw("<td>");
-    pill(page, promise.verdict, promise.not_given_because.is_none());
-    page.raw("</td>")
-        .element("<td class=\"prose\">", &promise.finding, "</td>");
+    page.element("<td class=\"prose\">", &promise.finding, "</td>");
     let remedy = status::remedy(promise).unwrap_or_default();
     page.element("<td class=\"prose\">", &remedy, "</td></tr>\n");
 }
@@ -68,6 +68,26 @@ fn examples(page: &mut Sink, trial: &TrialRecord, promise: &PromiseReport) {
         page.element("<li>", &trail_text(trail), "</li>");
     }
     page.raw("</ul></details>\n");
+}
+
+pub(super) fn validity(page: &mut Sink, trial: &TrialRecord) {
+    if trial.validity.valid {
+        page.raw("<p>Yes: the driver was not the bottleneck.</p>\n");
+    }
+    page.raw("<ul class=\"notes\">");
+    for reason in &trial.validity.reasons {
+        page.element("<li class=\"bad\"><strong>Invalid:</strong> ", reason, "</li>");
+    }
+    if !trial.validity.valid && trial.validity.reasons.is_empty() {
+        page.raw("<li class=\"bad\"><strong>Invalid.</strong> No reason was recorded.</li>");
+    }
+    if let Some(why) = &trial.aborted {
+        page.element("<li class=\"doubt\"><strong>Cut short:</strong> ", why, "</li>");
+    }
+    for warning in &trial.validity.warnings {
+        page.element("<li class=\"doubt\"><strong>Warning:</strong> ", warning, "</li>");
+    }
+    page.raw("</ul>\n");
 }
 
 /// A quantile: rough ones bear `~` and their interval.
@@ -157,7 +177,7 @@ pub(super) fn stages(page: &mut Sink, trial: &TrialRecord) {
         stage_row(page, trial, stage);
     }
     page.table_end();
-    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100 % is the bottleneck.</p>\n");
+    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100&nbsp;% is the bottleneck.</p>\n");
 }
 
 fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
