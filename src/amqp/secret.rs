@@ -24,7 +24,7 @@ impl Secret {
     }
 
     /// Value of an HTTP `Authorization` header (RFC 7617) for this password and `user`; as secret as itself.
-    pub(super) fn basic_authorization(&self, user: &str) -> String {
+    pub(crate) fn basic_authorization(&self, user: &str) -> String {
         format!("Basic {}", base64(format!("{user}:{}", self.0).as_bytes()))
     }
 

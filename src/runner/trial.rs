@@ -12,23 +12,19 @@ use tokio_util::sync::CancellationToken;
 use super::depth::{DepthTask, Depths};
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
-use super::validity::{self, Evidence};
 use super::watch::{Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents, PublishMeter};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
-use crate::clock::{Clock, Nanos, rfc3339};
-use crate::events::Stage;
+use crate::clock::{Clock, Nanos};
 use crate::fault::{Pausable, run_pause};
-use crate::ledger::{self, Ledger, LedgerReport, Observed, Residue, Verdict};
+use crate::ledger::{Ledger, Residue};
 use crate::load::{self, Load, LoadMeter};
-use crate::measure::{Board, Series, Window};
+use crate::measure::{Board, Window};
 use crate::pipeline::{self, Pipeline, PipelineError, StageMeter};
 use crate::plan::{Plan, TrialPlan};
-use crate::results::record::{
-    Band, DrainRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
-};
+use crate::results::record::{Band, TrialRecord};
 use crate::sample::{DepthProbe, busy_seconds, driver_cpu_seconds};
 use crate::timer::Timer;
 use crate::wire::message::{Encoder, OrderIds};
