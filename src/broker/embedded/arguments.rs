@@ -50,10 +50,13 @@ pub(super) struct QueueOptions {
     pub(super) delivery_limit: Option<u32>,
 }
 
-/// Arguments whose values must be equal when a queue is declared again.
+/// Arguments whose values must be equal when a queue is declared again, in the order in which RabbitMQ compares them.
 pub(super) const COMPARED: &[&str] = &[
     "x-expires",
     "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
     "x-max-length",
     "x-max-length-bytes",
     "x-max-in-memory-length",
@@ -61,14 +64,13 @@ pub(super) const COMPARED: &[&str] = &[
     "x-max-priority",
     "x-overflow",
     "x-queue-mode",
+    "x-queue-version",
     "x-single-active-consumer",
     "x-queue-type",
     "x-quorum-initial-group-size",
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-initial-cluster-size",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
     "x-delivery-limit",
 ];
 
@@ -96,24 +98,26 @@ impl QueueOptions {
         };
         let kind = reader.kind()?;
         reader.refuse_foreign(kind)?;
+        // In RabbitMQ's order, which decides what a declaration with several faults is told.
+        let expires = reader.number("x-expires", 1, TIME_MAX_MS)?.map(Duration::from_millis);
+        let message_ttl_ms = reader.number("x-message-ttl", 0, TIME_MAX_MS)?;
         let dead_letter_exchange = reader.text("x-dead-letter-exchange")?.map(Arc::from);
         let dead_letter_key = reader.text("x-dead-letter-routing-key")?.map(Arc::from);
         if dead_letter_key.is_some() && dead_letter_exchange.is_none() {
             return Err(reader.invalid("x-dead-letter-routing-key", "routing_key_but_no_dlx_defined"));
         }
-        let expires = reader.number("x-expires", 1, TIME_MAX_MS)?;
         let options = Self {
             kind,
-            message_ttl_ms: reader.number("x-message-ttl", 0, TIME_MAX_MS)?,
-            expires: expires.map(Duration::from_millis),
+            message_ttl_ms,
+            expires,
             max_length: reader
                 .number("x-max-length", 0, i64::MAX)?
                 .map(|length| length as usize),
             max_length_bytes: reader.number("x-max-length-bytes", 0, i64::MAX)?,
+            max_priority: reader.number("x-max-priority", 0, 255)?.map(|priority| priority as u8),
             overflow: reader.overflow()?,
             dead_letter_exchange,
             dead_letter_key,
-            max_priority: reader.number("x-max-priority", 0, 255)?.map(|priority| priority as u8),
             sharing: reader.sharing()?,
             delivery_limit: reader
                 .number("x-delivery-limit", 0, i64::from(u32::MAX))?
@@ -151,17 +155,13 @@ impl Reader<'_> {
             return Err(self.invalid(name, &format!("{{unacceptable_type,{}}}", type_name(value.get_type()))));
         };
         if number < least || number > most {
-            let why = if number > most {
-                "value_too_big"
-            } else {
-                "value_negative"
+            let why = match number {
+                0 => "value_zero",
+                _ if number < 0 => "value_negative",
+                _ if name == "x-max-priority" => "max_value_exceeded",
+                _ => "value_too_big",
             };
-            let why = if number == 0 {
-                "{value_zero,0}".to_owned()
-            } else {
-                format!("{{{why},{number}}}")
-            };
-            return Err(self.invalid(name, &why));
+            return Err(self.invalid(name, &format!("{{{why},{number}}}")));
         }
         Ok(Some(number as u64))
     }
@@ -186,7 +186,7 @@ impl Reader<'_> {
                 "queue '{}' in vhost '{}': the embedded broker has no streams",
                 self.queue, self.vhost
             ))),
-            Some(_) => Err(self.invalid("x-queue-type", "{unsupported_queue_type}")),
+            Some(other) => Err(self.invalid("x-queue-type", &format!("\"unsupported queue type '{other}'\""))),
         }
     }
 
@@ -209,7 +209,7 @@ impl Reader<'_> {
             None | Some("drop-head") => Ok(Overflow::DropHead),
             Some("reject-publish") => Ok(Overflow::RejectPublish),
             Some("reject-publish-dlx") => Ok(Overflow::RejectPublishDeadLetter),
-            Some(other) => Err(self.invalid("x-overflow", &format!("{{invalid_overflow,<<\"{other}\">>}}"))),
+            Some(_) => Err(self.invalid("x-overflow", "invalid_overflow")),
         }
     }
 
@@ -248,6 +248,11 @@ pub(super) fn check_equivalent(
             }
             _ => false,
         };
+        if let (false, Some(given), Some(current)) = (same, given, current)
+            && given.get_type() == current.get_type()
+        {
+            return Err(inequivalent(name, what, &spell(given), &spell(current)));
+        }
         if !same {
             return Err(Refusal::precondition_failed(format!(
                 "inequivalent arg '{name}' for {what}: received {} but current is {}",
@@ -259,15 +264,19 @@ pub(super) fn check_equivalent(
     Ok(())
 }
 
+fn spell(value: &AMQPValue) -> String {
+    match value {
+        AMQPValue::LongString(text) => text.to_string(),
+        AMQPValue::Boolean(flag) => flag.to_string(),
+        other => integer(other).map_or_else(|| format!("{other:?}"), |number| number.to_string()),
+    }
+}
+
 fn describe(value: Option<&AMQPValue>) -> String {
     let Some(value) = value else {
         return "none".to_owned();
     };
-    let text = match value {
-        AMQPValue::LongString(text) => text.to_string(),
-        AMQPValue::Boolean(flag) => flag.to_string(),
-        other => integer(other).map_or_else(|| format!("{other:?}"), |number| number.to_string()),
-    };
+    let text = spell(value);
     format!("the value '{text}' of type '{}'", type_name(value.get_type()))
 }
 

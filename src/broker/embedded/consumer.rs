@@ -81,7 +81,9 @@ impl State {
         let Some(queue) = self.queues.get(spec.queue) else {
             return Err(Refusal::no_queue("", &self.vhost));
         };
-        if queue.taken || (spec.exclusive && !queue.consumers.is_empty()) {
+        // Being the active one of several and being the only one contradict each other.
+        let cannot_exclude = !queue.consumers.is_empty() || queue.options.sharing == Sharing::SingleActive;
+        if queue.taken || (spec.exclusive && cannot_exclude) {
             return Err(Refusal::access_refused(format!(
                 "queue '{}' in vhost '{}' in exclusive use",
                 queue.name, self.vhost

@@ -35,7 +35,7 @@ const REJECT: [u8; 4] = [0, 60, 0, 90];
 const NACK: [u8; 4] = [0, 60, 0, 120];
 
 fn malformed() -> Refusal {
-    Refusal::syntax_error("malformed method arguments")
+    Refusal::frame_error("cannot decode the method or its arguments")
 }
 
 impl Content {
@@ -197,15 +197,18 @@ fn check_properties(properties: &Properties<'_>, size: u64, shared: &Shared, tun
 
 fn parse_expiration(text: &[u8]) -> Result<u64, Refusal> {
     /// What an Erlang timer can hold.
-    const MOST: u64 = 4_294_967_295;
+    const MOST: i128 = 4_294_967_295;
     let text = String::from_utf8_lossy(text);
-    match text.parse::<u64>() {
-        Ok(milliseconds) if milliseconds <= MOST => Ok(milliseconds),
+    match text.parse::<i128>() {
+        Ok(milliseconds) if milliseconds < 0 => Err(Refusal::precondition_failed(format!(
+            "invalid expiration '{text}': {{value_negative,{milliseconds}}}"
+        ))),
+        Ok(milliseconds) if milliseconds <= MOST => Ok(milliseconds as u64),
         Ok(milliseconds) => Err(Refusal::precondition_failed(format!(
             "invalid expiration '{text}': {{value_too_big,{milliseconds}}}"
         ))),
         Err(_) => Err(Refusal::precondition_failed(format!(
-            "invalid expiration '{text}': {{no_digits}}"
+            "invalid expiration '{text}': no_integer"
         ))),
     }
 }

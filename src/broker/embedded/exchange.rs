@@ -8,7 +8,7 @@ use amq_protocol::types::{AMQPValue, FieldTable};
 use super::arguments::{self, inequivalent};
 use super::refusal::Refusal;
 use super::routing::{Binding, Destination, Matcher};
-use super::vhost::State;
+use super::vhost::{ConnectionId, State};
 
 /// The exchange types served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,34 @@ pub(super) struct ExchangeSpec<'a> {
     pub(super) internal: bool,
     pub(super) arguments: &'a FieldTable,
 }
+
+/// Where a binding leads, by name.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BindTo<'a> {
+    Queue(&'a str),
+    Exchange(&'a str),
+}
+
+/// The fields of bind and unbind.
+#[derive(Debug)]
+pub(super) struct BindSpec<'a> {
+    pub(super) source: &'a str,
+    pub(super) destination: BindTo<'a>,
+    pub(super) key: &'a str,
+    pub(super) arguments: &'a FieldTable,
+}
+
+impl BindSpec<'_> {
+    fn refuse_default(&self) -> Result<(), Refusal> {
+        if let BindTo::Exchange(name) = self.destination {
+            refuse_default(name)?;
+        }
+        refuse_default(self.source)
+    }
+}
+
+/// Bytes on the metadata account per binding, beside its key.
+const BINDING_BYTES: usize = 256;
 
 /// Whether a deletion is to be refused while something still uses what is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,8 +170,8 @@ impl State {
     /// # Errors
     /// 403 reserved name, 406 not equivalent to the one that exists, 503 unknown type.
     pub(super) fn declare_exchange(&mut self, spec: &ExchangeSpec<'_>) -> Result<(), Refusal> {
-        refuse_default(spec.name)?;
         let kind = ExchangeKind::parse(spec.kind)?;
+        refuse_default(spec.name)?;
         if let Some(existing) = self.exchanges.get(spec.name) {
             return self.check_equivalent_exchange(existing, kind, spec);
         }
@@ -194,7 +222,8 @@ impl State {
         refuse_default(name)?;
         if name.starts_with("amq.") {
             return Err(Refusal::access_refused(format!(
-                "exchange name '{name}' contains reserved prefix 'amq.*'"
+                "deletion of system exchange '{name}' in vhost '{}' not allowed",
+                self.vhost
             )));
         }
         let Some(exchange) = self.exchanges.get(name) else {
@@ -223,26 +252,29 @@ impl State {
         self.unbind_destination(&destination, sources);
     }
 
-    /// queue.bind and exchange.bind, once source and destination are known to exist. Binding twice is binding once.
-    pub(super) fn bind(
-        &mut self,
-        source: &str,
-        destination: Destination,
-        key: &str,
-        arguments: &FieldTable,
-    ) -> Result<(), Refusal> {
-        refuse_default(source)?;
-        self.exchange(source)?;
-        self.charge_metadata(key.len() + 256)?;
-        let binding = Binding::new(destination, key, arguments);
-        let Some(exchange) = self.exchanges.get_mut(source) else {
-            return Err(Refusal::no_exchange(source, &self.vhost));
+    /// queue.bind and exchange.bind. Binding twice is binding once.
+    ///
+    /// # Errors
+    /// 403 default exchange, 404 source or destination missing (the source is named first, as in RabbitMQ), 405 queue
+    /// of another connection, 406 arguments that a headers exchange does not take.
+    pub(super) fn bind(&mut self, spec: &BindSpec<'_>, connection: ConnectionId) -> Result<(), Refusal> {
+        spec.refuse_default()?;
+        self.exchange(spec.source)?;
+        let destination = self.destination(spec, connection)?;
+        self.charge_metadata(spec.key.len() + BINDING_BYTES)?;
+        let binding = Binding::new(destination, spec.key, spec.arguments);
+        let Some(exchange) = self.exchanges.get_mut(spec.source) else {
+            return Err(Refusal::no_exchange(spec.source, &self.vhost));
         };
-        if exchange.bindings.contains(&binding) {
-            self.release_metadata(key.len() + 256);
-            return Ok(());
+        let added = if exchange.bindings.contains(&binding) {
+            Ok(false)
+        } else {
+            exchange.matcher.add(&binding, spec.arguments).map(|()| true)
+        };
+        if !matches!(added, Ok(true)) {
+            self.release_metadata(spec.key.len() + BINDING_BYTES);
+            return added.map(|_| ());
         }
-        exchange.matcher.add(&binding, arguments)?;
         let name = exchange.name.clone();
         if let Destination::Queue(queue) = binding.destination
             && let Some(queue) = self.queues.get_mut(queue)
@@ -253,27 +285,57 @@ impl State {
         Ok(())
     }
 
-    /// queue.unbind and exchange.unbind; a binding that does not exist is no error.
-    pub(super) fn unbind(
-        &mut self,
-        source: &str,
-        destination: Destination,
-        key: &str,
-        arguments: &FieldTable,
-    ) -> Result<(), Refusal> {
-        refuse_default(source)?;
-        self.exchange(source)?;
-        let binding = Binding::new(destination, key, arguments);
-        let Some(exchange) = self.exchanges.get_mut(source) else {
+    /// queue.unbind and exchange.unbind; what does not exist is no error.
+    ///
+    /// # Errors
+    /// 403 default exchange, 405 queue of another connection.
+    pub(super) fn unbind(&mut self, spec: &BindSpec<'_>, connection: ConnectionId) -> Result<(), Refusal> {
+        spec.refuse_default()?;
+        if !self.exchanges.contains_key(spec.source) {
+            return Ok(());
+        }
+        let (destination, refusal) = match self.destination(spec, connection) {
+            Err(refusal) if refusal.code == 404 => return Ok(()),
+            Err(refusal) => (self.any_destination(spec), Some(refusal)),
+            Ok(destination) => (Some(destination), None),
+        };
+        let Some(destination) = destination else {
             return Ok(());
         };
+        let binding = Binding::new(destination, spec.key, spec.arguments);
+        let Some(exchange) = self.exchanges.get_mut(spec.source) else {
+            return Ok(());
+        };
+        if let Some(refusal) = refusal
+            && exchange.bindings.contains(&binding)
+        {
+            return Err(refusal);
+        }
         if exchange.bindings.remove(&binding) {
             exchange.matcher.remove(&binding);
-            self.release_metadata(key.len() + 256);
-            self.forget_source(&binding.destination, source);
-            self.delete_exchange_if_unbound(source);
+            self.release_metadata(spec.key.len() + BINDING_BYTES);
+            self.forget_source(&binding.destination, spec.source);
+            self.delete_exchange_if_unbound(spec.source);
         }
         Ok(())
+    }
+
+    /// The destination, also where it is a queue of another connection.
+    fn any_destination(&self, spec: &BindSpec<'_>) -> Option<Destination> {
+        match spec.destination {
+            BindTo::Queue(name) => self.queue_names.get(name).copied().map(Destination::Queue),
+            BindTo::Exchange(name) => self
+                .exchanges
+                .get(name)
+                .map(|exchange| Destination::Exchange(exchange.name.clone())),
+        }
+    }
+
+    fn destination(&self, spec: &BindSpec<'_>, connection: ConnectionId) -> Result<Destination, Refusal> {
+        Ok(match spec.destination {
+            BindTo::Queue(name) => Destination::Queue(self.queue_key(name, connection)?),
+            BindTo::Exchange(name) => Destination::Exchange(self.exchange(name)?.name.clone()),
+        })
     }
 
     /// Removes all bindings of the named exchanges that lead to `destination`.
@@ -287,7 +349,7 @@ impl State {
             bindings.retain(|binding| {
                 let keep = binding.destination != *destination;
                 if !keep {
-                    freed += binding.key.len() + 256;
+                    freed += binding.key.len() + BINDING_BYTES;
                     matcher.remove(binding);
                 }
                 keep

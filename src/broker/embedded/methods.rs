@@ -8,13 +8,12 @@ use amq_protocol::types::AMQPValue;
 use super::channel::ChannelKey;
 use super::consumer::{Acks, ConsumerSpec};
 use super::content::reply_name;
-use super::exchange::{ExchangeSpec, IfUsed};
+use super::exchange::{BindSpec, BindTo, ExchangeSpec, IfUsed};
 use super::headers::integer;
 use super::names;
 use super::publish::DIRECT_REPLY;
 use super::queue::QueueSpec;
 use super::refusal::{Refusal, short};
-use super::routing::Destination;
 use super::session::Session;
 use super::vhost::State;
 
@@ -121,23 +120,23 @@ impl Session {
                 (delete.nowait, Method::DeleteOk(exchange::DeleteOk {}))
             }
             Method::Bind(bind) => {
-                let destination = exchange_destination(state, bind.destination.as_str())?;
-                state.bind(
-                    bind.source.as_str(),
-                    destination,
-                    bind.routing_key.as_str(),
-                    &bind.arguments,
-                )?;
+                let route = BindSpec {
+                    source: bind.source.as_str(),
+                    destination: BindTo::Exchange(bind.destination.as_str()),
+                    key: bind.routing_key.as_str(),
+                    arguments: &bind.arguments,
+                };
+                state.bind(&route, self.id)?;
                 (bind.nowait, Method::BindOk(exchange::BindOk {}))
             }
             Method::Unbind(unbind) => {
-                let destination = exchange_destination(state, unbind.destination.as_str())?;
-                state.unbind(
-                    unbind.source.as_str(),
-                    destination,
-                    unbind.routing_key.as_str(),
-                    &unbind.arguments,
-                )?;
+                let route = BindSpec {
+                    source: unbind.source.as_str(),
+                    destination: BindTo::Exchange(unbind.destination.as_str()),
+                    key: unbind.routing_key.as_str(),
+                    arguments: &unbind.arguments,
+                };
+                state.unbind(&route, self.id)?;
                 (unbind.nowait, Method::UnbindOk(exchange::UnbindOk {}))
             }
             _ => return Err(Refusal::command_invalid("unimplemented method")),
@@ -163,19 +162,24 @@ impl Session {
             Method::Declare(declare) => return self.declare_queue(state, at, &declare),
             Method::Bind(bind) => {
                 let name = self.named_queue(at, bind.queue.as_str())?;
-                let destination = Destination::Queue(state.queue_key(&name, self.id)?);
-                // Section 1.7.2.3 of the reference: with both empty, the queue's name is the key.
-                let unnamed = bind.queue.as_str().is_empty() && bind.routing_key.as_str().is_empty();
-                let key = if unnamed { &*name } else { bind.routing_key.as_str() };
-                state.bind(bind.exchange.as_str(), destination, key, &bind.arguments)?;
+                let route = BindSpec {
+                    source: bind.exchange.as_str(),
+                    destination: BindTo::Queue(&name),
+                    key: binding_key(bind.queue.as_str(), bind.routing_key.as_str(), &name),
+                    arguments: &bind.arguments,
+                };
+                state.bind(&route, self.id)?;
                 (bind.nowait, Method::BindOk(queue::BindOk {}))
             }
             Method::Unbind(unbind) => {
                 let name = self.named_queue(at, unbind.queue.as_str())?;
-                let destination = Destination::Queue(state.queue_key(&name, self.id)?);
-                let unnamed = unbind.queue.as_str().is_empty() && unbind.routing_key.as_str().is_empty();
-                let key = if unnamed { &*name } else { unbind.routing_key.as_str() };
-                state.unbind(unbind.exchange.as_str(), destination, key, &unbind.arguments)?;
+                let route = BindSpec {
+                    source: unbind.exchange.as_str(),
+                    destination: BindTo::Queue(&name),
+                    key: binding_key(unbind.queue.as_str(), unbind.routing_key.as_str(), &name),
+                    arguments: &unbind.arguments,
+                };
+                state.unbind(&route, self.id)?;
                 (false, Method::UnbindOk(queue::UnbindOk {}))
             }
             Method::Purge(purge) => {
@@ -340,13 +344,13 @@ impl Session {
     }
 }
 
-fn exchange_destination(state: &State, name: &str) -> Result<Destination, Refusal> {
-    if name.is_empty() {
-        return Err(Refusal::access_refused(
-            "operation not permitted on the default exchange",
-        ));
+/// With queue and key both empty, the key is the name of the queue that the channel declared last.
+fn binding_key<'a>(queue: &str, key: &'a str, last_queue: &'a str) -> &'a str {
+    if queue.is_empty() && key.is_empty() {
+        last_queue
+    } else {
+        key
     }
-    Ok(Destination::Exchange(state.exchange(name)?.name.clone()))
 }
 
 fn consumer_priority(value: &Option<AMQPValue>) -> Result<i32, Refusal> {

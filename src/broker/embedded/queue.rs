@@ -192,6 +192,9 @@ impl State {
         let Some(queue) = self.queues.get(key) else {
             return Err(Refusal::no_queue(spec.name, &self.vhost));
         };
+        if spec.exclusive != queue.owner.is_some() {
+            return Err(self.locked(spec.name));
+        }
         let what = format!("queue '{}' in vhost '{}'", spec.name, self.vhost);
         for (name, given, current) in [
             ("durable", spec.durable, queue.durable),
@@ -201,10 +204,6 @@ impl State {
                 return Err(inequivalent(name, &what, &given.to_string(), &current.to_string()));
             }
         }
-        if spec.exclusive != queue.owner.is_some() {
-            return Err(self.locked(spec.name));
-        }
-        QueueOptions::parse(spec.arguments, spec.name, &self.vhost)?;
         arguments::check_equivalent(COMPARED, &what, spec.arguments, &queue.arguments)
     }
 

@@ -197,7 +197,9 @@ impl State {
         let mut hits = 0;
         if exchange.name.is_empty() {
             if let Some(queue) = self.queue_names.get(key) {
-                queues.push(*queue);
+                if !queues.contains(queue) {
+                    queues.push(*queue);
+                }
                 hits = 1;
             }
         } else {

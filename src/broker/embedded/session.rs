@@ -82,9 +82,10 @@ fn method_of(frame: &Frame<'_>) -> (u16, u16) {
 /// Decodes a method through the codec.
 ///
 /// # Errors
-/// 502 where the arguments are malformed, tables nested too deep included; 540 for a method that does not exist.
+/// 501 for a method that does not exist or whose arguments are cut short; 502 for a malformed table, or one nested too
+/// deep.
 pub(super) fn decode_method(payload: &[u8]) -> Result<AMQPClass, Refusal> {
-    let malformed = || Refusal::syntax_error("malformed method arguments");
+    let malformed = || Refusal::frame_error("cannot decode the method or its arguments");
     let table = frame::table_of_method(payload).map_err(|()| malformed())?;
     if let Some(table) = table
         && frame::table_depth(table).is_none_or(|depth| depth > frame::TABLE_DEPTH_MAX)
@@ -204,7 +205,7 @@ impl Session {
                 }
             };
             if let Err(refusal) = self.on_frame(&mut state, frame) {
-                let (class, method) = method_of(&frame);
+                let (class, method) = self.method_at_fault(&frame);
                 self.refuse(&mut state, frame.channel, refusal.during(class, method));
             }
             state.settle();
@@ -225,6 +226,14 @@ impl Session {
         progress
     }
 
+    /// The method that an error is about: the one in the frame, or the publish whose content is due.
+    fn method_at_fault(&self, frame: &Frame<'_>) -> (u16, u16) {
+        match self.channels.get(usize::from(frame.channel)).and_then(Option::as_ref) {
+            Some(local) if !matches!(local.expectation, Expectation::Method) => (60, 40),
+            _ => method_of(frame),
+        }
+    }
+
     fn on_frame(&mut self, state: &mut State, frame: Frame<'_>) -> Result<(), Refusal> {
         match (frame.kind, frame.channel) {
             (frame::HEARTBEAT, 0) => Ok(()),
@@ -233,7 +242,8 @@ impl Session {
                 self.on_channel_frame(state, number, frame)
             }
             (frame::HEADER | frame::BODY, _) => Err(Refusal::unexpected_frame("content frame on channel 0")),
-            (kind, _) => Err(Refusal::frame_error(format!("unexpected frame of type {kind}"))),
+            (frame::HEARTBEAT, _) => Err(Refusal::unexpected_frame("heartbeat outside channel 0")),
+            (kind, _) => Err(Refusal::frame_error(format!("type {kind}: unknown_frame"))),
         }
     }
 
@@ -268,11 +278,6 @@ impl Session {
             return Err(Refusal::not_allowed(format!(
                 "number of channels opened ({}) has reached the negotiated channel_max ({most})",
                 self.open_channels
-            )));
-        }
-        if most != 0 && number > most {
-            return Err(Refusal::not_allowed(format!(
-                "channel number {number} is higher than the negotiated channel_max ({most})"
             )));
         }
         let mut channel = Channel::new(number, self.outbox.clone(), self.tuned.frame_max);

@@ -1,0 +1,226 @@
+//! Differential testing: random scripts run in lockstep on RabbitMQ and on the embedded broker must show the same.
+//!
+//! `ORDERSTORM_DIFFERENTIAL_SCRIPTS` sets how many (default 1,000), `ORDERSTORM_DIFFERENTIAL_SEED` the first seed,
+//! `ORDERSTORM_DIFFERENTIAL_URI` (`user:password@address:port`) a running RabbitMQ to use instead of a private node.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use orderstorm::broker::embedded::{EmbeddedBroker, EmbeddedOptions};
+use orderstorm::broker::managed::{ManagedNode, ManagedOptions};
+
+mod common;
+#[path = "differential/script.rs"]
+mod script;
+#[path = "differential/side.rs"]
+mod side;
+mod wire;
+
+use script::{Script, Step};
+use side::{Seen, Side};
+use wire::Target;
+
+/// The first step after which the two brokers disagree.
+struct Mismatch {
+    at: usize,
+    rabbitmq: Seen,
+    embedded: Seen,
+}
+
+/// What `expected` and `found` do not have in common, line by line.
+fn differences(mismatch: &Mismatch) -> String {
+    let mut out = String::new();
+    let keys: std::collections::BTreeSet<_> = mismatch.rabbitmq.keys().chain(mismatch.embedded.keys()).collect();
+    for key in keys {
+        let (left, right) = (mismatch.rabbitmq.get(key), mismatch.embedded.get(key));
+        if left != right {
+            out += &format!("  {key}\n    rabbitmq: {left:#?}\n    embedded: {right:#?}\n");
+        }
+    }
+    out
+}
+
+/// Runs a script on both; `None`: no difference.
+fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
+    let result = run_steps(rabbitmq, embedded, script);
+    rabbitmq.clean()?;
+    embedded.clean()?;
+    result
+}
+
+fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
+    let mut number = 1;
+    for (at, (place, step)) in script.steps.iter().enumerate() {
+        let tag = match step {
+            Step::Ack { pick, .. } | Step::Nack { pick, .. } | Step::Reject { pick, .. } => {
+                rabbitmq.pick(*place, *pick)
+            }
+            _ => None,
+        };
+        let failed = |side: &str, error: io::Error| io::Error::other(format!("{side}: {place:?} {step:?}: {error}"));
+        let left = rabbitmq
+            .apply(*place, step, tag, number)
+            .map_err(|error| failed("rabbitmq", error))?;
+        let right = embedded
+            .apply(*place, step, tag, number)
+            .map_err(|error| failed("embedded", error))?;
+        if left != right {
+            return Ok(Some(Mismatch {
+                at,
+                rabbitmq: left,
+                embedded: right,
+            }));
+        }
+        if let Step::Publish { count, .. } = step {
+            number += u64::from(*count);
+        }
+        if script.timed {
+            // Longer than the short times to live in scripts, so that both sides are past them.
+            std::thread::sleep(Duration::from_millis(110));
+        }
+    }
+    Ok(None)
+}
+
+/// Leaves out steps for as long as the rest still disagrees.
+fn shrink(rabbitmq: &mut Side, embedded: &mut Side, script: &Script, at: usize) -> io::Result<(Script, Mismatch)> {
+    let mut best = Script {
+        steps: script.steps[..=at].to_vec(),
+        ..script.clone()
+    };
+    let Some(mut mismatch) = run(rabbitmq, embedded, &best)? else {
+        return Err(io::Error::other("the mismatch did not come again"));
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut size = best.steps.len() / 2;
+    while size > 0 {
+        let mut start = 0;
+        while start < best.steps.len() && Instant::now() < deadline {
+            let mut shorter = best.clone();
+            shorter.steps.drain(start..(start + size).min(best.steps.len()));
+            match run(rabbitmq, embedded, &shorter)? {
+                Some(found) => {
+                    shorter.steps.truncate(found.at + 1);
+                    best = shorter;
+                    mismatch = found;
+                }
+                None => start += size,
+            }
+        }
+        size /= 2;
+    }
+    Ok((best, mismatch))
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+fn given_target() -> Option<Target> {
+    let text = std::env::var("ORDERSTORM_DIFFERENTIAL_URI").ok()?;
+    let (login, address) = text.rsplit_once('@').expect("user:password@address:port");
+    let (user, password) = login.split_once(':').expect("user:password@address:port");
+    Some(Target {
+        address: address.parse().expect("an address with a port"),
+        user: user.to_owned(),
+        password: password.to_owned(),
+    })
+}
+
+#[test]
+fn random_scripts_show_the_same_on_rabbitmq_and_on_the_embedded_broker() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (node, target) = match given_target() {
+        Some(target) => (None, target),
+        None => {
+            let Some(server) = common::rabbitmq_or_skip() else {
+                return;
+            };
+            let options = ManagedOptions {
+                server: Some(server),
+                management: false,
+                prometheus: false,
+                ..ManagedOptions::default()
+            };
+            let node = runtime.block_on(ManagedNode::start(options)).expect("a private node");
+            let uri = node.uri();
+            let target = Target {
+                address: SocketAddr::new(uri.host().parse().expect("an address"), uri.port()),
+                user: uri.user().to_owned(),
+                password: uri.password().expose().to_owned(),
+            };
+            (Some(node), target)
+        }
+    };
+    let broker = EmbeddedBroker::start(EmbeddedOptions::default()).expect("starts");
+    let mut rabbitmq = Side::new("rabbitmq", target);
+    let own = Target {
+        address: broker.addr(),
+        user: "guest".to_owned(),
+        password: "guest".to_owned(),
+    };
+    let mut embedded = Side::new("embedded", own);
+    let failures = compare(&mut rabbitmq, &mut embedded);
+    if let Some(node) = node {
+        runtime.block_on(node.stop()).expect("the node stops");
+    }
+    runtime.block_on(broker.stop());
+    assert!(
+        failures.is_empty(),
+        "{} scripts differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+fn compare(rabbitmq: &mut Side, embedded: &mut Side) -> Vec<String> {
+    /// Enough to see a pattern; each costs a minute of shrinking at worst.
+    const MOST_FAILURES: usize = 8;
+    let count = number("ORDERSTORM_DIFFERENTIAL_SCRIPTS", 1000);
+    let first = number("ORDERSTORM_DIFFERENTIAL_SEED", 1);
+    rabbitmq.clean().expect("a clean RabbitMQ");
+    embedded.clean().expect("a clean broker");
+    let started = Instant::now();
+    let mut failures = Vec::new();
+    let mut steps = 0;
+    for seed in first..first + count {
+        let script = Script::from_seed(seed);
+        steps += script.steps.len();
+        match run(rabbitmq, embedded, &script) {
+            Ok(None) => {}
+            Ok(Some(mismatch)) => failures.push(report(rabbitmq, embedded, seed, &script, &mismatch)),
+            Err(error) => failures.push(format!("seed {seed}: {error}\n")),
+        }
+        if failures.len() >= MOST_FAILURES {
+            break;
+        }
+    }
+    println!(
+        "{count} scripts from seed {first}, {steps} steps, {} differ, {:?}",
+        failures.len(),
+        started.elapsed()
+    );
+    failures
+}
+
+fn report(rabbitmq: &mut Side, embedded: &mut Side, seed: u64, script: &Script, mismatch: &Mismatch) -> String {
+    let (script, mismatch) = match shrink(rabbitmq, embedded, script, mismatch.at) {
+        Ok(shrunk) => shrunk,
+        Err(error) => {
+            return format!(
+                "seed {seed}, unshrunk ({error}), step {:?}\n{}",
+                script.steps[mismatch.at],
+                differences(mismatch)
+            );
+        }
+    };
+    let mut out = format!("seed {seed}, shrunk to {} steps:\n", script.steps.len());
+    for (place, step) in &script.steps {
+        out += &format!("  {}:{} {step:?}\n", place.connection, place.channel);
+    }
+    out + &differences(&mismatch)
+}
