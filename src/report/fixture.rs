@@ -58,7 +58,7 @@ fn median_ms(series: Series) -> f64 {
     match series {
         Series::EndToEnd => 48.0,
         Series::EndToEndFromSend => 46.5,
-        Series::SendLag => 0.18,
+        Series::SendLag | Series::DriverLag => 0.18,
         Series::ConfirmLatency => 2.4,
         Series::Stage(stage, span) => {
             let weight = 1.0 + stage.index() as f64 * 0.4;
