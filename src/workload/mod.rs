@@ -9,6 +9,7 @@ pub mod file;
 pub mod keys;
 pub mod model;
 pub mod problem;
+pub mod reference;
 pub mod schema;
 
 pub use check::{Checked, Origin, Setting, WorkloadError, load};

@@ -1,0 +1,141 @@
+//! The reference of workload files in Markdown, `docs/WORKLOADS.md`, made from the table in [`super::keys`].
+//!
+//! A test holds the committed file equal to what this makes.
+
+use super::keys::{KEYS, Key, Kind};
+use crate::events::Stage;
+use crate::units::{Size, Span};
+
+/// What every reader needs before the first table.
+const OPENING: &str = "\
+# Workload files
+
+<!-- Made from the table in src/workload/keys.rs. Do not edit: change the table, then ORDERSTORM_BLESS=1 cargo test --test docs -->
+
+A workload is one TOML file: one experiment. Its first comment is the question that it answers. Every key has a default or may
+be absent, so an empty file is a legal workload. `orderstorm check FILE` prints every setting with its value and where it came
+from, and touches no broker.
+
+- Unknown keys, wrong types or units, values out of range and settings that contradict each other are refused, all at once, with
+  file, line, column and a hint; the exit code is 2.
+- A setting that would have no effect is refused too: `load.users` without a closed loop, `stage.*.ack_flush` without a batch.
+- Keys can be written as tables (`[load]`, then `rate = \"5/s\"`), dotted (`load.rate = \"5/s\"`) or inline.
+- `--set KEY=VALUE` changes a key from the command line and outranks the file; quotes around text may be left out:
+  `--set load.rate=500/s --set stage.payment.service_time=5ms`.
+- `workloads/schema.json` (`orderstorm schema`) gives editors completion and checks, through a first line
+  `#:schema ./schema.json`.
+
+## Values
+
+| value | written |
+|---|---|
+| duration | `\"250ms\"`, `\"5s\"`, `\"1m 30s\"`; units ns, us, ms, s, m, h, d |
+| rate | `\"200/s\"`, `\"3000/m\"`, `\"1/h\"` |
+| size | `\"0B\"`, `\"512B\"`, `\"4KiB\"`, `\"1MB\"` |
+| share | `\"2%\"`, `\"0.5%\"` |
+| limit | a whole number, or `\"unlimited\"` |
+| service time | `\"none\"`, a duration, or a distribution: `{ uniform = [\"1ms\", \"9ms\"] }`, `{ exponential = \"5ms\" }` (its mean), `{ lognormal = { median = \"5ms\", p99 = \"50ms\" } }`; at most 1 h |
+";
+
+/// What a section is about, above its table.
+fn introduction(section: &str) -> &'static str {
+    match section {
+        "" => "Keys at the top of the file.",
+        "load" => {
+            "How orders arrive. With `constant`, `poisson` and `burst` (open loop) every instant is drawn from the seed \
+             beforehand and nothing delays it; with `closed` each user waits for the end of its order. docs/METHOD.md says \
+             what that does to the figures."
+        }
+        "orders" => "What is in an order, and what may go wrong with it.",
+        "publish" => "How messages are published, by the load and by every stage.",
+        "topology" => "Exchanges and queues.",
+        "stage" => {
+            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them."
+        }
+        "promises" => {
+            "Promises that you count on. What a configuration promises follows from its settings and is checked whether it is \
+             stated or not; stating it has settings refused that cannot give it."
+        }
+        "drain" => "The end of a trial.",
+        "sample" => "How often things are looked at.",
+        "trial" => "Repeats.",
+        "fault" => "What is done to the broker in the middle of a trial. Absent: nothing.",
+        "canary" => "Defects planted on purpose, to see the ledger find them. Absent: none.",
+        _ => "",
+    }
+}
+
+/// The whole reference.
+pub fn reference() -> String {
+    let mut text = OPENING.to_owned();
+    let mut section = None;
+    for key in KEYS {
+        let this = key.path.split_once('.').map_or("", |(section, _)| section);
+        if section != Some(this) {
+            section = Some(this);
+            text.push_str(&heading(this));
+        }
+        text.push_str(&row(key));
+    }
+    text
+}
+
+fn heading(section: &str) -> String {
+    let title = match section {
+        "" => "Top level".to_owned(),
+        "stage" => "`[stage.*]`".to_owned(),
+        name => format!("`[{name}]`"),
+    };
+    let stages = if section == "stage" {
+        let names: Vec<String> = Stage::ALL.iter().map(|stage| format!("`{stage}`")).collect();
+        format!(" The stages are {}.", names.join(", "))
+    } else {
+        String::new()
+    };
+    format!(
+        "\n## {title}\n\n{}{stages}\n\n| key | value | default | meaning |\n|---|---|---|---|\n",
+        introduction(section)
+    )
+}
+
+fn row(key: &Key) -> String {
+    let default = match key.default {
+        Some(written) => format!("`{}`", key.kind.default_value(written)),
+        None => "absent".to_owned(),
+    };
+    format!(
+        "| `{}` | {} | {default} | {} |\n",
+        key.path,
+        cell(&range(key.kind)),
+        cell(key.doc)
+    )
+}
+
+/// The legal values, shorter than in an error message.
+fn range(kind: Kind) -> String {
+    match kind {
+        Kind::Duration { min_ms, max_ms } => format!(
+            "duration, {} to {}",
+            Span::from_millis(min_ms),
+            Span::from_millis(max_ms)
+        ),
+        Kind::Rate { max } => format!("rate, up to {max}/s"),
+        Kind::Size { max } => format!("size, up to {}", Size(max)),
+        Kind::Share => "share, 0% to 100%".to_owned(),
+        Kind::Count { min, max } if max == i64::MAX as u64 => format!("whole number from {min}"),
+        Kind::Count { min, max } => format!("whole number, {min} to {max}"),
+        Kind::Limit { min, max } => format!("whole number, {min} to {max}, or `\"unlimited\"`"),
+        Kind::Flag => "`true` or `false`".to_owned(),
+        Kind::Choice(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            words.join(", ")
+        }
+        Kind::Name => "letters, digits, `.`, `_`, `-`; at most 64".to_owned(),
+        Kind::ServiceTime => "service time".to_owned(),
+    }
+}
+
+/// A bar would end the cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
