@@ -18,6 +18,7 @@ use crate::amqp::{AmqpError, Connector, Incidents, PublishMeter};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::clock::{Clock, Nanos};
+use crate::events::Stage;
 use crate::fault::{Pausable, run_pause};
 use crate::ledger::{Ledger, Residue};
 use crate::load::{self, Load, LoadMeter};
@@ -179,7 +180,18 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         publishes: Arc::clone(&publishes),
     })
     .await?;
-    let probe = DepthProbe::connect(&connector).await?;
+    let mut watched: Vec<_> = Stage::ALL
+        .into_iter()
+        .map(|stage| topology.queue(stage).clone())
+        .collect();
+    if stand.workload.topology.dead_letter {
+        watched.extend(
+            Stage::ALL
+                .into_iter()
+                .map(|stage| topology.dead_letter_queue(stage).clone()),
+        );
+    }
+    let probe = DepthProbe::connect(&connector, watched).await?;
     declaring.close().await;
     Ok(Ready {
         stand,
@@ -242,9 +254,7 @@ impl Ready<'_> {
         let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
         let depth_task = DepthTask {
             probe,
-            topology: Arc::clone(&rest.topology),
             meters: pipeline.meters().to_vec(),
-            dead_letter: stand.workload.topology.dead_letter,
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,
         };
