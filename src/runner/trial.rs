@@ -381,8 +381,8 @@ impl Rest<'_> {
                 _ = ticks.tick() => {
                     watch.tick();
                     watch.blocked(incidents.blocked_periods().iter().any(|period| period.end.is_none()));
-                    if pipeline.consumers_lost() > 0 && ran.aborted.is_none() {
-                        ran.aborted = Some("a consumer ended that nobody had stopped (it panicked, or the broker cancelled it)".to_owned());
+                    if pipeline.consumers_lost() > 0 {
+                        ran.aborted = Some(consumer_lost(&incidents).await);
                     }
                 }
                 _ = seconds.tick() => watch.second(),
@@ -509,6 +509,15 @@ impl Rest<'_> {
             end_s: seconds(end),
         }
     }
+}
+
+/// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later
+/// and says more.
+async fn consumer_lost(incidents: &Incidents) -> String {
+    let _ = tokio::time::timeout(Duration::from_secs(1), incidents.lost_token().cancelled()).await;
+    incidents.loss().unwrap_or_else(|| {
+        "a consumer ended that nobody had stopped (it panicked, or the broker cancelled it)".to_owned()
+    })
 }
 
 /// State of the drain's look.
