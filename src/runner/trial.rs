@@ -75,8 +75,17 @@ impl Stand<'_> {
     }
 }
 
-/// A trial that is ready for its load.
+/// A trial that is ready for its load: its fixed parts, and those that move.
 struct Ready<'a> {
+    fixed: Fixed<'a>,
+    pipeline: Pipeline,
+    load: Load,
+    finished: mpsc::UnboundedReceiver<u64>,
+    probe: DepthProbe,
+}
+
+/// A trial without its moving parts.
+struct Fixed<'a> {
     stand: &'a Stand<'a>,
     trial: &'a TrialPlan,
     started: SystemTime,
@@ -88,10 +97,6 @@ struct Ready<'a> {
     board: Arc<Board>,
     window: Arc<Window>,
     publishes: Arc<PublishMeter>,
-    pipeline: Pipeline,
-    load: Load,
-    finished: mpsc::UnboundedReceiver<u64>,
-    probe: DepthProbe,
 }
 
 /// What the phases left.
@@ -193,7 +198,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     }
     let probe = DepthProbe::connect(&connector, watched).await?;
     declaring.close().await;
-    Ok(Ready {
+    let fixed = Fixed {
         stand,
         trial,
         started,
@@ -205,6 +210,9 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         board,
         window,
         publishes,
+    };
+    Ok(Ready {
+        fixed,
         pipeline,
         load,
         finished,
@@ -227,27 +235,13 @@ struct Tasks {
 impl Ready<'_> {
     async fn run(self, files: &mut Files, snapshot: Snapshot) -> Result<TrialRecord, TrialError> {
         let Ready {
-            stand,
-            trial,
+            fixed,
             load,
             finished,
             probe,
             mut pipeline,
-            ..
         } = self;
-        let rest = Rest {
-            stand,
-            trial,
-            started: self.started,
-            prepared_at: self.prepared_at,
-            topology: self.topology,
-            encoder: self.encoder,
-            connector: self.connector,
-            ledger: self.ledger,
-            board: self.board,
-            window: self.window,
-            publishes: self.publishes,
-        };
+        let Fixed { stand, trial, .. } = fixed;
         let began = stand.clock.now() + RUN_UP_NS;
         let load_meter = Arc::clone(load.meter());
         let (depth_tx, depths) = mpsc::channel(4);
@@ -259,50 +253,35 @@ impl Ready<'_> {
             interval: stand.workload.sample.interval.0,
         };
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
-        rest.window.open(began + stand.workload.load.warm_up.as_nanos());
+        fixed.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
-            fault: rest.start_fault(began, &stop_load),
+            fault: fixed.start_fault(began, &stop_load),
             depths,
             stop_load,
             stop_probe,
         };
         let sources = Sources {
             clock: stand.clock,
-            board: Arc::clone(&rest.board),
-            ledger: Arc::clone(&rest.ledger),
+            board: Arc::clone(&fixed.board),
+            ledger: Arc::clone(&fixed.ledger),
             load: Arc::clone(&load_meter),
-            publishes: Arc::clone(&rest.publishes),
+            publishes: Arc::clone(&fixed.publishes),
             schedule: Schedule::new(&stand.workload.load, trial.seed),
             broker_pid: stand.broker.pid(),
             cores: stand.cores,
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
-        let ran = rest.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
+        let ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
         let inventory = pipeline.inventory_book();
-        rest.connector.incidents().closing();
+        fixed.connector.incidents().closing();
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
-        let residue = rest.verify(&ran).await;
-        let report = rest.ledger.settle(&residue, &inventory);
-        Ok(rest.record(ran, report))
+        let residue = fixed.verify(&ran).await;
+        let report = fixed.ledger.settle(&residue, &inventory);
+        Ok(fixed.record(ran, report))
     }
-}
-
-/// A trial without its moving parts.
-struct Rest<'a> {
-    stand: &'a Stand<'a>,
-    trial: &'a TrialPlan,
-    started: SystemTime,
-    prepared_at: Nanos,
-    topology: Arc<Topology>,
-    encoder: Arc<Encoder>,
-    connector: Connector,
-    ledger: Arc<Ledger>,
-    board: Arc<Board>,
-    window: Arc<Window>,
-    publishes: Arc<PublishMeter>,
 }
 
 /// The broker's process as the fault sees it.
@@ -320,7 +299,7 @@ impl Pausable for NodePause {
     }
 }
 
-impl Rest<'_> {
+impl Fixed<'_> {
     fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<FaultTask> {
         let pause = self.stand.workload.faults.broker_pause.clone()?;
         let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));

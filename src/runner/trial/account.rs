@@ -1,6 +1,6 @@
 //! From what the phases left to the trial's record.
 
-use super::{Ran, Rest};
+use super::{Fixed, Ran};
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
 use crate::events::Stage;
@@ -13,7 +13,7 @@ use crate::results::record::{
 use crate::runner::validity::{self, Evidence};
 use crate::sample::driver_cpu_seconds;
 
-impl Rest<'_> {
+impl Fixed<'_> {
     /// The trial's record.
     pub(super) fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
         let workload = &self.stand.workload;
