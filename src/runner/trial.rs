@@ -26,7 +26,7 @@ use crate::measure::{Board, Window};
 use crate::pipeline::{self, Pipeline, PipelineError, StageMeter};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
-use crate::sample::{DepthProbe, busy_seconds, driver_cpu_seconds};
+use crate::sample::{DepthProbe, ProcessProbe, busy_seconds, driver_cpu_seconds};
 use crate::timer::Timer;
 use crate::wire::message::{Encoder, OrderIds};
 use crate::wire::topology::Topology;
@@ -103,6 +103,7 @@ struct Fixed<'a> {
 struct Ran {
     began: Nanos,
     warm_until: Nanos,
+    /// 0 until it has.
     load_ended: Nanos,
     drained_at: Option<Nanos>,
     drain_ended: Nanos,
@@ -111,13 +112,86 @@ struct Ran {
     interrupted: bool,
     ended_at_window_start: u64,
     ended_at_load_end: u64,
-    cpu_at_start: Option<f64>,
-    cpu_at_load_end: Option<f64>,
-    broker_cpu: Option<f64>,
-    foreign_cpu_share: Option<f64>,
+    /// Over the load.
+    load_usage: Usage,
+    /// Over load and drain.
+    usage: Usage,
     load_meter: Arc<LoadMeter>,
     meters: Vec<Arc<StageMeter>>,
     maxima: Maxima,
+}
+
+impl Ran {
+    fn new(began: Nanos, stand: &Stand<'_>, load_meter: &Arc<LoadMeter>, pipeline: &Pipeline) -> Self {
+        Ran {
+            began,
+            warm_until: began + stand.workload.load.warm_up.as_nanos(),
+            load_ended: 0,
+            drained_at: None,
+            drain_ended: 0,
+            faults: Vec::new(),
+            aborted: None,
+            interrupted: false,
+            ended_at_window_start: 0,
+            ended_at_load_end: 0,
+            load_usage: Usage::default(),
+            usage: Usage::default(),
+            load_meter: Arc::clone(load_meter),
+            meters: pipeline.meters().to_vec(),
+            maxima: Maxima::default(),
+        }
+    }
+}
+
+/// Processor seconds, since a process started or between two looks; absent where nobody can tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    driver_s: Option<f64>,
+    broker_s: Option<f64>,
+    host_s: Option<f64>,
+}
+
+impl Usage {
+    fn look(stand: &Stand<'_>) -> Self {
+        let mut probe = ProcessProbe::default();
+        // The embedded broker is part of the driver's process and of its account.
+        let broker_s = match stand.broker.embedded() {
+            Some(_) => None,
+            None => stand
+                .broker
+                .pid()
+                .and_then(|pid| probe.look(pid))
+                .map(|sample| sample.cpu_s),
+        };
+        Usage {
+            driver_s: driver_cpu_seconds(),
+            broker_s,
+            host_s: busy_seconds(),
+        }
+    }
+
+    fn since(self, before: &Usage) -> Usage {
+        let difference =
+            |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| after - before);
+        Usage {
+            driver_s: difference(self.driver_s, before.driver_s),
+            broker_s: difference(self.broker_s, before.broker_s),
+            host_s: difference(self.host_s, before.host_s),
+        }
+    }
+
+    /// What neither driver nor broker used, but somebody did; absent unless the broker's own account is known.
+    fn foreign_s(&self, broker_is_in_driver: bool) -> Option<f64> {
+        let broker_s = if broker_is_in_driver { 0.0 } else { self.broker_s? };
+        Some((self.host_s? - self.driver_s? - broker_s).max(0.0))
+    }
+}
+
+/// A steady cadence; a late tick is followed by the next at its full distance, not by a burst of ticks.
+fn every(interval: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Runs a trial on a broker on which its topology's names are free.
@@ -319,43 +393,18 @@ impl Fixed<'_> {
         pipeline: &mut Pipeline,
     ) -> Ran {
         let stand = self.stand;
-        let clock = stand.clock;
-        let warm_until = began + stand.workload.load.warm_up.as_nanos();
-        let mut ticks = tokio::time::interval(stand.workload.sample.interval.0);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let host_busy = busy_seconds();
-        let mut ran = Ran {
-            began,
-            warm_until,
-            load_ended: 0,
-            drained_at: None,
-            drain_ended: 0,
-            faults: Vec::new(),
-            aborted: None,
-            interrupted: false,
-            ended_at_window_start: 0,
-            ended_at_load_end: 0,
-            cpu_at_start: driver_cpu_seconds(),
-            cpu_at_load_end: None,
-            broker_cpu: None,
-            foreign_cpu_share: None,
-            load_meter: Arc::clone(load_meter),
-            meters: pipeline.meters().to_vec(),
-            maxima: Maxima::default(),
-        };
-        let broker_cpu = broker_cpu_seconds(stand);
+        let mut ran = Ran::new(began, stand, load_meter, pipeline);
+        let before = Usage::look(stand);
         let incidents = Arc::clone(self.connector.incidents());
-        let mut drain = Drain::default();
-        let mut drain_tick = tokio::time::interval(DRAIN_TICK);
-        let mut warm = false;
-        watch.phase(if warm_until > began {
+        let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
+        let mut drain_ticks = every(DRAIN_TICK);
+        let (mut drain, mut warm) = (Drain::default(), false);
+        watch.phase(if ran.warm_until > began {
             Phase::WarmUp
         } else {
             Phase::Measure
         });
-        loop {
+        while ran.aborted.is_none() {
             tokio::select! {
                 _ = ticks.tick() => {
                     watch.tick();
@@ -369,7 +418,7 @@ impl Fixed<'_> {
                     watch.depths(&depths);
                     drain.depths = Some(depths);
                 }
-                () = stand.timer.sleep_until(warm_until), if !warm => {
+                () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
                     ran.ended_at_window_start = self.ledger.ended();
                     watch.phase(Phase::Measure);
@@ -378,53 +427,49 @@ impl Fixed<'_> {
                     ran.interrupted = true;
                     tasks.stop_load.cancel();
                 }
-                () = incidents.lost_token().cancelled(), if ran.aborted.is_none() => ran.aborted = incidents.loss(),
-                _ = drain_tick.tick() => {}
+                () = incidents.lost_token().cancelled() => ran.aborted = incidents.loss(),
+                _ = drain_ticks.tick() => {}
             }
-            if ran.aborted.is_some() {
-                break;
-            }
-            if ran.load_ended == 0
-                && let Some(ended) = load_meter.ended()
-            {
-                ran.load_ended = ended;
-                self.window.close(ended);
-                ran.ended_at_load_end = self.ledger.ended();
-                ran.cpu_at_load_end = driver_cpu_seconds();
-                ran.foreign_cpu_share = foreign_cpu_share(&ran, host_busy, broker_cpu, stand);
+            if let (0, Some(ended)) = (ran.load_ended, load_meter.ended()) {
+                self.end_load(&mut ran, ended, &before);
                 watch.phase(Phase::Drain);
             }
-            if ran.load_ended > 0 {
-                let limit = if ran.interrupted {
-                    INTERRUPTED_DRAIN
-                } else {
-                    stand.workload.drain.deadline.0
-                };
-                ran.drained_at = self.drained(&mut drain, &ran, load_meter, pipeline);
-                if ran.drained_at.is_some() || clock.now() > ran.load_ended + limit.as_nanos() as Nanos {
-                    break;
-                }
+            if ran.load_ended > 0 && self.drain_is_over(&mut ran, &mut drain, load_meter, pipeline) {
+                break;
             }
         }
-        ran.drain_ended = clock.now();
+        ran.drain_ended = stand.clock.now();
         if ran.load_ended == 0 {
-            ran.load_ended = ran.drain_ended;
-            self.window.close(ran.load_ended);
-            ran.ended_at_load_end = self.ledger.ended();
-            ran.cpu_at_load_end = driver_cpu_seconds();
+            let ended = ran.drain_ended;
+            self.end_load(&mut ran, ended, &before);
         }
-        ran.broker_cpu = broker_cpu_seconds(stand)
-            .zip(broker_cpu)
-            .map(|(after, before)| after - before);
+        ran.usage = Usage::look(stand).since(&before);
         tasks.stop_load.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
         let (maxima, failure) = watch.finish();
         ran.maxima = maxima;
-        if let (Some(error), None) = (failure, &ran.aborted) {
-            ran.aborted = Some(error.to_string());
-        }
+        ran.aborted = ran.aborted.or(failure.map(|error| error.to_string()));
         ran
+    }
+
+    /// The load is over: from here on nothing is measured that begins.
+    fn end_load(&self, ran: &mut Ran, ended: Nanos, before: &Usage) {
+        ran.load_ended = ended;
+        self.window.close(ended);
+        ran.ended_at_load_end = self.ledger.ended();
+        ran.load_usage = Usage::look(self.stand).since(before);
+    }
+
+    /// Whether the pipeline ran empty, which is noted, or the time for that is up.
+    fn drain_is_over(&self, ran: &mut Ran, drain: &mut Drain, load: &LoadMeter, pipeline: &Pipeline) -> bool {
+        let limit = if ran.interrupted {
+            INTERRUPTED_DRAIN
+        } else {
+            self.stand.workload.drain.deadline.0
+        };
+        ran.drained_at = self.drained(drain, ran, load, pipeline);
+        ran.drained_at.is_some() || self.stand.clock.now() > ran.load_ended + limit.as_nanos() as Nanos
     }
 
     /// When the pipeline ran empty, if it has: nothing ready, unacked or in flight, and no order awaited.
@@ -505,31 +550,4 @@ struct Drain {
     depths: Option<Depths>,
     delivered: Option<u64>,
     idle_since: Option<Nanos>,
-}
-
-fn broker_cpu_seconds(stand: &Stand<'_>) -> Option<f64> {
-    let mut probe = crate::sample::ProcessProbe::default();
-    stand
-        .broker
-        .pid()
-        .and_then(|pid| probe.look(pid))
-        .map(|sample| sample.cpu_s)
-}
-
-/// Share of the processors over the load that neither driver nor broker used, but somebody did; absent unless the broker's
-/// own process is known.
-fn foreign_cpu_share(
-    ran: &Ran,
-    host_before: Option<f64>,
-    broker_before: Option<f64>,
-    stand: &Stand<'_>,
-) -> Option<f64> {
-    let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-    let broker = match stand.broker.embedded() {
-        Some(_) => 0.0,
-        None => broker_cpu_seconds(stand)? - broker_before?,
-    };
-    let driver = ran.cpu_at_load_end? - ran.cpu_at_start?;
-    let foreign = busy_seconds()? - host_before? - driver - broker;
-    (load_s > 0.0).then(|| (foreign / load_s / f64::from(stand.cores)).max(0.0))
 }
