@@ -1,11 +1,14 @@
 //! One connection to the broker.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use lapin::runtime::default_runtime;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::Notify;
 
@@ -77,8 +80,14 @@ impl Connector {
     /// [`AmqpError::Connect`] with the cause and the remedy.
     pub async fn connect(&self, name: &str) -> Result<Link, AmqpError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connecting = Connection::connect_uri(self.uri.to_client(), properties);
-        let connection = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let tls = self.tls().await?;
+        let runtime = default_runtime().map_err(|error| self.refused(&error.to_string()))?;
+        let connecting = Connection::connect_uri_with_config(self.uri.to_client(), properties, tls, runtime);
+        let patience = self
+            .uri
+            .connection_timeout_ms()
+            .map_or(CONNECT_TIMEOUT, Duration::from_millis);
+        let connection = match tokio::time::timeout(patience, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(self.refused(&error.to_string())),
             Err(_) => return Err(self.refused("timed out")),
@@ -99,10 +108,42 @@ impl Connector {
         })
     }
 
+    /// The certificates and the key that the address names; lapin's own parser leaves them out.
+    async fn tls(&self) -> Result<OwnedTLSConfig, AmqpError> {
+        let files = self.uri.tls_files();
+        let mut config = OwnedTLSConfig::default();
+        if let Some(path) = &files.ca_certificates {
+            let pem = self.read("cacertfile", path).await?;
+            config.cert_chain = Some(String::from_utf8_lossy(&pem).into_owned());
+        }
+        if let (Some(certificate), Some(key)) = (&files.certificate, &files.private_key) {
+            let (pem, key) = (
+                self.read("certfile", certificate).await?,
+                self.read("keyfile", key).await?,
+            );
+            config.identity = Some(OwnedIdentity::PKCS8 { pem, key });
+        }
+        Ok(config)
+    }
+
+    async fn read(&self, key: &str, path: &Path) -> Result<Vec<u8>, AmqpError> {
+        let owned = path.to_owned();
+        let reading = tokio::task::spawn_blocking(move || std::fs::read(owned)).await;
+        reading
+            .unwrap_or_else(|_| Err(std::io::Error::other("the reader panicked")))
+            .map_err(|error| AmqpError::Connect {
+                uri: self.uri.to_string(),
+                why: format!("{key} {}: {error}", path.display()),
+                help: "name a readable PEM file".to_owned(),
+            })
+    }
+
     fn refused(&self, why: &str) -> AmqpError {
         let why = self.uri.mask_secrets(why);
         let lower = why.to_lowercase();
-        let help = if lower.contains("access_refused")
+        let help = if lower.contains("certificate") || lower.contains("unknownissuer") || lower.contains("tls") {
+            "the broker's certificate is checked against the system's certificates and its name against the host; name its issuer with ?cacertfile=FILE"
+        } else if lower.contains("access_refused")
             || lower.contains("access-refused")
             || lower.contains("login was refused")
         {

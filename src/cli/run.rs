@@ -1,6 +1,7 @@
 //! `orderstorm run`: the main job.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +12,9 @@ use crate::plan::Plan;
 use crate::report::text;
 use crate::runner::{self, Interrupt, RunError, RunRequest};
 use crate::ui::{View, follow};
+
+/// Some senders (`timeout`, process groups) deliver one wish to stop twice; what comes this soon after the first is the same.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Run a workload against a broker and write a result folder.
 #[derive(Debug, Args)]
@@ -152,17 +156,24 @@ fn listen_for_signals(interrupt: &Interrupt) -> std::io::Result<()> {
     let (mut ctrl_c, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let token = interrupt.0.clone();
     tokio::spawn(async move {
+        let mut first: Option<Instant> = None;
         loop {
             tokio::select! {
                 _ = ctrl_c.recv() => {}
                 _ = term.recv() => {}
             }
-            if token.is_cancelled() {
-                eprintln!("\nleaving at once");
-                std::process::exit(130);
+            match first {
+                None => {
+                    eprintln!("\ninterrupted: saving what was measured (once more leaves at once)");
+                    token.cancel();
+                    first = Some(Instant::now());
+                }
+                Some(at) if at.elapsed() < ONE_SIGNAL => {}
+                Some(_) => {
+                    eprintln!("\nleaving at once");
+                    std::process::exit(130);
+                }
             }
-            eprintln!("\ninterrupted: saving what was measured (once more leaves at once)");
-            token.cancel();
         }
     });
     Ok(())

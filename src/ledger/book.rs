@@ -83,8 +83,13 @@ pub(super) struct OrderRecord {
 }
 
 impl OrderRecord {
+    /// At its end, with every step done that its events call for. An event whose confirm is still out keeps the order open:
+    /// its consumers may be at work on it already, and the order's own end may overtake the confirm.
     fn is_complete(&self) -> bool {
-        self.ended && self.fate != PublishFate::Pending && steps_due(self.emitted) & !self.done == 0
+        self.ended
+            && self.fate != PublishFate::Pending
+            && self.emitted == self.attempted
+            && steps_due(self.emitted) & !self.done == 0
     }
 }
 
@@ -453,4 +458,34 @@ fn finish(record: &mut OrderRecord, end: Event, at: Nanos, counts: &mut Counts) 
         sent: record.sent,
         end,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_whose_end_overtakes_a_confirm_stays_open_for_the_steps_behind_it() {
+        let mut book = Book::new(1);
+        book.placed(0, 0, 0, 1);
+        book.answered(0, PublishFate::Confirmed);
+        for event in Event::ALL.into_iter().filter(|event| *event != Event::OrderCreated) {
+            book.attempted(0, event);
+        }
+        for stage in Stage::ALL {
+            for event in stage.consumes() {
+                if (stage, *event) != (Stage::Inventory, Event::PaymentSuccess) {
+                    book.effect(0, stage, *event);
+                }
+            }
+        }
+        for event in Event::ALL.into_iter().filter(|event| *event != Event::PaymentSuccess) {
+            book.emitted(0, event, 5);
+        }
+        assert_eq!(book.open(), 1, "the confirm of payment.success is still out");
+        book.emitted(0, Event::PaymentSuccess, 6);
+        assert_eq!(book.open(), 1, "inventory has not committed");
+        book.effect(0, Stage::Inventory, Event::PaymentSuccess);
+        assert_eq!((book.open(), book.counts().repeated_orders_count), (0, 0));
+    }
 }

@@ -62,7 +62,8 @@ impl Ledger {
         self.book(number).answered(number, fate);
     }
 
-    /// A stage is about to publish `event`. Call before the publish.
+    /// A stage is about to publish `event`. Call before the effect that it follows from is reported, or the order might look
+    /// complete in between.
     pub fn attempted(&self, number: OrderNumber, event: Event) {
         self.book(number).attempted(number, event);
     }

@@ -229,7 +229,7 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
         },
         backlog_messages_max: Some(812),
         resources: Resources {
-            driver_cpu_s: 38.2,
+            driver_cpu_s: Some(38.2),
             driver_cpu_share: Some(0.31),
             driver_rss_bytes_max: Some(48 << 20),
             broker_cpu_s: Some(71.0),
@@ -422,7 +422,7 @@ pub fn no_data() -> RunRecord {
     };
     trial.backlog_messages_max = None;
     trial.resources = Resources {
-        driver_cpu_s: 0.1,
+        driver_cpu_s: Some(0.1),
         driver_cpu_share: None,
         driver_rss_bytes_max: None,
         broker_cpu_s: None,

@@ -265,15 +265,16 @@ impl Page {
         let share = used
             .driver_cpu_share
             .map_or(String::new(), |share| format!(" ({})", human::share(share)));
+        let cpu = |s: Option<f64>| s.map_or(ABSENT.to_owned(), human::seconds);
         self.line(&format!(
             "  driver {} CPU{share}, {} memory",
-            human::seconds(used.driver_cpu_s),
+            cpu(used.driver_cpu_s),
             bytes(used.driver_rss_bytes_max)
         ));
         if used.broker_cpu_s.is_some() || used.broker_rss_bytes_max.is_some() {
-            let cpu = used.broker_cpu_s.map_or(ABSENT.to_owned(), human::seconds);
             self.line(&format!(
-                "  broker {cpu} CPU, {} memory",
+                "  broker {} CPU, {} memory",
+                cpu(used.broker_cpu_s),
                 bytes(used.broker_rss_bytes_max)
             ));
         }

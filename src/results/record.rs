@@ -260,7 +260,7 @@ pub struct DrainRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// Driver, seconds of processor time over the trial.
-    pub driver_cpu_s: f64,
+    pub driver_cpu_s: Option<f64>,
     /// Driver, share of the processors it may use, over the load.
     pub driver_cpu_share: Option<f64>,
     /// Driver, greatest resident set, bytes.

@@ -10,7 +10,6 @@ use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::pipeline::StageMeter;
 use crate::sample::DepthProbe;
-use crate::wire::topology::Topology;
 
 /// One look at all queues. A queue that did not answer is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,9 +43,7 @@ impl Depths {
 #[derive(Debug)]
 pub struct DepthTask {
     pub probe: DepthProbe,
-    pub topology: Arc<Topology>,
     pub meters: Vec<Arc<StageMeter>>,
-    pub dead_letter: bool,
     pub clock: Clock,
     pub interval: Duration,
 }
@@ -75,26 +72,14 @@ impl DepthTask {
             began: self.clock.now(),
             ..Depths::default()
         };
-        for stage in Stage::ALL {
-            // One queue that does not answer in time speaks for all: the broker is not answering.
-            let silent = depths.ready.iter().any(Option::is_none);
-            let ready = if silent {
-                None
-            } else {
-                self.probe.ready(self.topology.queue(stage)).await
-            };
-            depths.ready.push(ready);
-            let meter = &self.meters[stage.index()];
+        let mut ready = self.probe.ready().await;
+        // The stages' queues come first, the dead-letter queues after them.
+        let dead = ready.split_off(Stage::ALL.len());
+        depths.dead_letters = if dead.is_empty() { None } else { dead.into_iter().sum() };
+        depths.ready = ready;
+        for meter in &self.meters {
             depths.unacked.push(meter.held());
             depths.delivered += meter.delivered();
-        }
-        if self.dead_letter && depths.ready.iter().all(Option::is_some) {
-            let mut sum = Some(0);
-            for stage in Stage::ALL {
-                let ready = self.probe.ready(self.topology.dead_letter_queue(stage)).await;
-                sum = sum.zip(ready).map(|(sum, ready)| sum + ready);
-            }
-            depths.dead_letters = sum;
         }
         depths
     }

@@ -18,6 +18,7 @@ use crate::amqp::{AmqpError, Connector, Incidents, PublishMeter};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::clock::{Clock, Nanos};
+use crate::events::Stage;
 use crate::fault::{Pausable, run_pause};
 use crate::ledger::{Ledger, Residue};
 use crate::load::{self, Load, LoadMeter};
@@ -25,7 +26,7 @@ use crate::measure::{Board, Window};
 use crate::pipeline::{self, Pipeline, PipelineError, StageMeter};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
-use crate::sample::{DepthProbe, busy_seconds, driver_cpu_seconds};
+use crate::sample::{DepthProbe, ProcessProbe, busy_seconds, driver_cpu_seconds};
 use crate::timer::Timer;
 use crate::wire::message::{Encoder, OrderIds};
 use crate::wire::topology::Topology;
@@ -74,8 +75,17 @@ impl Stand<'_> {
     }
 }
 
-/// A trial that is ready for its load.
+/// A trial that is ready for its load: its fixed parts, and those that move.
 struct Ready<'a> {
+    fixed: Fixed<'a>,
+    pipeline: Pipeline,
+    load: Load,
+    finished: mpsc::UnboundedReceiver<u64>,
+    probe: DepthProbe,
+}
+
+/// A trial without its moving parts.
+struct Fixed<'a> {
     stand: &'a Stand<'a>,
     trial: &'a TrialPlan,
     started: SystemTime,
@@ -87,16 +97,13 @@ struct Ready<'a> {
     board: Arc<Board>,
     window: Arc<Window>,
     publishes: Arc<PublishMeter>,
-    pipeline: Pipeline,
-    load: Load,
-    finished: mpsc::UnboundedReceiver<u64>,
-    probe: DepthProbe,
 }
 
 /// What the phases left.
 struct Ran {
     began: Nanos,
     warm_until: Nanos,
+    /// 0 until it has.
     load_ended: Nanos,
     drained_at: Option<Nanos>,
     drain_ended: Nanos,
@@ -105,13 +112,86 @@ struct Ran {
     interrupted: bool,
     ended_at_window_start: u64,
     ended_at_load_end: u64,
-    cpu_at_start: Option<f64>,
-    cpu_at_load_end: Option<f64>,
-    broker_cpu: Option<f64>,
-    foreign_cpu_share: Option<f64>,
+    /// Over the load.
+    load_usage: Usage,
+    /// Over load and drain.
+    usage: Usage,
     load_meter: Arc<LoadMeter>,
     meters: Vec<Arc<StageMeter>>,
     maxima: Maxima,
+}
+
+impl Ran {
+    fn new(began: Nanos, stand: &Stand<'_>, load_meter: &Arc<LoadMeter>, pipeline: &Pipeline) -> Self {
+        Ran {
+            began,
+            warm_until: began + stand.workload.load.warm_up.as_nanos(),
+            load_ended: 0,
+            drained_at: None,
+            drain_ended: 0,
+            faults: Vec::new(),
+            aborted: None,
+            interrupted: false,
+            ended_at_window_start: 0,
+            ended_at_load_end: 0,
+            load_usage: Usage::default(),
+            usage: Usage::default(),
+            load_meter: Arc::clone(load_meter),
+            meters: pipeline.meters().to_vec(),
+            maxima: Maxima::default(),
+        }
+    }
+}
+
+/// Processor seconds, since a process started or between two looks; absent where nobody can tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    driver_s: Option<f64>,
+    broker_s: Option<f64>,
+    host_s: Option<f64>,
+}
+
+impl Usage {
+    fn look(stand: &Stand<'_>) -> Self {
+        let mut probe = ProcessProbe::default();
+        // The embedded broker is part of the driver's process and of its account.
+        let broker_s = match stand.broker.embedded() {
+            Some(_) => None,
+            None => stand
+                .broker
+                .pid()
+                .and_then(|pid| probe.look(pid))
+                .map(|sample| sample.cpu_s),
+        };
+        Usage {
+            driver_s: driver_cpu_seconds(),
+            broker_s,
+            host_s: busy_seconds(),
+        }
+    }
+
+    fn since(self, before: &Usage) -> Usage {
+        let difference =
+            |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| after - before);
+        Usage {
+            driver_s: difference(self.driver_s, before.driver_s),
+            broker_s: difference(self.broker_s, before.broker_s),
+            host_s: difference(self.host_s, before.host_s),
+        }
+    }
+
+    /// What neither driver nor broker used, but somebody did; absent unless the broker's own account is known.
+    fn foreign_s(&self, broker_is_in_driver: bool) -> Option<f64> {
+        let broker_s = if broker_is_in_driver { 0.0 } else { self.broker_s? };
+        Some((self.host_s? - self.driver_s? - broker_s).max(0.0))
+    }
+}
+
+/// A steady cadence; a late tick is followed by the next at its full distance, not by a burst of ticks.
+fn every(interval: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Runs a trial on a broker on which its topology's names are free.
@@ -179,9 +259,20 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         publishes: Arc::clone(&publishes),
     })
     .await?;
-    let probe = DepthProbe::connect(&connector).await?;
+    let mut watched: Vec<_> = Stage::ALL
+        .into_iter()
+        .map(|stage| topology.queue(stage).clone())
+        .collect();
+    if stand.workload.topology.dead_letter {
+        watched.extend(
+            Stage::ALL
+                .into_iter()
+                .map(|stage| topology.dead_letter_queue(stage).clone()),
+        );
+    }
+    let probe = DepthProbe::connect(&connector, watched).await?;
     declaring.close().await;
-    Ok(Ready {
+    let fixed = Fixed {
         stand,
         trial,
         started,
@@ -193,6 +284,9 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         board,
         window,
         publishes,
+    };
+    Ok(Ready {
+        fixed,
         pipeline,
         load,
         finished,
@@ -215,84 +309,53 @@ struct Tasks {
 impl Ready<'_> {
     async fn run(self, files: &mut Files, snapshot: Snapshot) -> Result<TrialRecord, TrialError> {
         let Ready {
-            stand,
-            trial,
+            fixed,
             load,
             finished,
             probe,
             mut pipeline,
-            ..
         } = self;
-        let rest = Rest {
-            stand,
-            trial,
-            started: self.started,
-            prepared_at: self.prepared_at,
-            topology: self.topology,
-            encoder: self.encoder,
-            connector: self.connector,
-            ledger: self.ledger,
-            board: self.board,
-            window: self.window,
-            publishes: self.publishes,
-        };
+        let Fixed { stand, trial, .. } = fixed;
         let began = stand.clock.now() + RUN_UP_NS;
         let load_meter = Arc::clone(load.meter());
         let (depth_tx, depths) = mpsc::channel(4);
         let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
         let depth_task = DepthTask {
             probe,
-            topology: Arc::clone(&rest.topology),
             meters: pipeline.meters().to_vec(),
-            dead_letter: stand.workload.topology.dead_letter,
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,
         };
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
-        rest.window.open(began + stand.workload.load.warm_up.as_nanos());
+        fixed.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
-            fault: rest.start_fault(began, &stop_load),
+            fault: fixed.start_fault(began, &stop_load),
             depths,
             stop_load,
             stop_probe,
         };
         let sources = Sources {
             clock: stand.clock,
-            board: Arc::clone(&rest.board),
-            ledger: Arc::clone(&rest.ledger),
+            board: Arc::clone(&fixed.board),
+            ledger: Arc::clone(&fixed.ledger),
             load: Arc::clone(&load_meter),
-            publishes: Arc::clone(&rest.publishes),
+            publishes: Arc::clone(&fixed.publishes),
             schedule: Schedule::new(&stand.workload.load, trial.seed),
             broker_pid: stand.broker.pid(),
             cores: stand.cores,
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
-        let ran = rest.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
+        let ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
         let inventory = pipeline.inventory_book();
-        rest.connector.incidents().closing();
+        fixed.connector.incidents().closing();
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
-        let residue = rest.verify(&ran).await;
-        let report = rest.ledger.settle(&residue, &inventory);
-        Ok(rest.record(ran, report))
+        let residue = fixed.verify(&ran).await;
+        let report = fixed.ledger.settle(&residue, &inventory);
+        Ok(fixed.record(ran, report))
     }
-}
-
-/// A trial without its moving parts.
-struct Rest<'a> {
-    stand: &'a Stand<'a>,
-    trial: &'a TrialPlan,
-    started: SystemTime,
-    prepared_at: Nanos,
-    topology: Arc<Topology>,
-    encoder: Arc<Encoder>,
-    connector: Connector,
-    ledger: Arc<Ledger>,
-    board: Arc<Board>,
-    window: Arc<Window>,
-    publishes: Arc<PublishMeter>,
 }
 
 /// The broker's process as the fault sees it.
@@ -310,7 +373,7 @@ impl Pausable for NodePause {
     }
 }
 
-impl Rest<'_> {
+impl Fixed<'_> {
     fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<FaultTask> {
         let pause = self.stand.workload.faults.broker_pause.clone()?;
         let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
@@ -330,49 +393,24 @@ impl Rest<'_> {
         pipeline: &mut Pipeline,
     ) -> Ran {
         let stand = self.stand;
-        let clock = stand.clock;
-        let warm_until = began + stand.workload.load.warm_up.as_nanos();
-        let mut ticks = tokio::time::interval(stand.workload.sample.interval.0);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let host_busy = busy_seconds();
-        let mut ran = Ran {
-            began,
-            warm_until,
-            load_ended: 0,
-            drained_at: None,
-            drain_ended: 0,
-            faults: Vec::new(),
-            aborted: None,
-            interrupted: false,
-            ended_at_window_start: 0,
-            ended_at_load_end: 0,
-            cpu_at_start: driver_cpu_seconds(),
-            cpu_at_load_end: None,
-            broker_cpu: None,
-            foreign_cpu_share: None,
-            load_meter: Arc::clone(load_meter),
-            meters: pipeline.meters().to_vec(),
-            maxima: Maxima::default(),
-        };
-        let broker_cpu = broker_cpu_seconds(stand);
+        let mut ran = Ran::new(began, stand, load_meter, pipeline);
+        let before = Usage::look(stand);
         let incidents = Arc::clone(self.connector.incidents());
-        let mut drain = Drain::default();
-        let mut drain_tick = tokio::time::interval(DRAIN_TICK);
-        let mut warm = false;
-        watch.phase(if warm_until > began {
+        let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
+        let mut drain_ticks = every(DRAIN_TICK);
+        let (mut drain, mut warm) = (Drain::default(), false);
+        watch.phase(if ran.warm_until > began {
             Phase::WarmUp
         } else {
             Phase::Measure
         });
-        loop {
+        while ran.aborted.is_none() {
             tokio::select! {
                 _ = ticks.tick() => {
                     watch.tick();
                     watch.blocked(incidents.blocked_periods().iter().any(|period| period.end.is_none()));
-                    if pipeline.consumers_lost() > 0 && ran.aborted.is_none() {
-                        ran.aborted = Some("a consumer ended that nobody had stopped (it panicked, or the broker cancelled it)".to_owned());
+                    if pipeline.consumers_lost() > 0 {
+                        ran.aborted = Some(consumer_lost(&incidents).await);
                     }
                 }
                 _ = seconds.tick() => watch.second(),
@@ -380,7 +418,7 @@ impl Rest<'_> {
                     watch.depths(&depths);
                     drain.depths = Some(depths);
                 }
-                () = stand.timer.sleep_until(warm_until), if !warm => {
+                () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
                     ran.ended_at_window_start = self.ledger.ended();
                     watch.phase(Phase::Measure);
@@ -389,53 +427,49 @@ impl Rest<'_> {
                     ran.interrupted = true;
                     tasks.stop_load.cancel();
                 }
-                () = incidents.lost_token().cancelled(), if ran.aborted.is_none() => ran.aborted = incidents.loss(),
-                _ = drain_tick.tick() => {}
+                () = incidents.lost_token().cancelled() => ran.aborted = incidents.loss(),
+                _ = drain_ticks.tick() => {}
             }
-            if ran.aborted.is_some() {
-                break;
-            }
-            if ran.load_ended == 0
-                && let Some(ended) = load_meter.ended()
-            {
-                ran.load_ended = ended;
-                self.window.close(ended);
-                ran.ended_at_load_end = self.ledger.ended();
-                ran.cpu_at_load_end = driver_cpu_seconds();
-                ran.foreign_cpu_share = foreign_cpu_share(&ran, host_busy, broker_cpu, stand);
+            if let (0, Some(ended)) = (ran.load_ended, load_meter.ended()) {
+                self.end_load(&mut ran, ended, &before);
                 watch.phase(Phase::Drain);
             }
-            if ran.load_ended > 0 {
-                let limit = if ran.interrupted {
-                    INTERRUPTED_DRAIN
-                } else {
-                    stand.workload.drain.deadline.0
-                };
-                ran.drained_at = self.drained(&mut drain, &ran, load_meter, pipeline);
-                if ran.drained_at.is_some() || clock.now() > ran.load_ended + limit.as_nanos() as Nanos {
-                    break;
-                }
+            if ran.load_ended > 0 && self.drain_is_over(&mut ran, &mut drain, load_meter, pipeline) {
+                break;
             }
         }
-        ran.drain_ended = clock.now();
+        ran.drain_ended = stand.clock.now();
         if ran.load_ended == 0 {
-            ran.load_ended = ran.drain_ended;
-            self.window.close(ran.load_ended);
-            ran.ended_at_load_end = self.ledger.ended();
-            ran.cpu_at_load_end = driver_cpu_seconds();
+            let ended = ran.drain_ended;
+            self.end_load(&mut ran, ended, &before);
         }
-        ran.broker_cpu = broker_cpu_seconds(stand)
-            .zip(broker_cpu)
-            .map(|(after, before)| after - before);
+        ran.usage = Usage::look(stand).since(&before);
         tasks.stop_load.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
         let (maxima, failure) = watch.finish();
         ran.maxima = maxima;
-        if let (Some(error), None) = (failure, &ran.aborted) {
-            ran.aborted = Some(error.to_string());
-        }
+        ran.aborted = ran.aborted.or(failure.map(|error| error.to_string()));
         ran
+    }
+
+    /// The load is over: from here on nothing is measured that begins.
+    fn end_load(&self, ran: &mut Ran, ended: Nanos, before: &Usage) {
+        ran.load_ended = ended;
+        self.window.close(ended);
+        ran.ended_at_load_end = self.ledger.ended();
+        ran.load_usage = Usage::look(self.stand).since(before);
+    }
+
+    /// Whether the pipeline ran empty, which is noted, or the time for that is up.
+    fn drain_is_over(&self, ran: &mut Ran, drain: &mut Drain, load: &LoadMeter, pipeline: &Pipeline) -> bool {
+        let limit = if ran.interrupted {
+            INTERRUPTED_DRAIN
+        } else {
+            self.stand.workload.drain.deadline.0
+        };
+        ran.drained_at = self.drained(drain, ran, load, pipeline);
+        ran.drained_at.is_some() || self.stand.clock.now() > ran.load_ended + limit.as_nanos() as Nanos
     }
 
     /// When the pipeline ran empty, if it has: nothing ready, unacked or in flight, and no order awaited.
@@ -501,37 +535,19 @@ impl Rest<'_> {
     }
 }
 
+/// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later
+/// and says more.
+async fn consumer_lost(incidents: &Incidents) -> String {
+    let _ = tokio::time::timeout(Duration::from_secs(1), incidents.lost_token().cancelled()).await;
+    incidents.loss().unwrap_or_else(|| {
+        "a consumer ended that nobody had stopped (it panicked, or the broker cancelled it)".to_owned()
+    })
+}
+
 /// State of the drain's look.
 #[derive(Debug, Default)]
 struct Drain {
     depths: Option<Depths>,
     delivered: Option<u64>,
     idle_since: Option<Nanos>,
-}
-
-fn broker_cpu_seconds(stand: &Stand<'_>) -> Option<f64> {
-    let mut probe = crate::sample::ProcessProbe::default();
-    stand
-        .broker
-        .pid()
-        .and_then(|pid| probe.look(pid))
-        .map(|sample| sample.cpu_s)
-}
-
-/// Share of the processors over the load that neither driver nor broker used, but somebody did; absent unless the broker's
-/// own process is known.
-fn foreign_cpu_share(
-    ran: &Ran,
-    host_before: Option<f64>,
-    broker_before: Option<f64>,
-    stand: &Stand<'_>,
-) -> Option<f64> {
-    let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-    let broker = match stand.broker.embedded() {
-        Some(_) => 0.0,
-        None => broker_cpu_seconds(stand)? - broker_before?,
-    };
-    let driver = ran.cpu_at_load_end? - ran.cpu_at_start?;
-    let foreign = busy_seconds()? - host_before? - driver - broker;
-    (load_s > 0.0).then(|| (foreign / load_s / f64::from(stand.cores)).max(0.0))
 }

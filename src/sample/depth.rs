@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use lapin::Channel;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
@@ -12,39 +13,45 @@ use crate::amqp::{AmqpError, Connector, Link};
 /// A sample that takes longer than this is given up; the value is absent then.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks for depths on a connection of its own.
+/// Asks for depths on a connection of its own, with a channel for each queue: a busy broker then costs the time of its
+/// slowest answer, not of all.
 #[derive(Debug)]
 pub struct DepthProbe {
     link: Link,
-    channel: Channel,
+    queues: Vec<(Channel, ShortString)>,
 }
 
 impl DepthProbe {
-    /// Connects.
+    /// Connects, to look at `queues`.
     ///
     /// # Errors
     /// What the connection may say.
-    pub async fn connect(connector: &Connector) -> Result<Self, AmqpError> {
+    pub async fn connect(connector: &Connector, queues: Vec<ShortString>) -> Result<Self, AmqpError> {
         let link = connector.connect("depth probe").await?;
-        let channel = link.channel().await?;
-        Ok(DepthProbe { link, channel })
+        let mut channels = Vec::with_capacity(queues.len());
+        for queue in queues {
+            channels.push((link.channel().await?, queue));
+        }
+        Ok(DepthProbe { link, queues: channels })
     }
 
-    /// Ready messages of `queue`; absent when the broker does not answer in time.
-    pub async fn ready(&self, queue: &ShortString) -> Option<u64> {
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let asking = self
-            .channel
-            .queue_declare(queue.clone(), options, FieldTable::default());
-        let state = tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?;
-        Some(u64::from(state.message_count()))
+    /// Ready messages of each queue, in the order in which they were given; absent where the broker does not answer in time.
+    pub async fn ready(&self) -> Vec<Option<u64>> {
+        join_all(self.queues.iter().map(|(channel, queue)| look(channel, queue))).await
     }
 
     /// Closes the connection.
     pub async fn close(self) {
         self.link.close().await;
     }
+}
+
+async fn look(channel: &Channel, queue: &ShortString) -> Option<u64> {
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let asking = channel.queue_declare(queue.clone(), options, FieldTable::default());
+    let state = tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?;
+    Some(u64::from(state.message_count()))
 }

@@ -75,7 +75,7 @@ impl AuthMechanism {
 /// Files named by the address for an encrypted connection; all PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// `cacertfile`: certificates to trust in place of the system's.
+    /// `cacertfile`: certificates to trust beside the system's.
     pub ca_certificates: Option<PathBuf>,
     /// `certfile`: the client's own certificate; only together with `private_key`.
     pub certificate: Option<PathBuf>,

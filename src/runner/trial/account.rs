@@ -1,6 +1,6 @@
 //! From what the phases left to the trial's record.
 
-use super::{Ran, Rest};
+use super::{Fixed, Ran};
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
 use crate::events::Stage;
@@ -11,9 +11,8 @@ use crate::results::record::{
     Band, DrainRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
-use crate::sample::driver_cpu_seconds;
 
-impl Rest<'_> {
+impl Fixed<'_> {
     /// The trial's record.
     pub(super) fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
         let workload = &self.stand.workload;
@@ -41,8 +40,6 @@ impl Rest<'_> {
             verdict = Verdict::Unknown;
         }
         let validity = validity::judge(&self.evidence(&ran, &report, offered, drained));
-        let cpu = |until: Option<f64>| until.zip(ran.cpu_at_start).map(|(after, before)| after - before);
-        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
         let measured = self
             .board
             .total(Series::EndToEnd)
@@ -74,10 +71,10 @@ impl Rest<'_> {
             },
             backlog_messages_max: ran.maxima.backlog,
             resources: Resources {
-                driver_cpu_s: cpu(driver_cpu_seconds()).unwrap_or_default(),
-                driver_cpu_share: cpu(ran.cpu_at_load_end).and_then(|seconds| self.share_of_cores(seconds, load_s)),
+                driver_cpu_s: ran.usage.driver_s,
+                driver_cpu_share: self.share_of_cores(&ran, ran.load_usage.driver_s),
                 driver_rss_bytes_max: ran.maxima.driver_rss,
-                broker_cpu_s: ran.broker_cpu,
+                broker_cpu_s: ran.usage.broker_s,
                 broker_rss_bytes_max: ran.maxima.broker_rss,
             },
             validity,
@@ -89,9 +86,12 @@ impl Rest<'_> {
         }
     }
 
-    /// Processor seconds as a share of what the driver may use; absent where no time has passed.
-    fn share_of_cores(&self, cpu_s: f64, over_s: f64) -> Option<f64> {
-        (over_s > 0.0).then(|| cpu_s / over_s / f64::from(self.stand.cores))
+    /// Processor seconds over the load as a share of all processors; absent where no time has passed.
+    fn share_of_cores(&self, ran: &Ran, cpu_s: Option<f64>) -> Option<f64> {
+        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
+        (load_s > 0.0)
+            .then(|| cpu_s.map(|cpu_s| cpu_s / load_s / f64::from(self.stand.cores)))
+            .flatten()
     }
 
     fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
@@ -101,19 +101,15 @@ impl Rest<'_> {
                 .and_then(|recorder| recorder.quantile(0.99))
                 .map(|quantile| quantile.ns)
         };
-        let load_s = (ran.load_ended.saturating_sub(ran.began)) as f64 / 1e9;
-        let cpu = ran
-            .cpu_at_load_end
-            .zip(ran.cpu_at_start)
-            .map(|(after, before)| after - before);
+        let foreign_s = ran.load_usage.foreign_s(self.stand.broker.embedded().is_some());
         Evidence {
             driver_lag_p99: p99(Series::DriverLag),
             end_to_end_p99: p99(Series::EndToEnd),
             offered,
             sent: ran.load_meter.sent_measured(),
             held_s: ran.load_meter.held_ns() as f64 / 1e9,
-            driver_cpu_share: cpu.and_then(|seconds| self.share_of_cores(seconds, load_s)),
-            foreign_cpu_share: ran.foreign_cpu_share,
+            driver_cpu_share: self.share_of_cores(ran, ran.load_usage.driver_s),
+            foreign_cpu_share: self.share_of_cores(ran, foreign_s),
             residual_share: report.residual_share,
             redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
             ended: self.ledger.ended(),
