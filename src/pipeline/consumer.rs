@@ -268,8 +268,12 @@ impl Lane {
         let StageContext {
             stage, wiring, store, ..
         } = &*self.stage;
-        // The ledger first: the store asks it whether the order is closed, and must not be told so by this very step.
+        // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
         store.applied(message.number, message.event, emit, &wiring.ledger);
+        if let Emit::Event(event) = emit {
+            // Before the effect, or an order of which nothing else is due would be closed in between.
+            wiring.ledger.attempted(message.number, event);
+        }
         wiring.ledger.effect(message.number, *stage, message.event);
         emit
     }
@@ -296,13 +300,10 @@ impl Lane {
             return Settlement::Reject;
         };
         let published = self.now();
-        if kind == Kind::Event {
-            wiring.ledger.attempted(message.number, event);
-            if on_critical_path(self.stage.stage, message.event) {
-                wiring
-                    .ledger
-                    .accounted(message.number, published.saturating_sub(message.published));
-            }
+        if kind == Kind::Event && on_critical_path(self.stage.stage, message.event) {
+            wiring
+                .ledger
+                .accounted(message.number, published.saturating_sub(message.published));
         }
         let body = wiring.encoder.event(event, message, published);
         let properties = properties(
