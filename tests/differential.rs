@@ -41,6 +41,17 @@ fn differences(mismatch: &Mismatch) -> String {
     out
 }
 
+/// The same without the delivery tags.
+fn without_tags(seen: &Seen) -> Seen {
+    let strip = |line: &String| match line.strip_prefix("deliver ").and_then(|rest| rest.split_once(' ')) {
+        Some((_tag, rest)) => rest.to_owned(),
+        None => line.clone(),
+    };
+    seen.iter()
+        .map(|(key, lines)| (key.clone(), lines.iter().map(strip).collect()))
+        .collect()
+}
+
 /// Runs a script on both; `None`: no difference.
 fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
     let result = run_steps(rabbitmq, embedded, script);
@@ -68,6 +79,11 @@ fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::R
         let right = embedded
             .apply(*place, step, tag, number)
             .map_err(|error| failed("embedded", error))?;
+        if left != right && without_tags(&left) == without_tags(&right) {
+            // Two queues of RabbitMQ delivered to one channel, and which is first is chance. What follows would refer
+            // to deliveries by tags that mean different ones.
+            return Ok(None);
+        }
         if left != right {
             return Ok(Some(Mismatch {
                 at,

@@ -273,3 +273,11 @@ pub fn start_ok(target: &Target) -> AMQPClass {
         locale: "en_US".into(),
     }))
 }
+
+impl Wire {
+    /// The bare socket, for a test that reads and writes frames by itself from here on.
+    pub fn into_stream(self) -> TcpStream {
+        let _ = self.stream.set_read_timeout(None);
+        self.stream
+    }
+}

@@ -195,9 +195,12 @@ impl State {
         let Some(entry) = queue.ready.pop_front() else {
             return false;
         };
-        let Some(channel) = self.channels.get_mut(channel_key) else {
+        // What has expired behind it is not left.
+        self.expire_head(queue_key);
+        let (Some(queue), Some(channel)) = (self.queues.get_mut(queue_key), self.channels.get_mut(channel_key)) else {
             return false;
         };
+        let left = queue.ready.len() as u32;
         let tag = channel.take_tag();
         let to = DeliverTo {
             channel: channel.number,
@@ -206,7 +209,6 @@ impl State {
             delivery_tag: tag,
             redelivered: entry.redelivered,
         };
-        let left = queue.ready.len() as u32;
         match counted(queue, &entry) {
             None => channel.outbox.append(|out| entry.message.write_get_ok(out, &to, left)),
             Some(message) => channel.outbox.append(|out| message.write_get_ok(out, &to, left)),
