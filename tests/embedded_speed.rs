@@ -41,6 +41,7 @@ fn broker_cpu() -> Duration {
     panic!("the broker's thread was not found");
 }
 
+/// A logged-in connection with channel 1 open.
 fn opened(address: SocketAddr) -> Wire {
     let mut wire = Wire::open(&target(address)).expect("logs in");
     wire.open_channel(1).expect("opens");
@@ -189,7 +190,7 @@ fn flow(acks_every: u64, count: u64) -> (f64, f64) {
     let mut consumer = opened(broker.addr());
     consume(&mut consumer, "speed", false);
     let message = publish_bytes("speed", &[7; BODY]);
-    let (publisher, consumer) = (publisher.into_stream(), consumer.into_stream());
+    let (publisher, consumer) = (publisher.stream, consumer.stream);
     let before = broker_cpu();
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -226,7 +227,7 @@ fn at_5000_per_second_a_message_is_delivered_within_a_millisecond() {
     declare(&mut publisher, "latency");
     let mut consumer = opened(broker.addr());
     consume(&mut consumer, "latency", false);
-    let (mut publisher, consumer) = (publisher.into_stream(), consumer.into_stream());
+    let (mut publisher, consumer) = (publisher.stream, consumer.stream);
     let origin = Instant::now();
     let mut latencies = Vec::new();
     std::thread::scope(|scope| {

@@ -31,7 +31,7 @@ pub enum Event {
 
 /// One connection.
 pub struct Wire {
-    stream: TcpStream,
+    pub stream: TcpStream,
     input: Vec<u8>,
     partial: Vec<Partial>,
     pub frame_max: usize,
@@ -272,12 +272,4 @@ pub fn start_ok(target: &Target) -> AMQPClass {
         response: format!("\0{}\0{}", target.user, target.password).into(),
         locale: "en_US".into(),
     }))
-}
-
-impl Wire {
-    /// The bare socket, for a test that reads and writes frames by itself from here on.
-    pub fn into_stream(self) -> TcpStream {
-        let _ = self.stream.set_read_timeout(None);
-        self.stream
-    }
 }
