@@ -91,9 +91,11 @@ impl State {
         Admission::Taken
     }
 
-    /// Drops from the head what a bounded queue has no room for.
+    /// Drops from the head what a bounded queue has no room for. One that refuses publishes instead keeps what is
+    /// returned to it.
     pub(super) fn drop_overflow(&mut self, key: QueueKey) {
         while let Some(queue) = self.queues.get_mut(key)
+            && queue.options.overflow == Overflow::DropHead
             && queue.is_over_limit()
         {
             match queue.ready.pop_front() {
