@@ -60,6 +60,7 @@ pub fn start_at(uri: &BrokerUri, settings: &[&str]) -> Running {
         },
         results: results.path().to_owned(),
         command: "orderstorm run effect.toml".to_owned(),
+        ceiling: None,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {
