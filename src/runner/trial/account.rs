@@ -119,6 +119,7 @@ impl Fixed<'_> {
                 .map(|recorder| recorder.outside().1)
                 .sum(),
             co_located: self.stand.broker.info().co_located,
+            broker_in_driver: self.stand.broker.embedded().is_some(),
             drained,
         }
     }
