@@ -114,8 +114,7 @@ fn code_of(text: &str) -> String {
     for line in text.lines() {
         let mut in_string = false;
         let mut previous = ' ';
-        let mut rest = line.char_indices().peekable();
-        while let Some((at, c)) = rest.next() {
+        for (at, c) in line.char_indices() {
             if !in_string && line[at..].starts_with("//") {
                 break;
             }
