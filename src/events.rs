@@ -227,6 +227,11 @@ impl EventSet {
         self.0 & (1 << event.index()) != 0
     }
 
+    /// Whether each of its members is in `other`.
+    pub const fn is_subset(self, other: EventSet) -> bool {
+        self.0 & !other.0 == 0
+    }
+
     /// The members, in pipeline order.
     pub fn iter(self) -> impl Iterator<Item = Event> {
         Event::ALL.into_iter().filter(move |event| self.contains(*event))

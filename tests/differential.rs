@@ -41,6 +41,40 @@ fn differences(mismatch: &Mismatch) -> String {
     out
 }
 
+/// Differences that RabbitMQ shows against itself, run by run. The script ends there: what follows would build on them.
+fn is_chance(left: &Seen, right: &Seen) -> bool {
+    // Two queues delivered to one channel, and either may be first.
+    if without_tags(left) == without_tags(right) {
+        return true;
+    }
+    // An error ended a connection. Its channels do not end at the same moment, so what one gives back may still be
+    // delivered to another, and be lost there if that one takes without acks.
+    let ended = |seen: &Seen, connection: &str| {
+        seen.get(&format!("{connection}:0"))
+            .is_some_and(|lines| lines.iter().any(|line| line.starts_with("connection closed")))
+    };
+    ["0", "1"].iter().any(|connection| {
+        let rest = |seen: &Seen| -> Seen {
+            seen.iter()
+                .filter(|(key, _)| *key != "queues" && !(key.starts_with(connection) && key.contains("consumer")))
+                .map(|(key, lines)| (key.clone(), lines.clone()))
+                .collect()
+        };
+        ended(left, connection) && ended(right, connection) && rest(left) == rest(right)
+    })
+}
+
+/// The same without the delivery tags.
+fn without_tags(seen: &Seen) -> Seen {
+    let strip = |line: &String| match line.strip_prefix("deliver ").and_then(|rest| rest.split_once(' ')) {
+        Some((_tag, rest)) => rest.to_owned(),
+        None => line.clone(),
+    };
+    seen.iter()
+        .map(|(key, lines)| (key.clone(), lines.iter().map(strip).collect()))
+        .collect()
+}
+
 /// Runs a script on both; `None`: no difference.
 fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
     let result = run_steps(rabbitmq, embedded, script);
@@ -51,6 +85,9 @@ fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<
 
 fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
     let mut number = 1;
+    for side in [&mut *rabbitmq, &mut *embedded] {
+        side.rounds = if script.bursts { 1 } else { 3 };
+    }
     for (at, (place, step)) in script.steps.iter().enumerate() {
         let tag = match step {
             Step::Ack { pick, .. } | Step::Nack { pick, .. } | Step::Reject { pick, .. } => {
@@ -65,6 +102,9 @@ fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::R
         let right = embedded
             .apply(*place, step, tag, number)
             .map_err(|error| failed("embedded", error))?;
+        if left != right && is_chance(&left, &right) {
+            return Ok(None);
+        }
         if left != right {
             return Ok(Some(Mismatch {
                 at,
@@ -165,6 +205,8 @@ fn random_scripts_show_the_same_on_rabbitmq_and_on_the_embedded_broker() {
     };
     let mut embedded = Side::new("embedded", own);
     let failures = compare(&mut rabbitmq, &mut embedded);
+    // How much of the broker the scripts reached: mostly refused steps would prove little.
+    println!("{:?}", broker.counters());
     if let Some(node) = node {
         runtime.block_on(node.stop()).expect("the node stops");
     }

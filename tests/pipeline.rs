@@ -67,6 +67,7 @@ impl Running {
             start,
             results: self.results.path().to_owned(),
             command: "test".to_owned(),
+            ceiling: None,
         };
         runner::run(request, &self.screen, &self.interrupt, |_| ()).await
     }

@@ -29,6 +29,9 @@ pub struct Run {
     /// Folder that result folders are made in.
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
+    /// Measure the driver's own ceiling first (five seconds, on the embedded broker) and state it beside the result.
+    #[arg(long)]
+    ceiling: bool,
     /// Show nothing while it runs.
     #[arg(long, short)]
     quiet: bool,
@@ -69,18 +72,26 @@ impl Run {
         let checked = shipped::open(&self.workload, &self.set).map_err(Failure::usage)?;
         let selection =
             BrokerChoice::select(&self.broker.broker, self.broker.rabbitmq_server.as_ref()).map_err(Failure::usage)?;
-        let request = RunRequest {
+        let mut request = RunRequest {
             plan: Plan::new(checked),
             choice: selection.choice,
             start: self.broker.start_options(),
             results: self.results.clone(),
             command: self.command(),
+            ceiling: None,
         };
-        let quiet = self.quiet;
+        let (quiet, ceiling) = (self.quiet, self.ceiling);
         let because = selection.because;
         runtime()?.block_on(async move {
             let interrupt = Interrupt::default();
             listen_for_signals(&interrupt)?;
+            if ceiling {
+                request.ceiling = Some(
+                    runner::measure_ceiling(&request.plan, &interrupt)
+                        .await
+                        .map_err(failure)?,
+                );
+            }
             let (screen, snapshots) = tokio::sync::watch::channel(runner::Snapshot::default());
             let view = tokio::spawn(follow(snapshots, View::fitting(quiet)));
             let result = runner::run(request, &screen, &interrupt, |info| {
@@ -127,6 +138,9 @@ impl Run {
         }
         for setting in &self.set {
             words.extend(["--set".to_owned(), quoted(setting)]);
+        }
+        if self.ceiling {
+            words.push("--ceiling".to_owned());
         }
         words.join(" ")
     }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 5] = [
+pub const WORKLOADS: [(&str, &str); 6] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
     ("closed-loop", include_str!("../../workloads/closed-loop.toml")),
     ("stall", include_str!("../../workloads/stall.toml")),
+    ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 
 /// Reads a workload by path or, where there is no such file, by the name of a shipped one.

@@ -83,12 +83,12 @@ pub(super) struct OrderRecord {
 }
 
 impl OrderRecord {
-    /// At its end, with every step done that its events call for. An event whose confirm is still out keeps the order open:
-    /// its consumers may be at work on it already, and the order's own end may overtake the confirm.
+    /// An event whose publish is not answered for keeps the order open: its consumers may be ahead of its confirm, and
+    /// what they still owe is known only with it.
     fn is_complete(&self) -> bool {
         self.ended
             && self.fate != PublishFate::Pending
-            && self.emitted == self.attempted
+            && self.attempted.is_subset(self.emitted)
             && steps_due(self.emitted) & !self.done == 0
     }
 }
@@ -289,6 +289,10 @@ impl Book {
     }
 
     pub(super) fn placed(&mut self, number: OrderNumber, intended: Nanos, sent: Nanos, cents: u64) {
+        if self.is_closed(number) || self.open.contains_key(&number) {
+            // The same order again is no new one: it would take the first one's fate.
+            return self.causeless(number);
+        }
         self.counts.placed += 1;
         let mut attempted = EventSet::EMPTY;
         attempted.insert(Event::OrderCreated);
@@ -305,9 +309,7 @@ impl Book {
             charged: false,
             ended: false,
         };
-        if self.is_closed(number) || self.open.insert(number, record).is_some() {
-            self.causeless(number);
-        }
+        self.open.insert(number, record);
     }
 
     pub(super) fn answered(&mut self, number: OrderNumber, fate: PublishFate) {

@@ -62,8 +62,8 @@ impl Ledger {
         self.book(number).answered(number, fate);
     }
 
-    /// A stage is about to publish `event`. Call before the effect that it follows from is reported, or the order might look
-    /// complete in between.
+    /// A stage is going to publish `event`. Call before the publish, and before the effect that calls for it: an order at
+    /// its end of which nothing is due is closed.
     pub fn attempted(&self, number: OrderNumber, event: Event) {
         self.book(number).attempted(number, event);
     }

@@ -268,10 +268,10 @@ impl Lane {
         let StageContext {
             stage, wiring, store, ..
         } = &*self.stage;
-        // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step. What
-        // will be emitted is announced before the effect, or the order might look complete in between.
+        // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
         store.applied(message.number, message.event, emit, &wiring.ledger);
         if let Emit::Event(event) = emit {
+            // Before the effect, or an order of which nothing else is due would be closed in between.
             wiring.ledger.attempted(message.number, event);
         }
         wiring.ledger.effect(message.number, *stage, message.event);

@@ -260,6 +260,11 @@ fn record(checked: &Checked, trials: Vec<TrialRecord>) -> RunRecord {
             reason: "all promises that the configuration gives were kept in all trials".to_owned(),
         },
         command: "orderstorm run workloads/storm.toml --set stage.payment.consumers=4".to_owned(),
+        driver_ceiling: Some(DriverCeiling {
+            orders_per_s: Some(2_400.0),
+            messages_per_s: Some(108_000.0),
+            users: 256,
+        }),
         tool: Tool {
             version: "0.1.0".to_owned(),
             client: "lapin 4.12.3".to_owned(),

@@ -1,5 +1,6 @@
 //! How a run came out, in one word and one sentence, for everyone who shows it.
 
+use super::human::{self, ABSENT};
 use crate::ledger::{PromiseReport, Verdict};
 use crate::results::record::{RunRecord, TrialRecord};
 
@@ -80,6 +81,23 @@ pub const EMBEDDED: &str = "embedded broker, not RabbitMQ";
 /// Whether figures come from a build without optimisation.
 pub fn is_debug_build(record: &RunRecord) -> bool {
     record.tool.build != "release"
+}
+
+/// The driver's own ceiling, in words.
+pub fn ceiling(record: &RunRecord) -> String {
+    let Some(ceiling) = &record.driver_ceiling else {
+        return "not measured (run with --ceiling)".to_owned();
+    };
+    let rate =
+        |value: Option<f64>, of: &str| value.map_or(ABSENT.to_owned(), |value| format!("{} {of}", human::rate(value)));
+    let (orders, messages) = (
+        rate(ceiling.orders_per_s, "orders"),
+        rate(ceiling.messages_per_s, "messages"),
+    );
+    format!(
+        "{orders}, {messages} (closed loop of {} on the embedded broker)",
+        ceiling.users
+    )
 }
 
 /// The trial that time charts show: the first of those with the worst verdict, an invalid one before a valid one.

@@ -114,6 +114,9 @@ impl Page {
             about.push_str(", co-located: relative comparisons only");
         }
         self.wrapped(None, 0, "", &about);
+        if record.driver_ceiling.is_some() {
+            self.wrapped(None, 18, "driver's ceiling: ", &status::ceiling(record));
+        }
         if status::is_debug_build(record) {
             let advice = "a debug build measured: its figures are no figures; build with --release";
             self.wrapped(Some(Tone::Bad), 9, "warning: ", advice);

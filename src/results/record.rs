@@ -39,6 +39,8 @@ pub struct RunRecord {
     pub machine: Machine,
     /// Against what.
     pub broker: BrokerRecord,
+    /// The driver's own ceiling; absent unless it was measured (`--ceiling`).
+    pub driver_ceiling: Option<DriverCeiling>,
     /// The experiment.
     pub workload: Workload,
     /// Every setting of the plan, defaults included.
@@ -112,6 +114,17 @@ pub struct BrokerRecord {
     pub address: String,
     /// It runs on the driver's machine: relative comparisons only.
     pub co_located: bool,
+}
+
+/// What the driver can carry by itself: the same pipeline and payload in a closed loop on the embedded broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriverCeiling {
+    /// Orders finished per second; absent if none was.
+    pub orders_per_s: Option<f64>,
+    /// Publishes and deliveries per second.
+    pub messages_per_s: Option<f64>,
+    /// Orders under way at once.
+    pub users: u32,
 }
 
 /// One setting of the plan.

@@ -3,6 +3,7 @@
 //! Provision → declare → warm up → measure (faults live here) → drain → verify → persist. Whatever happens, what was
 //! measured is kept, the faults are healed, and what the run put on the broker is taken off again.
 
+mod ceiling;
 mod depth;
 mod manifest;
 mod provenance;
@@ -13,6 +14,7 @@ mod trial;
 mod validity;
 mod watch;
 
+pub use ceiling::measure_ceiling;
 pub use manifest::{CleanupError, Manifest, clean_up};
 pub use provenance::{commit, machine};
 pub use run::{Finished, Interrupt, RunError, RunRequest, run};

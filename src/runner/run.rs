@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::plan::Plan;
 use crate::report::{self, ReportError};
 use crate::results::hlog::HlogWriter;
 use crate::results::record::{
-    BrokerRecord, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool, TrialRecord,
+    BrokerRecord, DriverCeiling, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool, TrialRecord,
 };
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::results::{FolderError, RunFolder};
@@ -40,6 +41,8 @@ pub struct RunRequest {
     pub results: PathBuf,
     /// The command that repeats the run, without secrets.
     pub command: String,
+    /// The driver's ceiling, if it was measured ([`super::measure_ceiling`]).
+    pub ceiling: Option<DriverCeiling>,
 }
 
 /// The user's wish to stop: once, and the run saves what it has.
@@ -113,10 +116,7 @@ pub async fn run(
         return Err(RunError::CannotPause);
     }
     let started = clock::wall_time();
-    let run_id = format!(
-        "{:04x}",
-        std::process::id() as u16 ^ (clock::unix_seconds() as u16).rotate_left(5)
-    );
+    let run_id = run_id(started);
     let id = format!("{}-{}-{run_id}", request.plan.workload.name, clock::compact(started));
     let folder = RunFolder::create(&request.results, &id)?;
     let mut leave = Leave { folder: Some(folder) };
@@ -146,6 +146,17 @@ pub async fn run(
         broker.stop().await?;
     }
     result
+}
+
+/// Sets runs apart that share a broker: started at the same moment by different processes, or by one.
+fn run_id(started: std::time::SystemTime) -> String {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let nanos = started
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos() as u64);
+    let run = (u64::from(std::process::id()) << 16) ^ u64::from(RUNS.fetch_add(1, Ordering::Relaxed));
+    let mixed = (nanos ^ run.rotate_left(24)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    format!("{:08x}", mixed >> 32)
 }
 
 fn interrupted_early() -> crate::amqp::AmqpError {
@@ -360,6 +371,7 @@ impl Run<'_> {
                 address: info.address.clone(),
                 co_located: info.co_located,
             },
+            driver_ceiling: self.request.ceiling.clone(),
             workload: plan.workload.clone(),
             settings: plan
                 .settings

@@ -155,6 +155,9 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
     pub steps: Vec<(Place, Step)>,
+    /// Publishes several messages at once. Then no queue has a dead-letter exchange: the dead letters of one message
+    /// race with the next message on RabbitMQ.
+    pub bursts: bool,
     /// Has short times to live: every step is followed by a wait that outlasts them.
     pub timed: bool,
 }
@@ -162,6 +165,7 @@ pub struct Script {
 struct Maker {
     rng: ChaCha8Rng,
     timed: bool,
+    bursts: bool,
 }
 
 impl Maker {
@@ -203,10 +207,10 @@ impl Maker {
             arguments.push(Argument::Number("x-max-length-bytes", bytes));
         }
         if self.chance(20) {
-            let overflow = self.of(&["drop-head", "reject-publish", "reject-publish-dlx", "wrong"]);
+            let overflow = self.of(&["drop-head", "reject-publish", "reject-publish-dlx"]);
             arguments.push(Argument::Text("x-overflow", overflow.to_owned()));
         }
-        if self.chance(35) {
+        if !self.bursts && self.chance(35) {
             let exchange = if self.chance(40) {
                 String::new()
             } else {
@@ -214,17 +218,21 @@ impl Maker {
             };
             arguments.push(Argument::Text("x-dead-letter-exchange", exchange));
         }
-        if self.chance(25) {
+        if self.chance(if self.bursts { 1 } else { 20 }) {
             let key = self.of(&["a", "diff.q0", "diff.q1", "diff.q2"]);
             arguments.push(Argument::Text("x-dead-letter-routing-key", key.to_owned()));
         }
         if self.chance(12) {
             let short = if self.timed { 50 } else { 3_600_000 };
-            let ttl = self.of(&[0, short, short, -1]);
+            let ttl = if self.chance(4) {
+                -1
+            } else {
+                self.of(&[0, short, short])
+            };
             arguments.push(Argument::Number("x-message-ttl", ttl));
         }
         if self.chance(12) {
-            let priority = self.of(&[1, 5, 256]);
+            let priority = if self.chance(4) { 256 } else { self.of(&[1, 5]) };
             arguments.push(Argument::Number("x-max-priority", priority));
         }
         if self.chance(10) {
@@ -248,8 +256,8 @@ impl Maker {
             name: if name.is_empty() { QUEUES[0].to_owned() } else { name },
             passive: self.chance(10),
             durable: self.chance(15),
-            exclusive: self.chance(8),
-            auto_delete: self.chance(10),
+            exclusive: self.chance(4),
+            auto_delete: self.chance(6),
             arguments: if self.chance(60) {
                 self.queue_arguments()
             } else {
@@ -283,6 +291,58 @@ impl Maker {
         }
     }
 
+    /// A start on which most of the rest makes sense.
+    fn set_up(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for name in QUEUES {
+            if self.chance(80) {
+                steps.push(Step::DeclareQueue {
+                    name: name.to_owned(),
+                    passive: false,
+                    durable: false,
+                    exclusive: false,
+                    auto_delete: self.chance(8),
+                    arguments: if self.chance(60) {
+                        self.queue_arguments()
+                    } else {
+                        Vec::new()
+                    },
+                });
+            }
+        }
+        for _ in 0..3 {
+            steps.push(self.declare_exchange());
+            steps.push(self.bind_queue());
+        }
+        for _ in 0..self.rng.random_range(0..4) {
+            steps.push(self.consume());
+        }
+        steps
+    }
+
+    fn bind_queue(&mut self) -> Step {
+        Step::BindQueue {
+            queue: self.queue(),
+            exchange: self.exchange(),
+            key: self.of(&PATTERNS).to_owned(),
+            arguments: self.binding_arguments(),
+        }
+    }
+
+    fn consume(&mut self) -> Step {
+        Step::Consume {
+            queue: self.queue(),
+            tag: self.of(&TAGS).to_owned(),
+            no_ack: self.chance(20),
+            exclusive: self.chance(5),
+            priority: if self.chance(10) {
+                Some(self.of(&[-1, 1, 10]))
+            } else {
+                None
+            },
+        }
+    }
+
     fn binding_arguments(&mut self) -> Vec<Argument> {
         if !self.chance(30) {
             return Vec::new();
@@ -305,7 +365,7 @@ impl Maker {
             } else {
                 self.exchange()
             },
-            key: if self.chance(45) {
+            key: if self.chance(60) {
                 self.of(&QUEUES).to_owned()
             } else {
                 self.of(&KEYS).to_owned()
@@ -314,7 +374,14 @@ impl Maker {
             immediate: self.chance(1),
             expiration: if self.chance(12) {
                 let short = if self.timed { "50" } else { "3600000" };
-                Some(self.of(&["0", short, short, "soon", "-1"]).to_owned())
+                Some(
+                    if self.chance(5) {
+                        self.of(&["soon", "-1"])
+                    } else {
+                        self.of(&["0", short, short])
+                    }
+                    .to_owned(),
+                )
             } else {
                 None
             },
@@ -334,7 +401,7 @@ impl Maker {
             } else {
                 12
             },
-            count: if self.chance(30) {
+            count: if self.bursts && self.chance(40) {
                 self.rng.random_range(2..6)
             } else {
                 1
@@ -346,25 +413,21 @@ impl Maker {
         match self.rng.random_range(0..1000) {
             0..80 => self.declare_queue(),
             80..130 => self.declare_exchange(),
-            130..200 => Step::BindQueue {
+            130..170 => self.bind_queue(),
+            170..220 => self.publish(),
+            220..230 => Step::UnbindQueue {
                 queue: self.queue(),
                 exchange: self.exchange(),
                 key: self.of(&PATTERNS).to_owned(),
                 arguments: self.binding_arguments(),
             },
-            200..220 => Step::UnbindQueue {
-                queue: self.queue(),
-                exchange: self.exchange(),
-                key: self.of(&PATTERNS).to_owned(),
-                arguments: self.binding_arguments(),
-            },
-            220..250 => Step::BindExchange {
+            230..252 => Step::BindExchange {
                 // Bindings among the predeclared exchanges would outlive the script.
                 destination: self.of(&EXCHANGES).to_owned(),
                 source: self.exchange(),
                 key: self.of(&PATTERNS).to_owned(),
             },
-            250..260 => Step::UnbindExchange {
+            252..260 => Step::UnbindExchange {
                 // Bindings among the predeclared exchanges would outlive the script.
                 destination: self.of(&EXCHANGES).to_owned(),
                 source: self.exchange(),
@@ -375,17 +438,7 @@ impl Maker {
                 queue: self.queue(),
                 no_ack: self.chance(30),
             },
-            580..660 => Step::Consume {
-                queue: self.queue(),
-                tag: self.of(&TAGS).to_owned(),
-                no_ack: self.chance(25),
-                exclusive: self.chance(8),
-                priority: if self.chance(10) {
-                    Some(self.of(&[-1, 1, 10]))
-                } else {
-                    None
-                },
-            },
+            580..660 => self.consume(),
             660..680 => Step::Cancel {
                 tag: self.of(&TAGS).to_owned(),
             },
@@ -445,16 +498,12 @@ impl Script {
         let mut maker = Maker {
             rng: ChaCha8Rng::seed_from_u64(seed),
             timed: seed % 50 == 0,
+            bursts: seed % 3 == 0,
         };
         let channels = maker.rng.random_range(2..=4_u16);
         let connections = if maker.chance(50) { 1 } else { 2 };
-        let length = maker.rng.random_range(10..50);
-        let mut steps = Vec::new();
-        // A start on which most of the rest makes sense.
-        for _ in 0..3 {
-            steps.push(maker.declare_queue());
-            steps.push(maker.declare_exchange());
-        }
+        let length = maker.rng.random_range(10..45);
+        let mut steps = maker.set_up();
         for _ in 0..length {
             steps.push(maker.step());
         }
@@ -472,6 +521,7 @@ impl Script {
         Self {
             steps,
             timed: maker.timed,
+            bursts: maker.bursts,
         }
     }
 }

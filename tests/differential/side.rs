@@ -45,6 +45,8 @@ pub struct Side {
     queues: BTreeSet<String>,
     seen: Seen,
     waiting_flows: BTreeMap<Place, ()>,
+    /// How many hops a message can make in one step.
+    pub rounds: usize,
 }
 
 fn table(arguments: &[Argument]) -> FieldTable {
@@ -109,6 +111,7 @@ impl Side {
             queues: BTreeSet::new(),
             seen: Seen::new(),
             waiting_flows: BTreeMap::new(),
+            rounds: 3,
         }
     }
 
@@ -695,9 +698,8 @@ impl Side {
     /// declare comes back behind whatever its queue had to do, a channel.flow behind whatever its channel had to send:
     /// some rounds of both flush a chain of as many hops.
     fn quiesce(&mut self) -> io::Result<()> {
-        const ROUNDS: usize = 3;
         self.flush_channels()?;
-        for _ in 0..ROUNDS {
+        for _ in 0..self.rounds {
             self.flush_queues()?;
             self.flush_channels()?;
         }

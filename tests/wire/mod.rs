@@ -31,7 +31,7 @@ pub enum Event {
 
 /// One connection.
 pub struct Wire {
-    stream: TcpStream,
+    pub stream: TcpStream,
     input: Vec<u8>,
     partial: Vec<Partial>,
     pub frame_max: usize,

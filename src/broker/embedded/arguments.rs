@@ -240,7 +240,7 @@ pub(super) fn check_equivalent(
     current: &FieldTable,
 ) -> Result<(), Refusal> {
     for name in names {
-        let (given, current) = (given.inner().get(*name), current.inner().get(*name));
+        let (given, current) = (named(given, name), named(current, name));
         let same = match (given, current) {
             (None, None) => true,
             (Some(one), Some(other)) => {
@@ -262,6 +262,15 @@ pub(super) fn check_equivalent(
         }
     }
     Ok(())
+}
+
+/// An argument, where naming the default queue type is like naming none.
+fn named<'a>(arguments: &'a FieldTable, name: &str) -> Option<&'a AMQPValue> {
+    let is_default = |value: &AMQPValue| matches!(value, AMQPValue::LongString(kind) if kind.as_bytes() == b"classic");
+    arguments
+        .inner()
+        .get(name)
+        .filter(|value| name != "x-queue-type" || !is_default(value))
 }
 
 fn spell(value: &AMQPValue) -> String {

@@ -149,8 +149,19 @@ impl Channel {
 }
 
 impl State {
-    /// Ends a channel: its consumers leave, then what it had not settled goes back to the queues.
-    pub(super) fn close_channel(&mut self, key: ChannelKey) {
+    /// Ends channels that end together: no consumer of theirs gets anything more, what they had not settled goes back
+    /// to the queues, then the consumers leave.
+    pub(super) fn close_channels(&mut self, keys: &[ChannelKey]) {
+        for key in keys {
+            self.suspend(*key);
+        }
+        for key in keys {
+            self.close_suspended(*key);
+        }
+        self.settle();
+    }
+
+    fn close_suspended(&mut self, key: ChannelKey) {
         let Some(mut channel) = self.channels.remove(key) else {
             return;
         };
@@ -160,26 +171,24 @@ impl State {
         if let Some(transaction) = channel.transaction.take() {
             transaction.return_settled(&mut channel.unacked);
         }
-        // Requeue before the consumers leave: an auto-delete queue must not die with another consumer's turn undecided.
-        let consumers = std::mem::take(&mut channel.consumers);
-        for consumer in consumers.values() {
-            self.suspend(*consumer);
-        }
         while let Some(unacked) = channel.unacked.pop_first() {
             self.requeue(unacked);
         }
-        for consumer in consumers.into_values() {
+        for consumer in std::mem::take(&mut channel.consumers).into_values() {
             self.remove_consumer(consumer);
         }
-        self.settle();
     }
 
-    /// Keeps a consumer that is about to go from getting anything more.
-    fn suspend(&mut self, key: ConsumerKey) {
-        if let Some(consumer) = self.consumers.get_mut(key)
-            && let Some(queue) = self.queues.get_mut(consumer.queue)
-        {
-            queue.leave_turns(key);
+    fn suspend(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.get(key) else {
+            return;
+        };
+        for key in channel.consumers.values() {
+            if let Some(consumer) = self.consumers.get(*key)
+                && let Some(queue) = self.queues.get_mut(consumer.queue)
+            {
+                queue.leave_turns(*key);
+            }
         }
     }
 

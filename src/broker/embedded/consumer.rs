@@ -190,19 +190,24 @@ impl State {
         }
     }
 
-    /// Ends a consumer whose queue has gone, and tells clients that can be told.
+    /// Ends a consumer whose queue has gone. Its client is told when the frame that did it is answered.
     pub(super) fn cancel_by_broker(&mut self, key: ConsumerKey) {
         let Some(consumer) = self.consumers.remove(key) else {
             return;
         };
         self.release_metadata(CONSUMER_BYTES);
-        let Some(channel) = self.channels.get_mut(consumer.channel) else {
+        if let Some(channel) = self.channels.get_mut(consumer.channel) {
+            channel.consumers.remove(&consumer.tag);
+            if channel.told_of_cancels {
+                self.to_tell.push(consumer);
+            }
+        }
+    }
+
+    pub(super) fn tell_of_cancel(&mut self, consumer: &Consumer) {
+        let Some(channel) = self.channels.get(consumer.channel) else {
             return;
         };
-        channel.consumers.remove(&consumer.tag);
-        if !channel.told_of_cancels {
-            return;
-        }
         let cancel = basic::Cancel {
             consumer_tag: refusal::short(&consumer.tag),
             nowait: true,

@@ -77,8 +77,8 @@ impl State {
         let mut lazy = LazyHeaders::new(&decode);
         self.route(exchange, key, &mut lazy, &mut queues);
         if letter.key.is_none() {
-            for copy in carbon_copies(&headers) {
-                self.route(exchange, &copy, &mut lazy, &mut queues);
+            for copy in carbon_copies(&headers).iter().chain(&letter.message.hidden_keys) {
+                self.route(exchange, copy, &mut lazy, &mut queues);
             }
         }
         queues.retain(|queue| {
@@ -89,7 +89,11 @@ impl State {
             return;
         }
         let properties = without_expiration(&original, headers);
-        let message = letter.message.rewritten(&letter.exchange, key, &properties);
+        let mut message = letter.message.rewritten(&letter.exchange, key, &properties);
+        if letter.key.is_some() {
+            message.hidden_keys = Vec::new();
+        }
+        let message = Arc::new(message);
         for queue in queues {
             self.enqueue(queue, message.clone());
         }

@@ -50,7 +50,6 @@ impl Queue {
         Some(Instant::now() + Duration::from_millis(ttl))
     }
 
-    /// The flag that a delivery of `entry` bears.
     fn new_entry(&mut self, message: Arc<Message>) -> Entry {
         let position = self.next_position;
         self.next_position += 1;
@@ -78,16 +77,25 @@ impl State {
             return Admission::Refused;
         }
         let entry = queue.new_entry(message);
-        queue.ready.push_back(entry);
-        // Deliver at once: a message with TTL 0, or one over the limit, is for a consumer who is free now.
+        let is_next = queue.ready.len() == 0;
+        // A message that meets a free consumer never waits: one with TTL 0, or over the limit, is delivered all the same.
+        if is_next && let Some(consumer) = self.next_consumer(key) {
+            self.deliver(key, consumer, entry);
+            return Admission::Taken;
+        }
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.ready.push_back(entry);
+        }
         self.pump(key);
         self.drop_overflow(key);
         Admission::Taken
     }
 
-    /// Drops from the head what a bounded queue has no room for.
+    /// Drops from the head what a bounded queue has no room for. One that refuses publishes instead keeps what is
+    /// returned to it.
     pub(super) fn drop_overflow(&mut self, key: QueueKey) {
         while let Some(queue) = self.queues.get_mut(key)
+            && queue.options.overflow == Overflow::DropHead
             && queue.is_over_limit()
         {
             match queue.ready.pop_front() {
@@ -100,33 +108,18 @@ impl State {
     /// Delivers from the head of a queue until it is empty or no consumer has room.
     pub(super) fn pump(&mut self, key: QueueKey) {
         loop {
-            let Some(queue) = self.queues.get(key) else {
-                return;
-            };
-            if queue.ready.len() == 0 {
+            self.expire_head(key);
+            if self.queues.get(key).is_none_or(|queue| queue.ready.len() == 0) {
                 return;
             }
             let Some(consumer) = self.next_consumer(key) else {
                 break;
             };
-            // A message with TTL 0 that meets a free consumer is delivered, so expiry comes after the turn is known;
-            // all older ones at the head were due before.
-            self.expire_behind_turn(key);
-            let Some(entry) = self.queues.get_mut(key).and_then(|queue| queue.ready.pop_front()) else {
-                self.give_back_turn(key, consumer);
-                return;
-            };
-            self.deliver(key, consumer, entry);
+            if let Some(entry) = self.queues.get_mut(key).and_then(|queue| queue.ready.pop_front()) {
+                self.deliver(key, consumer, entry);
+            }
         }
-        self.expire_head(key);
         self.arm_expiry_timer(key);
-    }
-
-    /// Expires heads that were due before the newest message came.
-    fn expire_behind_turn(&mut self, key: QueueKey) {
-        if self.queues.get(key).is_some_and(|queue| queue.ready.len() > 1) {
-            self.expire_head(key);
-        }
     }
 
     /// Whose turn it is. Consumers without room are parked on the way; the one returned goes to the end of the line.
@@ -146,16 +139,6 @@ impl State {
                 queue.turns.remove(0);
             }
             self.park(candidate);
-        }
-    }
-
-    /// Undoes [`State::next_consumer`] where there was nothing to deliver after all.
-    fn give_back_turn(&mut self, key: QueueKey, consumer: ConsumerKey) {
-        if let Some(line) = self.queues.get_mut(key).and_then(|queue| queue.turns.first_mut())
-            && line.1.back() == Some(&consumer)
-        {
-            line.1.pop_back();
-            line.1.push_front(consumer);
         }
     }
 
@@ -214,9 +197,12 @@ impl State {
         let Some(entry) = queue.ready.pop_front() else {
             return false;
         };
-        let Some(channel) = self.channels.get_mut(channel_key) else {
+        // What has expired behind it is not left.
+        self.expire_head(queue_key);
+        let (Some(queue), Some(channel)) = (self.queues.get_mut(queue_key), self.channels.get_mut(channel_key)) else {
             return false;
         };
+        let left = queue.ready.len() as u32;
         let tag = channel.take_tag();
         let to = DeliverTo {
             channel: channel.number,
@@ -225,7 +211,6 @@ impl State {
             delivery_tag: tag,
             redelivered: entry.redelivered,
         };
-        let left = queue.ready.len() as u32;
         match counted(queue, &entry) {
             None => channel.outbox.append(|out| entry.message.write_get_ok(out, &to, left)),
             Some(message) => channel.outbox.append(|out| message.write_get_ok(out, &to, left)),
@@ -250,7 +235,7 @@ impl State {
 }
 
 /// A quorum queue says in a header how often a message came back.
-fn counted(queue: &Queue, entry: &Entry) -> Option<Arc<Message>> {
+fn counted(queue: &Queue, entry: &Entry) -> Option<Message> {
     if queue.options.kind != QueueKind::Quorum || entry.returns == 0 {
         return None;
     }

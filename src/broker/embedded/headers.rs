@@ -30,7 +30,7 @@ impl HeaderRule {
                 b"any-with-x" => (Demand::Any, true),
                 _ => {
                     return Err(Refusal::precondition_failed(format!(
-                        "Invalid x-match field value \"{value}\"; expected all, any, all-with-x, or any-with-x"
+                        "Invalid x-match field value <<\"{value}\">>; expected all, any, all-with-x, or any-with-x"
                     )));
                 }
             },

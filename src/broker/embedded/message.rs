@@ -66,6 +66,8 @@ pub(super) struct Message {
     pub(super) priority: u8,
     /// Time to live from the `expiration` property, in milliseconds.
     pub(super) expiration_ms: Option<u64>,
+    /// Routing keys of the `BCC` header, which was taken out; a dead letter without a key of its own follows them.
+    pub(super) hidden_keys: Vec<String>,
     charge: Charge,
 }
 
@@ -103,8 +105,8 @@ impl Message {
         self.decode_properties().headers().clone().unwrap_or_default()
     }
 
-    /// The same content under another address and property list.
-    pub(super) fn rewritten(&self, exchange: &str, routing_key: &str, properties: &AMQPProperties) -> Arc<Self> {
+    /// The same content under another address and property list. Hidden keys are kept.
+    pub(super) fn rewritten(&self, exchange: &str, routing_key: &str, properties: &AMQPProperties) -> Self {
         let mut header = self.header()[..HEADER_FIXED].to_vec();
         match gen_properties(properties)(WriteContext::from(Vec::new())) {
             Ok(context) => header.extend_from_slice(&context.into_inner().0),
@@ -121,7 +123,10 @@ impl Message {
             .expiration()
             .as_ref()
             .and_then(|value| value.as_str().parse().ok());
-        Arc::new(assembly.finish(properties.priority().unwrap_or(0), expiration))
+        Self {
+            hidden_keys: self.hidden_keys.clone(),
+            ..assembly.finish(properties.priority().unwrap_or(0), expiration)
+        }
     }
 
     /// Appends basic.deliver and the content.
@@ -261,6 +266,7 @@ impl Assembly {
             body_at,
             priority,
             expiration_ms,
+            hidden_keys: Vec::new(),
             charge,
         }
     }

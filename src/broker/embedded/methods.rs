@@ -87,7 +87,7 @@ impl Session {
             }
             Method::Flow(_) => Err(Refusal::not_implemented("active=false")),
             Method::Close(_) => {
-                state.close_channel(at.key);
+                state.close_channels(&[at.key]);
                 self.forget_channel(at.number);
                 self.reply(at, false, AMQPClass::Channel(Method::CloseOk(channel::CloseOk {})));
                 Ok(())

@@ -36,6 +36,7 @@ mod methods;
 mod names;
 mod options;
 mod outbox;
+mod probe;
 mod publish;
 mod queue;
 mod ready;
@@ -51,5 +52,6 @@ mod transaction;
 mod vhost;
 
 pub use options::{BrokerRuntime, EmbeddedError, EmbeddedOptions};
+pub use probe::{Probe, ProbeBroker, ProbeState};
 pub use server::{BrokerHandle, EmbeddedBroker, serve};
 pub use stats::{Counters, QueueDepth};

@@ -103,8 +103,9 @@ impl State {
             return (queues, message);
         }
         let table = message.decode_headers();
-        for key in copies(&table, "CC").into_iter().chain(copies(&table, "BCC")) {
-            self.route(exchange, &key, &mut headers, &mut queues);
+        let hidden_keys = copies(&table, "BCC");
+        for key in copies(&table, "CC").iter().chain(&hidden_keys) {
+            self.route(exchange, key, &mut headers, &mut queues);
         }
         if !table.contains_key("BCC") {
             return (queues, message);
@@ -114,8 +115,9 @@ impl State {
             public.insert(name.clone(), value.clone());
         }
         let properties = message.decode_properties().with_headers(public);
-        let message = message.rewritten(message.exchange(), message.routing_key(), &properties);
-        (queues, message)
+        let mut public = message.rewritten(message.exchange(), message.routing_key(), &properties);
+        public.hidden_keys = hidden_keys;
+        (queues, Arc::new(public))
     }
 
     fn send_back(&mut self, key: ChannelKey, message: &Message, mandatory: Mandatory) {

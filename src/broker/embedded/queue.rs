@@ -56,6 +56,13 @@ pub(super) struct QueueSpec<'a> {
     pub(super) arguments: &'a FieldTable,
 }
 
+impl QueueSpec<'_> {
+    /// An exclusive queue dies with its connection, so it is never durable.
+    fn is_durable(&self) -> bool {
+        self.durable && !self.exclusive
+    }
+}
+
 /// Ready messages and consumers, as queue.declare-ok reports them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct QueueReport {
@@ -146,7 +153,7 @@ impl State {
         let name: Arc<str> = name.into();
         let key = self.queues.insert(Queue {
             name: name.clone(),
-            durable: spec.durable,
+            durable: spec.is_durable(),
             auto_delete: spec.auto_delete,
             owner: spec.exclusive.then_some(connection),
             arguments: spec.arguments.clone(),
@@ -197,7 +204,7 @@ impl State {
         }
         let what = format!("queue '{}' in vhost '{}'", spec.name, self.vhost);
         for (name, given, current) in [
-            ("durable", spec.durable, queue.durable),
+            ("durable", spec.is_durable(), queue.durable),
             ("auto_delete", spec.auto_delete, queue.auto_delete),
         ] {
             if given != current {

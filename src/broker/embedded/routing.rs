@@ -176,7 +176,8 @@ impl State {
         }
         let mut visited: Vec<Arc<str>> = vec![exchange.name.clone()];
         while let Some(name) = onward.pop() {
-            if visited.contains(&name) {
+            // The default exchange has no bindings to go on from: as an alternate it leads nowhere, as in RabbitMQ.
+            if name.is_empty() || visited.contains(&name) {
                 continue;
             }
             if let Some(next) = self.exchanges.get(&name) {

@@ -46,6 +46,10 @@ impl std::fmt::Debug for BrokerHandle {
 }
 
 impl BrokerHandle {
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// Ready and unacked messages of every queue, at one instant per virtual host.
     pub fn queue_depths(&self) -> Vec<QueueDepth> {
         self.shared.depths()

@@ -380,7 +380,7 @@ impl Session {
                 local.expectation = Expectation::Method;
                 let key = local.key;
                 state.send_confirms(key);
-                state.close_channel(key);
+                state.close_channels(&[key]);
                 let close = channel::Close {
                     reply_code: refusal.code,
                     reply_text: short(&refusal.text),
@@ -448,10 +448,11 @@ impl Session {
 
     /// Takes everything of this connection out of the virtual host.
     fn leave(&mut self, state: &mut State) {
-        for local in self.channels.drain(..).flatten() {
-            state.send_confirms(local.key);
-            state.close_channel(local.key);
+        let channels: Vec<ChannelKey> = self.channels.drain(..).flatten().map(|local| local.key).collect();
+        for channel in &channels {
+            state.send_confirms(*channel);
         }
+        state.close_channels(&channels);
         self.open_channels = 0;
         state.remove_exclusive_queues(self.id);
         state.settle();

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) dead_letters: VecDeque<DeadLetter>,
     /// Queues that may have something to deliver.
     pub(super) to_pump: Vec<QueueKey>,
+    /// Consumers whose queue has gone and whose clients were not told yet.
+    pub(super) to_tell: Vec<Consumer>,
     /// Channels that owe confirms.
     pub(super) to_confirm: Vec<ChannelKey>,
     /// Outboxes filled since the last [`State::flush`].
@@ -91,6 +93,7 @@ impl State {
             timers: Timers::new(timer),
             dead_letters: VecDeque::new(),
             to_pump: Vec::new(),
+            to_tell: Vec::new(),
             to_confirm: Vec::new(),
             filled: Vec::new(),
             routed: Vec::new(),
@@ -126,9 +129,13 @@ impl State {
         }
     }
 
-    /// Finishes what the frames so far have caused: dead letters are routed and free consumers served. Called after
+    /// Finishes what the frames so far have caused: dead letters are routed, free consumers served, and
+    /// clients told of consumers that ended, after the reply to whoever ended them. Called after
     /// every frame, so that each sees the full effect of the one before.
     pub(super) fn settle(&mut self) {
+        while let Some(consumer) = self.to_tell.pop() {
+            self.tell_of_cancel(&consumer);
+        }
         while !self.to_pump.is_empty() || !self.dead_letters.is_empty() {
             while let Some(letter) = self.dead_letters.pop_front() {
                 self.publish_dead_letter(letter);

@@ -231,6 +231,7 @@ fn facts(record: &RunRecord) -> Vec<(&'static str, String)> {
                     .map_or(String::new(), |kernel| format!(", kernel {kernel}"))
             ),
         ),
+        ("Driver's ceiling", status::ceiling(record)),
         ("Commit", commit),
         (
             "Tool",

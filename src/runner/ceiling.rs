@@ -1,0 +1,76 @@
+//! The driver's own ceiling: the same pipeline and payload at full speed on the embedded broker.
+//!
+//! A result near its driver's ceiling measured the driver. The ceiling is an estimate from below: the embedded broker takes
+//! its share of the same processors.
+
+use tokio::sync::watch;
+
+use super::run::{Interrupt, RunError, RunRequest, run};
+use super::snapshot::Snapshot;
+use crate::broker::{BrokerChoice, StartOptions};
+use crate::events::Stage;
+use crate::plan::Plan;
+use crate::results::record::DriverCeiling;
+use crate::units::Span;
+use crate::workload::Workload;
+use crate::workload::model::{Arrival, Faults, ServiceTime, Until};
+
+/// Orders under way at once; enough to keep every stage busy.
+const USERS: u32 = 256;
+const WARM_UP: Span = Span::from_secs(1);
+const DURATION: Span = Span::from_secs(3);
+
+/// Measures the ceiling for `plan`'s pipeline and payload; takes about five seconds.
+///
+/// # Errors
+/// [`RunError`], as a run of its own.
+pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<DriverCeiling, RunError> {
+    let results = std::env::temp_dir().join(format!("orderstorm-ceiling-{}", std::process::id()));
+    let request = RunRequest {
+        plan: Plan {
+            workload: at_full_speed(&plan.workload),
+            trials: plan.trials.iter().take(1).cloned().collect(),
+            ..plan.clone()
+        },
+        choice: BrokerChoice::Embedded,
+        start: StartOptions::default(),
+        results: results.clone(),
+        command: String::new(),
+        ceiling: None,
+    };
+    let screen = watch::channel(Snapshot::default()).0;
+    let finished = run(request, &screen, interrupt, |_| ()).await;
+    // The measured figure is all that is wanted of this run.
+    let _ = std::fs::remove_dir_all(&results);
+    let record = finished?.record;
+    let trial = record.trials.first();
+    let orders_per_s = trial.and_then(|trial| trial.rates.goodput_per_s);
+    let messages_per_order = trial.and_then(|trial| {
+        let orders = trial.orders.published;
+        (orders > 0).then(|| (trial.messages.published + trial.messages.delivered) as f64 / orders as f64)
+    });
+    Ok(DriverCeiling {
+        orders_per_s,
+        messages_per_s: orders_per_s.zip(messages_per_order).map(|(orders, each)| orders * each),
+        users: USERS,
+    })
+}
+
+/// The same pipeline with nothing to wait for.
+fn at_full_speed(workload: &Workload) -> Workload {
+    let mut workload = workload.clone();
+    workload.load.arrival = Arrival::Closed {
+        users: USERS,
+        think_time: Span::ZERO,
+    };
+    workload.load.until = Until::Duration(DURATION);
+    workload.load.warm_up = WARM_UP;
+    workload.load.confirm_window = None;
+    workload.orders.stock_per_item = None;
+    workload.faults = Faults::default();
+    workload.canary = None;
+    for stage in Stage::ALL {
+        workload.stages[stage.index()].service_time = ServiceTime::None;
+    }
+    workload
+}

@@ -1,0 +1,151 @@
+//! Every setting has a test that shows its effect: change it, and a figure of the record changes as it must.
+//!
+//! The loads are small; where a figure depends on time its bounds are wide. The last test here holds the table of settings
+//! against the table of tests, so that a key without a test fails.
+
+mod support;
+
+#[path = "settings/load.rs"]
+mod load;
+#[path = "settings/orders.rs"]
+mod orders;
+#[path = "settings/publish.rs"]
+mod publish;
+#[path = "settings/stages.rs"]
+mod stages;
+#[path = "settings/topology.rs"]
+mod topology;
+#[path = "settings/trial.rs"]
+mod trial;
+
+use orderstorm::workload::keys::KEYS;
+
+/// Each key with the test that shows its effect.
+const EFFECTS: &[(&str, &str)] = &[
+    ("name", "the_name_is_in_the_record_and_in_the_folder"),
+    ("seed", "the_seed_alone_says_what_is_ordered_and_when"),
+    ("load.arrival", "poisson_gaps_scatter_and_constant_ones_do_not"),
+    ("load.rate", "rate_and_duration_say_how_many_orders_are_published"),
+    ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),
+    ("load.burst_width", "each_part_of_a_burst_train_changes_its_arrivals"),
+    ("load.burst_every", "each_part_of_a_burst_train_changes_its_arrivals"),
+    ("load.users", "users_and_think_time_set_the_pace_of_a_closed_loop"),
+    ("load.think_time", "users_and_think_time_set_the_pace_of_a_closed_loop"),
+    ("load.duration", "rate_and_duration_say_how_many_orders_are_published"),
+    ("load.orders", "a_load_by_count_publishes_that_many_orders"),
+    ("load.warm_up", "the_warm_up_is_in_the_ledger_but_not_in_the_measures"),
+    (
+        "load.connections",
+        "orders_travel_on_as_many_connections_as_are_asked_for",
+    ),
+    (
+        "load.confirm_window",
+        "a_confirm_window_holds_the_load_back_and_the_lag_shows_it",
+    ),
+    ("orders.items", "stock_and_items_bound_what_can_be_sold"),
+    ("orders.stock_per_item", "stock_and_items_bound_what_can_be_sold"),
+    ("orders.lines_max", "lines_and_quantities_say_how_many_pieces_are_sold"),
+    (
+        "orders.quantity_max",
+        "lines_and_quantities_say_how_many_pieces_are_sold",
+    ),
+    (
+        "orders.payment_decline",
+        "declined_payments_cancel_their_share_of_the_orders",
+    ),
+    ("orders.body_size", "bodies_are_as_large_as_asked_for_on_the_wire"),
+    ("publish.confirms", "without_confirms_no_order_is_known_to_have_arrived"),
+    ("publish.mandatory", "only_mandatory_publishes_tell_of_a_missing_route"),
+    (
+        "publish.persistent",
+        "messages_carry_the_delivery_mode_that_was_asked_for",
+    ),
+    (
+        "publish.confirm_timeout",
+        "an_answer_after_the_confirm_timeout_is_unknown_and_its_order_recovers",
+    ),
+    (
+        "topology.order_exchange",
+        "the_order_exchange_has_the_type_that_was_asked_for",
+    ),
+    ("topology.durable", "exchanges_are_as_durable_as_asked_for"),
+    (
+        "topology.dead_letter",
+        "a_malformed_message_is_kept_only_where_there_is_a_dead_letter_queue",
+    ),
+    ("stage.*.consumers", "a_stage_has_as_many_consumers_as_asked_for"),
+    ("stage.*.prefetch", "the_prefetch_bounds_what_a_stage_holds"),
+    (
+        "stage.*.concurrency",
+        "jobs_at_once_clear_what_one_after_another_cannot",
+    ),
+    (
+        "stage.*.service_time",
+        "each_service_time_has_the_distribution_that_was_asked_for",
+    ),
+    (
+        "stage.*.ack",
+        "a_stage_with_automatic_acks_sends_none_and_promises_less",
+    ),
+    ("stage.*.ack_batch", "a_batch_takes_fewer_acknowledgements"),
+    ("stage.*.ack_flush", "an_unfinished_batch_waits_for_its_flush"),
+    (
+        "stage.*.dedupe",
+        "a_message_that_comes_twice_is_suppressed_or_repeats_its_effect",
+    ),
+    (
+        "promises.nothing_lost",
+        "a_stated_promise_refuses_the_settings_that_cannot_give_it",
+    ),
+    (
+        "promises.nothing_twice",
+        "a_stated_promise_refuses_the_settings_that_cannot_give_it",
+    ),
+    (
+        "promises.prefetch_respected",
+        "a_stated_promise_refuses_the_settings_that_cannot_give_it",
+    ),
+    (
+        "drain.deadline",
+        "a_drain_that_misses_its_deadline_leaves_the_verdict_unknown",
+    ),
+    ("sample.interval", "samples_are_as_dense_as_asked_for"),
+    ("trial.repeats", "repeats_are_trials_of_one_run_with_seeds_of_their_own"),
+    ("fault.broker_pause.at", "tests/pipeline.rs"),
+    ("fault.broker_pause.lasts", "tests/pipeline.rs"),
+    (
+        "canary.defect",
+        "every_planted_defect_breaks_the_promise_that_it_should",
+    ),
+    ("canary.every", "a_defect_strikes_each_nth_order"),
+];
+
+#[test]
+fn every_key_has_a_test_of_its_effect() {
+    let sources = [
+        include_str!("settings/load.rs"),
+        include_str!("settings/orders.rs"),
+        include_str!("settings/publish.rs"),
+        include_str!("settings/stages.rs"),
+        include_str!("settings/topology.rs"),
+        include_str!("settings/trial.rs"),
+    ];
+    for key in KEYS {
+        let named: Vec<_> = EFFECTS.iter().filter(|(path, _)| *path == key.path).collect();
+        assert_eq!(
+            named.len(),
+            1,
+            "`{}` is tested {} times in the table",
+            key.path,
+            named.len()
+        );
+    }
+    for (key, test) in EFFECTS {
+        assert!(
+            KEYS.iter().any(|known| known.path == *key),
+            "`{key}` is no key any more"
+        );
+        let written = test.ends_with(".rs") || sources.iter().any(|source| source.contains(&format!("fn {test}()")));
+        assert!(written, "the test `{test}` of `{key}` does not exist");
+    }
+}

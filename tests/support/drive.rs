@@ -1,0 +1,175 @@
+//! Runs inside this process, so that a test can look at the broker while they go on.
+
+use std::path::{Path, PathBuf};
+
+use orderstorm::amqp::uri::BrokerUri;
+use orderstorm::broker::{BrokerChoice, StartOptions};
+use orderstorm::events::Stage;
+use orderstorm::ledger::PromiseReport;
+use orderstorm::measure::Summary;
+use orderstorm::plan::Plan;
+use orderstorm::results::record::{RunRecord, StageRecord, TrialRecord};
+use orderstorm::runner::{Finished, Interrupt, Manifest, RunError, RunRequest, Snapshot, run};
+use orderstorm::workload::check::check;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::stand::Stand;
+use super::{eventually, in_time};
+
+/// The plan of an empty workload file with these `KEY=VALUE` settings.
+///
+/// # Panics
+/// When it is refused.
+pub fn plan(settings: &[&str]) -> Plan {
+    let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    let checked = check("effect.toml", "effect", String::new(), &overrides).unwrap_or_else(|error| panic!("{error}"));
+    Plan::new(checked)
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Running {
+    results: TempDir,
+    task: JoinHandle<Result<Finished, RunError>>,
+    /// Stops it as Ctrl-C does.
+    pub interrupt: Interrupt,
+}
+
+/// A run with its result.
+#[derive(Debug)]
+pub struct Done {
+    /// What was recorded.
+    pub record: RunRecord,
+    /// The result folder; gone with this value.
+    pub folder: PathBuf,
+    _results: TempDir,
+}
+
+/// Starts a run of `settings` against the broker at `uri`.
+pub fn start_at(uri: &BrokerUri, settings: &[&str]) -> Running {
+    let results = tempfile::tempdir().expect("a temporary directory");
+    let interrupt = Interrupt::default();
+    let request = RunRequest {
+        plan: plan(settings),
+        choice: BrokerChoice::External(Box::new(uri.clone())),
+        start: StartOptions {
+            // Nobody listens there: whatever management API this machine has is none of the test's broker.
+            management: Some("http://127.0.0.1:9".to_owned()),
+            ..StartOptions::default()
+        },
+        results: results.path().to_owned(),
+        command: "orderstorm run effect.toml".to_owned(),
+        ceiling: None,
+    };
+    let asked = interrupt.clone();
+    let task = tokio::spawn(async move {
+        let (screen, _snapshots) = tokio::sync::watch::channel(Snapshot::default());
+        run(request, &screen, &asked, |_| {}).await
+    });
+    Running {
+        results,
+        task,
+        interrupt,
+    }
+}
+
+/// Starts a run of `settings` on `stand`.
+pub fn start(stand: &Stand, settings: &[&str]) -> Running {
+    start_at(stand.uri(), settings)
+}
+
+/// Runs `settings` on `stand` to the end.
+pub async fn run_on(stand: &Stand, settings: &[&str]) -> Done {
+    start(stand, settings).done().await
+}
+
+/// Runs `settings` on a broker of its own.
+pub async fn run_alone(settings: &[&str]) -> Done {
+    run_on(&Stand::start().await, settings).await
+}
+
+/// The manifest of the one run in `results`, once it lists a trial.
+pub fn manifest_in(results: &Path) -> Option<Manifest> {
+    let folder = std::fs::read_dir(results).ok()?.next()?.ok()?.path();
+    Manifest::read(&folder)
+        .ok()
+        .filter(|manifest| !manifest.trials.is_empty())
+}
+
+impl Running {
+    /// The prefix of all names of the first trial, once it is written down; the objects follow.
+    pub async fn prefix(&self) -> String {
+        let manifest = eventually("the run's manifest", || manifest_in(self.results.path())).await;
+        let queue = &manifest.trials[0].queues[0];
+        let prefix = queue.strip_suffix(".order.queue");
+        prefix.expect("the first queue is the order stage's").to_owned()
+    }
+
+    /// Waits for its end.
+    pub async fn done(self) -> Done {
+        let finished = in_time("the end of the run", self.task).await.expect("no panic");
+        let Finished { record, folder } = finished.unwrap_or_else(|error| panic!("{error}"));
+        Done {
+            record,
+            folder,
+            _results: self.results,
+        }
+    }
+}
+
+impl Done {
+    /// The first trial.
+    pub fn trial(&self) -> &TrialRecord {
+        &self.record.trials[0]
+    }
+
+    /// A stage of the first trial.
+    pub fn stage(&self, stage: Stage) -> &StageRecord {
+        let mut stages = self.trial().stages.iter();
+        stages.find(|record| record.stage == stage).expect("every stage")
+    }
+
+    /// A latency series of the first trial.
+    pub fn latency(&self, series: &str) -> &Summary {
+        let mut all = self.trial().latencies.iter();
+        all.find(|summary| summary.series == series)
+            .unwrap_or_else(|| panic!("no series {series}"))
+    }
+
+    /// A promise of the first trial.
+    pub fn promise(&self, name: &str) -> &PromiseReport {
+        let mut all = self.trial().promises.iter();
+        all.find(|promise| promise.name == name)
+            .unwrap_or_else(|| panic!("no promise {name}"))
+    }
+
+    /// Names of the promises that the configuration gives and that were broken.
+    pub fn broken(&self) -> Vec<&str> {
+        let broken = self.trial().promises.iter().filter(|promise| {
+            promise.not_given_because.is_none() && promise.verdict == orderstorm::ledger::Verdict::Fail
+        });
+        broken.map(|promise| promise.name.as_str()).collect()
+    }
+
+    /// Time and value of every row of `series.csv` with that name.
+    pub fn series(&self, name: &str) -> Vec<(f64, f64)> {
+        series_of(&self.folder, name)
+    }
+
+    /// The greatest value of a series.
+    pub fn series_max(&self, name: &str) -> f64 {
+        let values = self.series(name).into_iter().map(|(_, value)| value);
+        values.reduce(f64::max).unwrap_or_else(|| panic!("no series {name}"))
+    }
+}
+
+/// Time and value of every row of a folder's `series.csv` with that name.
+pub fn series_of(folder: &Path, name: &str) -> Vec<(f64, f64)> {
+    let mut rows = csv::Reader::from_path(folder.join("series.csv")).expect("series.csv");
+    rows.deserialize()
+        .map(|row| row.expect("trial, time, series, value"))
+        .filter(|(_, _, series, _): &(u32, f64, String, f64)| series == name)
+        .map(|(_, time_s, _, value)| (time_s, value))
+        .collect()
+}
