@@ -114,8 +114,7 @@ fn code_of(text: &str) -> String {
     for line in text.lines() {
         let mut in_string = false;
         let mut previous = ' ';
-        let mut rest = line.char_indices().peekable();
-        while let Some((at, c)) = rest.next() {
+        for (at, c) in line.char_indices() {
             if !in_string && line[at..].starts_with("//") {
                 break;
             }
@@ -393,11 +392,11 @@ fn good_imports_comments_and_strings_raise_no_objection() {
     }
 }
 
-/// Two clocks would mean two axes: latencies are differences on one of them. Brokers and the live view have deadlines and
+/// Two clocks would mean two axes: latencies are differences on one of them. Brokers, live view and signals have deadlines and
 /// cadences of their own, which no figure is made of.
 #[test]
 fn only_the_clock_reads_the_system_clocks_for_measures() {
-    let may = ["clock.rs", "broker", "ui"];
+    let may = ["clock.rs", "broker", "ui", "cli"];
     let reads = |text: &str| {
         let code = code_of(text.split("#[cfg(test)]").next().unwrap_or_default());
         ["SystemTime::now", "Instant::now", "clock_gettime"]

@@ -1,6 +1,6 @@
 //! Workload files: one file, one experiment.
 //!
-//! [`file`] reads TOML and `--set` into settings that know where they were written; [`keys`] is the one table of every key
+//! [`mod@file`] reads TOML and `--set` into settings that know where they were written; [`keys`] is the one table of every key
 //! (type, range, default, meaning); [`check`] turns the settings into a [`model::Workload`] or into the list of everything
 //! that is wrong with them; [`schema`] prints the table for editors. Nothing here touches a broker.
 
