@@ -500,3 +500,20 @@ async fn what_the_user_may_not_do_is_said_with_its_remedy() {
     );
     node.stop().await.expect("a clean stop");
 }
+
+/// A full or vanished disk costs the files, not the figures.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_saved_is_still_handed_over() {
+    let running = Running::new();
+    let text = r#"load = { rate = "50/s", duration = "2s" }"#;
+    let run = running.run(text, BrokerChoice::Embedded, StartOptions::default());
+    let vanish = async {
+        running.reaches(Phase::Measure).await;
+        std::fs::remove_dir_all(only_entry(running.results.path())).expect("a folder of ours");
+    };
+    let (result, ()) = join(run, vanish).await;
+    let Err(RunError::Unsaved { record, .. }) = result else {
+        panic!("saved into a folder that is gone")
+    };
+    assert_eq!(record.trials[0].ledger.fates.completed, 100);
+}

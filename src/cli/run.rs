@@ -109,7 +109,13 @@ impl Run {
                         error: error.into(),
                     });
                 }
-                Err(error) => return Err(failure(error)),
+                Err(error) => {
+                    // What was measured is shown even where it cannot be saved.
+                    if let RunError::Unsaved { record, .. } = &error {
+                        print_line(&text::end_of_run(record, stdout_style()));
+                    }
+                    return Err(failure(error));
+                }
             };
             print_line(&text::end_of_run(&finished.record, stdout_style()));
             print_line(&format!("results: {}", finished.folder.display()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::broker::management::ManagementError;
 use crate::broker::{BrokerError, RunningBroker};
@@ -66,6 +67,16 @@ pub enum CleanupError {
 }
 
 impl Manifest {
+    /// Nothing declared yet, in the virtual host of `uri`.
+    pub fn new(uri: &BrokerUri, own_vhost: bool) -> Self {
+        Manifest {
+            broker: uri.to_string(),
+            vhost: uri.vhost().to_owned(),
+            own_vhost,
+            trials: Vec::new(),
+        }
+    }
+
     /// Reads a run folder's manifest.
     ///
     /// # Errors

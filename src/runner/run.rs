@@ -12,7 +12,8 @@ use super::provenance;
 use super::snapshot::{Phase, Snapshot};
 use super::trial::{self, Stand, TrialError};
 use super::watch::Files;
-use crate::broker::management::ManagementError;
+use crate::amqp::uri::BrokerUri;
+use crate::broker::management::{ManagementClient, ManagementError};
 use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
 use crate::ledger::{PromiseReport, Verdict};
@@ -72,14 +73,30 @@ pub enum RunError {
     /// The first trial did not begin.
     #[error(transparent)]
     Trial(#[from] TrialError),
-    /// The report failed; the measured data is kept.
-    #[error("the report could not be written: {source}\nhelp: what was measured is in {}", folder.display())]
-    Report {
-        /// Where the data is.
+    /// Something was measured and could not be saved whole.
+    #[error("the result could not be saved whole: {source}\nhelp: what could be written is in {}", folder.display())]
+    Unsaved {
+        /// Where the rest is.
         folder: PathBuf,
+        /// Everything that was measured.
+        record: Box<RunRecord>,
         /// Why.
-        source: Box<ReportError>,
+        source: SaveError,
     },
+}
+
+/// Why a result could not be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// A file of the run folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The latency log, or the record as JSON.
+    #[error("cannot write the run's files: {0}")]
+    Io(#[from] std::io::Error),
+    /// A table, a chart or the page; the record itself is whole.
+    #[error(transparent)]
+    Report(#[from] ReportError),
 }
 
 impl RunError {
@@ -148,6 +165,27 @@ pub async fn run(
     result
 }
 
+async fn may_make_vhosts(management: &ManagementClient) -> bool {
+    management
+        .whoami()
+        .await
+        .is_ok_and(|me| me.tags.iter().any(|tag| tag == "administrator"))
+}
+
+async fn make_vhost(management: &ManagementClient, name: &str) -> Result<(), ManagementError> {
+    management.create_vhost(name).await?;
+    management.grant_own_user(name).await
+}
+
+/// Writes everything, the record first; the folder gets its name only when it is whole.
+fn save(folder: RunFolder, record: &RunRecord, logged: std::io::Result<()>) -> Result<PathBuf, SaveError> {
+    let json = serde_json::to_vec_pretty(record).map_err(std::io::Error::other)?;
+    folder.write("run.json", &json)?;
+    logged?;
+    report::write_all(folder.path(), record)?;
+    Ok(folder.finish()?)
+}
+
 /// Sets runs apart that share a broker: started at the same moment by different processes, or by one.
 fn run_id(started: std::time::SystemTime) -> String {
     static RUNS: AtomicU32 = AtomicU32::new(0);
@@ -207,14 +245,7 @@ impl Run<'_> {
             hlog: HlogWriter::start(&path.join("latency.hlog"), clock::wall_time())?,
             hlog_began: clock.now(),
         };
-        let (uri, own_vhost) = self.vhost().await;
-        let mut manifest = Manifest {
-            broker: uri.to_string(),
-            vhost: uri.vhost().to_owned(),
-            own_vhost,
-            trials: Vec::new(),
-        };
-        leave.folder().write(manifest::FILE, &manifest.to_bytes())?;
+        let (uri, mut manifest) = self.vhost(leave.folder()).await?;
         let stand = Stand {
             plan,
             workload: Arc::new(plan.workload.clone()),
@@ -228,12 +259,15 @@ impl Run<'_> {
             cores: provenance::cores(),
         };
         let mut trials: Vec<TrialRecord> = Vec::new();
-        let mut failure = None;
+        let mut failure: Option<RunError> = None;
         for trial in &plan.trials {
             manifest
                 .trials
                 .push(stand.topology(trial.trial).declared(&plan.workload.topology));
-            leave.folder().write(manifest::FILE, &manifest.to_bytes())?;
+            if let Err(error) = leave.folder().write(manifest::FILE, &manifest.to_bytes()) {
+                failure = Some(error.into());
+                break;
+            }
             let outcome = trial::run(&stand, trial, &mut files).await;
             let cleaned = self.clean_trial(&manifest).await;
             match outcome {
@@ -241,46 +275,41 @@ impl Run<'_> {
                     note_clean_up(&mut record, &plan.workload, cleaned);
                     trials.push(record);
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => failure = Some(error.into()),
             }
-            let over = failure.is_some()
-                || trials.last().is_some_and(|trial| trial.aborted.is_some())
-                || self.interrupt.0.is_cancelled();
-            if over {
+            let aborted = trials.last().is_some_and(|trial| trial.aborted.is_some());
+            if failure.is_some() || aborted || self.interrupt.0.is_cancelled() {
                 break;
             }
         }
         self.drop_vhost(&manifest).await;
         let Files { series, hlog, .. } = files;
         drop(series);
-        hlog.finish()?;
+        let logged = hlog.finish();
         match failure {
             // Trials that went before are kept.
-            Some(error) if trials.is_empty() => Err(error.into()),
-            failure => self.persist(leave, trials, failure),
+            Some(error) if trials.is_empty() => Err(error),
+            failure => self.persist(leave, trials, failure, logged),
         }
     }
 
     /// A virtual host of the run's own where the broker's API lets us make one; else the given one, with prefixed names.
-    async fn vhost(&self) -> (crate::amqp::uri::BrokerUri, bool) {
+    /// The manifest is written before anything is made.
+    async fn vhost(&self, folder: &RunFolder) -> Result<(BrokerUri, Manifest), FolderError> {
         let given = self.broker.uri().clone();
-        let Some(management) = self.broker.management().filter(|_| self.broker.node().is_none()) else {
-            return (given, false);
-        };
-        let name = format!("orderstorm-{}", self.run_id);
-        let made = async {
-            let tags = management.whoami().await?.tags;
-            if !tags.iter().any(|tag| tag == "administrator") {
-                return Ok(false);
+        if let Some(management) = self.broker.management().filter(|_| self.broker.node().is_none())
+            && may_make_vhosts(management).await
+        {
+            let own = given.with_vhost(&format!("orderstorm-{}", self.run_id));
+            let manifest = Manifest::new(&own, true);
+            folder.write(manifest::FILE, &manifest.to_bytes())?;
+            if make_vhost(management, own.vhost()).await.is_ok() {
+                return Ok((own, manifest));
             }
-            management.create_vhost(&name).await?;
-            management.grant_own_user(&name).await?;
-            Ok::<bool, ManagementError>(true)
-        };
-        match made.await {
-            Ok(true) => (given.with_vhost(&name), true),
-            _ => (given, false),
         }
+        let manifest = Manifest::new(&given, false);
+        folder.write(manifest::FILE, &manifest.to_bytes())?;
+        Ok((given, manifest))
     }
 
     /// Deletes the last trial's objects; says how many of the run's are left, where somebody can look.
@@ -329,23 +358,24 @@ impl Run<'_> {
         &self,
         leave: &mut Leave,
         trials: Vec<TrialRecord>,
-        failure: Option<TrialError>,
+        failure: Option<RunError>,
+        logged: std::io::Result<()>,
     ) -> Result<Finished, RunError> {
         self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
         let record = self.record(trials, failure);
         let folder = leave.folder.take().expect("the folder is taken once, here");
-        let json = serde_json::to_vec_pretty(&record).map_err(std::io::Error::other)?;
-        folder.write("run.json", &json)?;
-        let written = report::write_all(folder.path(), &record);
-        let path = folder.finish()?;
-        written.map_err(|source| RunError::Report {
-            folder: path.clone(),
-            source: Box::new(source),
-        })?;
-        Ok(Finished { record, folder: path })
+        let partial = folder.path().to_owned();
+        match save(folder, &record, logged) {
+            Ok(folder) => Ok(Finished { record, folder }),
+            Err(source) => Err(RunError::Unsaved {
+                folder: partial,
+                record: Box::new(record),
+                source,
+            }),
+        }
     }
 
-    fn record(&self, trials: Vec<TrialRecord>, failure: Option<TrialError>) -> RunRecord {
+    fn record(&self, trials: Vec<TrialRecord>, failure: Option<RunError>) -> RunRecord {
         let info = self.broker.info();
         let plan = &self.request.plan;
         RunRecord {
@@ -425,7 +455,7 @@ fn note_clean_up(
 }
 
 /// The worst of everything, and the process's exit code.
-fn outcome(trials: &[TrialRecord], failure: Option<&TrialError>, interrupted: bool) -> Outcome {
+fn outcome(trials: &[TrialRecord], failure: Option<&RunError>, interrupted: bool) -> Outcome {
     let verdict = trials
         .iter()
         .map(|trial| trial.verdict)
