@@ -127,6 +127,24 @@ fn an_unfinished_drain_leaves_open_what_it_would_have_shown() {
 }
 
 #[test]
+fn a_confirmed_order_is_not_called_lost_where_nobody_could_look() {
+    let mut model = three(Model::new(None));
+    stuck(&mut model, 3);
+    let report = model.report_with(&Residue::default());
+    assert_eq!(
+        (report.fates.lost, report.fates.unknown, report.fates.total()),
+        (0, 1, 4)
+    );
+    assert_eq!(trails(&report, "unknown"), [3]);
+    let promises = judged(&report, &Observed::default());
+    assert_eq!(named(&promises, "nothing_lost").verdict, Verdict::Unknown);
+    // And what is still on its way is no gap yet.
+    let model = three(Model::that_skips(Stage::Audit, Event::OrderPaid));
+    let promises = judged(&model.report(), &Observed::default());
+    assert_eq!(named(&promises, "all_audited").verdict, Verdict::Unknown);
+}
+
+#[test]
 fn nothing_placed_proves_nothing() {
     let promises = judged(&Model::new(None).report(), &drained());
     assert!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::discover::{installed_servers, listening_amqp};
 use super::embedded::{EmbeddedBroker, EmbeddedError, EmbeddedOptions};
 use super::managed::{ManagedError, ManagedNode, ManagedOptions};
-use super::management::{ManagementClient, ManagementUri};
+use super::management::{ManagementClient, ManagementError, ManagementUri};
 use crate::amqp::uri::{BrokerUri, Scheme, UriError};
 
 /// Variables that name a broker, the first set one wins.
@@ -44,6 +44,12 @@ pub enum BrokerError {
         /// The address, masked.
         uri: String,
     },
+    /// The address of the management API is none.
+    #[error("--management: {source}")]
+    Management {
+        /// Why.
+        source: ManagementError,
+    },
     /// Nothing answers.
     #[error(
         "no AMQP broker answers at {uri}\nhelp: check host and port; `orderstorm doctor` shows what this machine has, `--broker managed` starts a private RabbitMQ, `--broker embedded` needs none"
@@ -63,7 +69,10 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether the command line is at fault, not the broker.
     pub fn is_usage(&self) -> bool {
-        matches!(self, BrokerError::Uri { .. } | BrokerError::Remote { .. })
+        matches!(
+            self,
+            BrokerError::Uri { .. } | BrokerError::Management { .. } | BrokerError::Remote { .. }
+        )
     }
 }
 
@@ -313,10 +322,7 @@ impl RunningBroker {
         options: &StartOptions,
     ) -> Result<Option<(ManagementClient, super::management::Overview)>, BrokerError> {
         let address = match &options.management {
-            Some(text) => match ManagementUri::parse(text, uri) {
-                Ok(address) => address,
-                Err(_) => return Ok(None),
-            },
+            Some(text) => ManagementUri::parse(text, uri).map_err(|source| BrokerError::Management { source })?,
             None => ManagementUri::beside(uri),
         };
         let client = ManagementClient::new(address);

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, exit, print_line, runtime};
 use crate::broker::embedded::{EmbeddedBroker, EmbeddedOptions};
 
-/// Serve the embedded AMQP 0-9-1 broker (not RabbitMQ, in memory only) until Ctrl-C.
+/// Serve the embedded AMQP 0-9-1 broker (not RabbitMQ, in memory only) until Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Address to listen on; it must be on this machine unless --allow-remote is given.
@@ -28,6 +29,8 @@ impl Serve {
             return Err(Failure::usage(why));
         }
         runtime()?.block_on(async {
+            // Before the address is told: who reads it may end us at once.
+            let (mut ctrl_c, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
             let broker = EmbeddedBroker::start(EmbeddedOptions {
                 listen: self.listen,
                 ..EmbeddedOptions::default()
@@ -36,7 +39,10 @@ impl Serve {
                 "embedded broker, not RabbitMQ: amqp://guest:guest@{}/%2f",
                 broker.addr()
             ));
-            tokio::signal::ctrl_c().await?;
+            tokio::select! {
+                _ = ctrl_c.recv() => {}
+                _ = term.recv() => {}
+            }
             broker.stop().await;
             Ok(exit::PASS)
         })

@@ -44,7 +44,8 @@ pub struct Fates {
     pub nacked: u64,
     /// Returned as unroutable, and not seen since.
     pub returned: u64,
-    /// The broker never answered for it, and it did not end.
+    /// It did not end, and either the broker never answered for it, or it was confirmed and not every queue could be looked
+    /// into.
     pub unknown: u64,
 }
 
@@ -277,13 +278,13 @@ impl<'a> Tally<'a> {
             return self.example("still_queued", number, record);
         }
         match record.fate {
-            PublishFate::Confirmed => {
+            PublishFate::Confirmed if self.residue.complete => {
                 self.fates.lost += 1;
                 self.example("lost", number, record);
             }
             PublishFate::Nacked => self.fates.nacked += 1,
             PublishFate::Returned => self.fates.returned += 1,
-            PublishFate::Unknown | PublishFate::Pending => {
+            PublishFate::Confirmed | PublishFate::Unknown | PublishFate::Pending => {
                 self.fates.unknown += 1;
                 self.example("unknown", number, record);
             }

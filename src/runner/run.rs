@@ -449,7 +449,7 @@ fn outcome(trials: &[TrialRecord], failure: Option<&TrialError>, interrupted: bo
     } else if let Some(why) = aborted {
         (1, why)
     } else if let Some(why) = invalid {
-        (5, format!("invalid: {why}"))
+        (5, why.clone())
     } else if verdict == Verdict::Unknown {
         (
             5,

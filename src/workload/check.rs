@@ -18,6 +18,8 @@ use crate::units::Span;
 const FILE_MAX: u64 = 1 << 20;
 /// Nearest known key: at least this similar (Jaro–Winkler) to be worth a hint.
 const SIMILAR: f64 = 0.8;
+/// The load's length when neither a time nor a number of orders is given; the table of keys says so in words.
+const DURATION_DEFAULT: Span = Span::from_secs(30);
 
 /// Why there is no workload.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +128,7 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
     }
     let mut settings = Settings::resolve(&entries, &mut problems);
     settings.default_name(stem, &mut problems);
+    settings.default_duration();
     let workload = Builder {
         settings: &settings,
         problems: &mut problems,
@@ -209,6 +212,15 @@ impl Settings {
                     ),
                 });
             }
+        }
+    }
+
+    /// A load that nobody gave an end has one all the same, and the plan says which.
+    fn default_duration(&mut self) {
+        if self.written("load.orders").is_none()
+            && let Some(duration) = self.found.get_mut("load.duration")
+        {
+            duration.value.get_or_insert(Value::Duration(DURATION_DEFAULT));
         }
     }
 
@@ -369,7 +381,7 @@ impl Builder<'_> {
                 );
                 Until::Duration(Span::ZERO)
             }
-            (_, None) => Until::Duration(self.duration("load.duration").unwrap_or(Span::from_secs(30))),
+            (_, None) => Until::Duration(self.duration("load.duration").unwrap_or(DURATION_DEFAULT)),
             (None, Some(_)) => Until::Orders(self.count("load.orders").unwrap_or(1)),
         };
         let confirm_window = self.limit("load.confirm_window").flatten();

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, ExchangeUnbindOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
@@ -150,6 +150,25 @@ impl Spy {
         );
         let confirm = in_time("publish", publishing).await.expect("written");
         assert!(in_time("confirm", confirm).await.expect("answered").is_ack());
+    }
+
+    /// Makes a queue that is none of the run's.
+    pub async fn declare_queue(&self, name: &str) {
+        let channel = self.channel().await;
+        // RabbitMQ 4.3 refuses transient queues that are not exclusive.
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declaring = channel.queue_declare(name.into(), options, FieldTable::default());
+        in_time("declare", declaring).await.expect("a queue");
+    }
+
+    /// Deletes it.
+    pub async fn delete_queue(&self, name: &str) {
+        let channel = self.channel().await;
+        let deleting = channel.queue_delete(name.into(), QueueDeleteOptions::default());
+        in_time("delete", deleting).await.expect("deleted");
     }
 
     /// Takes every way of `order.created` through a topic exchange away.

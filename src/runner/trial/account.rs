@@ -17,8 +17,9 @@ impl Fixed<'_> {
     pub(super) fn record(&self, ran: Ran, report: LedgerReport) -> TrialRecord {
         let workload = &self.stand.workload;
         let measured_s = (ran.load_ended.saturating_sub(ran.warm_until)) as f64 / 1e9;
-        let offered = Schedule::new(&workload.load, self.trial.seed)
-            .map(|schedule| schedule.count_between(ran.warm_until - ran.began, ran.load_ended - ran.began));
+        let offered = Schedule::new(&workload.load, self.trial.seed).map(|schedule| {
+            schedule.count_between(ran.warm_until - ran.began, ran.load_ended.saturating_sub(ran.began))
+        });
         let per_second = |count: u64| (measured_s > 0.0).then(|| count as f64 / measured_s);
         let latencies: Vec<_> = Series::all()
             .filter_map(|series| {
@@ -119,6 +120,7 @@ impl Fixed<'_> {
                 .map(|recorder| recorder.outside().1)
                 .sum(),
             co_located: self.stand.broker.info().co_located,
+            broker_in_driver: self.stand.broker.embedded().is_some(),
             drained,
         }
     }

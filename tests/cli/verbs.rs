@@ -1,0 +1,176 @@
+//! The verbs beside `run`.
+
+use orderstorm::workload::keys;
+use serde_json::Value;
+
+use crate::support::program::{broker, finish, orderstorm, say};
+use crate::{results, short_run, text, workload};
+
+#[test]
+fn list_names_every_shipped_workload_with_its_question() {
+    let said = say(&["list"]);
+    said.says(&["quickstart", "steady", "burst", "closed-loop"]);
+    assert!(
+        said.out.lines().all(|line| line.trim_end().ends_with('?')),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn check_prints_every_setting_with_its_default_and_its_origin() {
+    let dir = results();
+    let file = workload(&dir, "plan.toml", "# Is it?\nseed = 3\n");
+    let said = say(&["check", text(&file), "--set", "stage.payment.prefetch=7"]);
+    said.says(&[
+        "plan: valid",
+        "question: Is it?",
+        "open loop, 1 trial",
+        "about 3,000 orders, about 42,000 publishes",
+        "seed = 3  # file",
+        "stage.payment.prefetch = 7  # --set",
+        "load.duration = \"30s\"\n",
+        "name = \"plan\"\n",
+    ]);
+    for (path, key) in keys::concrete() {
+        if let Some(default) = key.default
+            && !["seed", "stage.payment.prefetch", "canary.every"].contains(&path.as_str())
+        {
+            let line = format!("    {path} = {}\n", key.kind.default_value(default));
+            assert!(said.out.contains(&line), "{line} is missing in\n{}", said.out);
+        }
+    }
+}
+
+#[test]
+fn check_reports_on_all_its_files() {
+    let dir = results();
+    let first = workload(&dir, "first.toml", "[load]\nrte = \"5/s\"\n");
+    let good = workload(&dir, "good.toml", "seed = 3\n");
+    let last = workload(&dir, "last.toml", "[load]\nduration = 5\n");
+    let said = say(&["check", text(&first), text(&good), text(&last)]);
+    said.fails(2, &["first.toml:2:1", "last.toml:2:12"]);
+    assert!(said.out.contains("good: valid"), "{said:#?}");
+    say(&["check", "quickstart", "steady", "burst", "closed-loop", "stall"]).says(&["steady: valid", "stall: valid"]);
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let said = say(&["schema"]);
+    let schema: Value = serde_json::from_str(&said.says(&[]).out).expect("JSON");
+    for (path, _) in keys::concrete() {
+        let pointer: String = path.split('.').map(|part| format!("/properties/{part}")).collect();
+        let found = schema.pointer(&pointer).or_else(|| pointer_with_refs(&schema, &path));
+        assert!(found.is_some(), "{path} is not in the schema");
+    }
+}
+
+/// As a JSON pointer over `properties`, following `$ref`.
+fn pointer_with_refs<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(schema, |here, part| {
+        let here = match here.get("$ref").and_then(Value::as_str) {
+            Some(reference) => schema.pointer(reference.strip_prefix('#')?)?,
+            None => here,
+        };
+        here.get("properties")?.get(part)
+    })
+}
+
+#[test]
+fn doctor_shows_the_machine_and_what_a_run_would_use() {
+    let said = say(&["doctor"]);
+    said.says(&[
+        "orderstorm ",
+        "machine ",
+        "open files ",
+        "timer ",
+        "listening ",
+        "a run would use ",
+    ]);
+    let mut command = orderstorm(&["doctor"]);
+    let said = finish(command.env("AMQP_URL", "amqp://shop:quagga@127.0.0.1:5673/%2f"));
+    said.says(&["amqp://shop:***@127.0.0.1:5673", "auto: AMQP_URL is set"]);
+    assert!(!said.out.contains("quagga"), "{}", said.out);
+    say(&["doctor", "--broker", "embedded"]).says(&["a run would use the embedded broker, which is not RabbitMQ"]);
+    say(&["doctor", "--broker", "nonsense"]).says(&["a run would fail: "]);
+}
+
+#[test]
+fn report_makes_deleted_files_again_from_the_folder_alone() {
+    let dir = results();
+    let (_, folder) = short_run(&dir, &[]);
+    let names = [
+        "summary.csv",
+        "stages.csv",
+        "report.html",
+        "charts/throughput.svg",
+        "charts/backlog.png",
+    ];
+    let read = || names.map(|name| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")));
+    let before = read();
+    std::fs::remove_dir_all(folder.join("charts")).expect("the charts");
+    for name in &names[..3] {
+        std::fs::remove_file(folder.join(name)).expect("a file of the run");
+    }
+    say(&["report", text(&folder)]).says(&["Orders", "page:"]);
+    assert!(read() == before, "what was made again differs");
+    say(&["report", text(dir.path())]).fails(1, &["run.json", "help: name a run folder"]);
+    std::fs::write(folder.join("run.json"), "{\"schema_version\": 99}").expect("writable");
+    say(&["report", text(&folder)]).fails(1, &["layout version 99"]);
+}
+
+#[test]
+fn cleanup_wants_the_brokers_address_and_the_runs_own_broker() {
+    let dir = results();
+    let (_, folder) = short_run(&dir, &[]);
+    for word in ["managed", "embedded"] {
+        let said = say(&["cleanup", text(&folder), "--broker", word]);
+        said.fails(2, &["gone with its run", "--broker amqp://"]);
+    }
+    say(&["cleanup", text(dir.path()), "--broker", "amqp://127.0.0.1"]).fails(2, &["manifest.json"]);
+    let (_broker, uri) = broker();
+    let said = say(&["cleanup", text(&folder), "--broker", &uri]);
+    said.fails(1, &["the run used amqp://guest:***@", "nothing was touched"]);
+}
+
+#[test]
+fn the_first_line_says_which_broker_it_is_and_why() {
+    let dir = results();
+    let (said, _) = short_run(&dir, &[]);
+    let first = said.out.lines().next().unwrap_or_default();
+    assert!(
+        first.starts_with("broker: embedded broker, not RabbitMQ") && first.ends_with("(--broker)"),
+        "{first}"
+    );
+    let (_broker, uri) = broker();
+    let (dir, mut command) = (results(), orderstorm(&["run", "quickstart", "--set", "load.orders=2"]));
+    command
+        .args(["--set", "load.warm_up=0s", "--quiet", "--results"])
+        .arg(dir.path());
+    let said = finish(
+        command
+            .env("ORDERSTORM_BROKER", &uri)
+            .env("AMQP_URL", "amqp://127.0.0.1:9"),
+    );
+    assert_eq!(
+        said.code,
+        Some(2),
+        "the file's duration and an order count contradict: {said:#?}"
+    );
+    let mut command = orderstorm(&[
+        "run",
+        "quickstart",
+        "--set",
+        "load.duration=100ms",
+        "--set",
+        "load.warm_up=0s",
+    ]);
+    command.args(["--quiet", "--results"]).arg(dir.path());
+    let said = finish(
+        command
+            .env("ORDERSTORM_BROKER", &uri)
+            .env("AMQP_URL", "amqp://127.0.0.1:9"),
+    );
+    let first = said.out.lines().next().unwrap_or_default();
+    assert!(first.ends_with("(auto: ORDERSTORM_BROKER is set)"), "{said:#?}");
+}

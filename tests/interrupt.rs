@@ -1,0 +1,261 @@
+//! Runs that end early: by Ctrl-C, by a broker that dies, by a driver that is killed. What was measured is kept, and what
+//! the run put on the broker goes.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use orderstorm::amqp::uri::BrokerUri;
+use orderstorm::ledger::Verdict;
+use orderstorm::results::record;
+use orderstorm::runner::Manifest;
+use support::drive::manifest_in;
+use support::eventually;
+use support::program::{Running, Said, broker, finish, only_entry, orderstorm};
+use support::spy::Spy;
+use support::stand::Stand;
+use tempfile::TempDir;
+
+/// A minute of load; every test ends it long before.
+const LONG: [&str; 8] = [
+    "run",
+    "quickstart",
+    "--set",
+    "load.warm_up=0s",
+    "--set",
+    "load.duration=1m",
+    "--quiet",
+    "--results",
+];
+
+fn long_run(uri: &str, results: &TempDir, more: &[&str]) -> Command {
+    let mut command = orderstorm(&LONG);
+    command.arg(results.path()).args(more).env("AMQP_URL", uri);
+    command
+}
+
+/// Where a broker for child processes is; `Stand` and child must live as long as the test.
+async fn stand() -> (Stand, String) {
+    let stand = Stand::start().await;
+    let uri = stand.uri().expose_for_client();
+    (stand, uri)
+}
+
+/// Waits until the run under way in `results` has load on its queues; its manifest.
+async fn under_load(uri: &BrokerUri, results: &Path) -> Manifest {
+    let manifest = eventually("the run's manifest", || manifest_in(results)).await;
+    let spy = Spy::connect(uri).await;
+    let prefix = prefix(&manifest);
+    let mut copies = spy.copies(&prefix, "order.created").await;
+    copies.take(20).await;
+    manifest
+}
+
+fn prefix(manifest: &Manifest) -> String {
+    let first = &manifest.trials[0].queues[0];
+    first
+        .strip_suffix(".order.queue")
+        .expect("the order stage's queue")
+        .to_owned()
+}
+
+/// Objects of the manifest that are on the broker.
+async fn left_on(uri: &BrokerUri, manifest: &Manifest) -> Vec<String> {
+    let spy = Spy::connect(uri).await;
+    let mut left = Vec::new();
+    for trial in &manifest.trials {
+        for queue in &trial.queues {
+            if spy.queue(queue).await.is_some() {
+                left.push(queue.clone());
+            }
+        }
+        for exchange in &trial.exchanges {
+            if spy.has_exchange(exchange).await {
+                left.push(exchange.clone());
+            }
+        }
+    }
+    left
+}
+
+/// The whole result folder of a run that ended early.
+fn kept(results: &TempDir) -> (PathBuf, record::RunRecord) {
+    let folder = only_entry(results.path());
+    for file in [
+        "complete",
+        "run.json",
+        "workload.toml",
+        "summary.csv",
+        "stages.csv",
+        "series.csv",
+        "latency.hlog",
+    ] {
+        assert!(folder.join(file).exists(), "{file} is missing in {}", folder.display());
+    }
+    for file in ["report.html", "charts/throughput.svg", "charts/throughput.png"] {
+        assert!(folder.join(file).exists(), "{file} is missing in {}", folder.display());
+    }
+    let record = record::read(&folder).expect("run.json");
+    (folder, record)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_signal_saves_what_was_measured_and_leaves_nothing_on_the_broker() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+        let run = Running::start(&mut long_run(&uri, &results, &[]));
+        let manifest = under_load(stand.uri(), results.path()).await;
+        assert!(
+            !left_on(stand.uri(), &manifest).await.is_empty(),
+            "the run is on the broker"
+        );
+        run.signal(signal);
+        let said = run.said();
+        assert_eq!(said.code, Some(130), "{signal}: {said:#?}");
+        assert!(said.err.contains("interrupted"), "{said:#?}");
+        let (folder, record) = kept(&results);
+        assert!(said.out.contains(&folder.display().to_string()), "{said:#?}");
+        assert_eq!(record.outcome.exit_code, 130);
+        assert!(
+            record.outcome.reason.contains("interrupted"),
+            "{}",
+            record.outcome.reason
+        );
+        let trial = &record.trials[0];
+        assert!(
+            trial.orders.published >= 20 && trial.orders.published < 3_000,
+            "{:?}",
+            trial.orders
+        );
+        assert!(
+            trial.orders.measured >= 10 && trial.drain.drained,
+            "{:?} {:?}",
+            trial.orders,
+            trial.drain
+        );
+        assert_eq!(trial.ledger.fates.total(), trial.orders.published);
+        assert_eq!((trial.ledger.fates.lost, trial.verdict), (0, Verdict::Unknown));
+        assert_eq!(left_on(stand.uri(), &manifest).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_leaves_at_once() {
+    let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+    // The drain of an interrupted run would take its five seconds here.
+    let slow = ["--set", "stage.payment.service_time=10s"];
+    let run = Running::start(&mut long_run(&uri, &results, &slow));
+    let manifest = under_load(stand.uri(), results.path()).await;
+    run.signal(Signal::SIGINT);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = std::time::Instant::now();
+    run.signal(Signal::SIGINT);
+    let said = run.said();
+    assert_eq!(said.code, Some(130), "{said:#?}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(said.err.contains("leaving at once"), "{said:#?}");
+    // The partial folder lists what is left, for a clean-up.
+    let folder = only_entry(results.path());
+    assert!(
+        folder.display().to_string().ends_with(".partial"),
+        "{}",
+        folder.display()
+    );
+    assert_eq!(Manifest::read(&folder).expect("a manifest"), manifest);
+    clean_up(&folder, &uri, &stand, &manifest).await;
+}
+
+/// `orderstorm cleanup` takes everything off the broker, and may be called again.
+async fn clean_up(folder: &Path, uri: &str, stand: &Stand, manifest: &Manifest) {
+    for _ in 0..2 {
+        let folder = folder.to_str().expect("UTF-8");
+        let said = finish(orderstorm(&["cleanup", folder]).env("AMQP_URL", uri));
+        said.says(&["objects of the run are off"]);
+        assert_eq!(left_on(stand.uri(), manifest).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_driver_left_is_taken_off_by_cleanup_and_nothing_else() {
+    let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+    let run = Running::start(&mut long_run(&uri, &results, &[]));
+    let manifest = under_load(stand.uri(), results.path()).await;
+    run.signal(Signal::SIGKILL);
+    assert_eq!(run.said().code, None);
+    let left = left_on(stand.uri(), &manifest).await;
+    let listed = manifest.trials[0].queues.len() + manifest.trials[0].exchanges.len();
+    assert_eq!(left.len(), listed, "{left:?}");
+    let foreign = format!("{}.of-somebody-else", prefix(&manifest));
+    let spy = Spy::connect(stand.uri()).await;
+    spy.declare_queue(&foreign).await;
+    clean_up(&only_entry(results.path()), &uri, &stand, &manifest).await;
+    assert!(
+        spy.queue(&foreign).await.is_some(),
+        "only what the manifest lists may go"
+    );
+    spy.delete_queue(&foreign).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_dies_in_the_middle_ends_the_run_with_its_result() {
+    let results = tempfile::tempdir().expect("a directory");
+    let (broker, uri) = broker();
+    let run = Running::start(&mut long_run(&uri, &results, &[]));
+    let address: BrokerUri = uri.parse().expect("the broker's own address");
+    under_load(&address, results.path()).await;
+    broker.signal(Signal::SIGKILL);
+    let said = run.said();
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    let (_, record) = kept(&results);
+    let trial = &record.trials[0];
+    let why = trial.aborted.as_ref().expect("why the trial was cut short");
+    assert!(why.contains("was lost"), "{why}");
+    assert!(said.out.contains(why) || said.err.contains(why), "{why}: {said:#?}");
+    assert_eq!(record.outcome.exit_code, 1);
+    assert_eq!(
+        (trial.verdict, trial.ledger.residue_complete),
+        (Verdict::Unknown, false)
+    );
+    assert!(
+        trial.orders.measured > 0 && trial.ledger.fates.total() == trial.orders.published,
+        "{:?}",
+        trial.orders
+    );
+    let warned = trial
+        .validity
+        .warnings
+        .iter()
+        .any(|warning| warning.contains("orderstorm cleanup"));
+    assert!(warned, "{:?}", trial.validity.warnings);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_interrupted_between_its_trials_keeps_those_that_were() {
+    let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+    let more = ["--set", "load.duration=300ms", "--set", "trial.repeats=500"];
+    let run = Running::start(&mut long_run(&uri, &results, &more));
+    let two = || manifest_in(results.path()).filter(|manifest| manifest.trials.len() >= 3);
+    eventually("the third trial", two).await;
+    run.signal(Signal::SIGINT);
+    let said: Said = run.said();
+    assert_eq!(said.code, Some(130), "{said:#?}");
+    let (folder, record) = kept(&results);
+    assert!((2..10).contains(&record.trials.len()), "{} trials", record.trials.len());
+    assert_eq!(record.trials[0].ledger.fates.total(), 30);
+    let manifest = Manifest::read(&folder).expect("a manifest");
+    assert_eq!(left_on(stand.uri(), &manifest).await, Vec::<String>::new());
+}
+
+#[test]
+fn a_broker_of_our_own_ends_at_a_signal() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (broker, uri) = broker();
+        broker.signal(signal);
+        let said = broker.said();
+        assert!(uri.starts_with("amqp://guest:guest@127.0.0.1:"), "{uri}");
+        assert_eq!(said.code, Some(0), "{signal}: {said:#?}");
+    }
+}
