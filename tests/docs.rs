@@ -170,6 +170,21 @@ fn every_verb_and_exit_code_of_the_program_is_in_the_readme() {
     }
 }
 
+#[test]
+fn every_shipped_workload_is_in_the_readme() {
+    let readme = read(&root().join("README.md"));
+    let folder = root().join("workloads");
+    let files = folder.read_dir().expect("the folder is part of the source");
+    let names = files.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        name.strip_suffix(".toml").map(str::to_owned)
+    });
+    let missing: Vec<String> = names
+        .filter(|name| !readme.contains(&format!("| `{name}` |")))
+        .collect();
+    assert!(missing.is_empty(), "README.md does not name {missing:?}");
+}
+
 /// docker-compose is not everywhere; where it is, it must accept the file. It starts nothing.
 #[test]
 fn docker_compose_accepts_the_compose_file() {
