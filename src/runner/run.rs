@@ -1,5 +1,6 @@
 //! One run: broker, folder, trials, verdict.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -113,10 +114,7 @@ pub async fn run(
         return Err(RunError::CannotPause);
     }
     let started = clock::wall_time();
-    let run_id = format!(
-        "{:04x}",
-        std::process::id() as u16 ^ (clock::unix_seconds() as u16).rotate_left(5)
-    );
+    let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.workload.name, clock::compact(started));
     let folder = RunFolder::create(&request.results, &id)?;
     let mut leave = Leave { folder: Some(folder) };
@@ -146,6 +144,14 @@ pub async fn run(
         broker.stop().await?;
     }
     result
+}
+
+/// Eight random hexadecimal digits. Runs on one broker tell their objects apart by it, and each deletes its own at its end:
+/// two that share an id would share queues, and the first to end would take them from the other.
+fn random_id() -> String {
+    // The standard library's hasher is keyed by the system's random numbers; its seed is all that is wanted of it.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{:08x}", random as u32)
 }
 
 fn interrupted_early() -> crate::amqp::AmqpError {
