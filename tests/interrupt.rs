@@ -259,3 +259,22 @@ fn a_broker_of_our_own_ends_at_a_signal() {
         assert_eq!(said.code, Some(0), "{signal}: {said:#?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_side_by_side_on_one_broker_do_not_meet() {
+    let stand = Stand::start().await;
+    let runs: Vec<_> = (0..3)
+        .map(|_| support::drive::start(&stand, &["load.orders=40", "load.rate=100/s"]))
+        .collect();
+    for run in runs {
+        let done = run.done().await;
+        let ledger = &done.trial().ledger;
+        assert_eq!(
+            (ledger.fates.completed, done.trial().verdict),
+            (40, Verdict::Pass),
+            "{:#?}",
+            done.trial().promises
+        );
+        assert_eq!(done.trial().messages.malformed, 0, "no message of another run");
+    }
+}

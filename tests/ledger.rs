@@ -138,10 +138,16 @@ fn a_confirmed_order_is_not_called_lost_where_nobody_could_look() {
     assert_eq!(trails(&report, "unknown"), [3]);
     let promises = judged(&report, &Observed::default());
     assert_eq!(named(&promises, "nothing_lost").verdict, Verdict::Unknown);
-    // And what is still on its way is no gap yet.
     let model = three(Model::that_skips(Stage::Audit, Event::OrderPaid));
-    let promises = judged(&model.report(), &Observed::default());
+    let promises = judged(&model.report_with(&Residue::default()), &Observed::default());
     assert_eq!(named(&promises, "all_audited").verdict, Verdict::Unknown);
+}
+
+#[test]
+fn an_order_that_is_in_no_queue_is_lost_even_if_the_drain_was_not_finished() {
+    let mut model = three(Model::new(None));
+    stuck(&mut model, 3);
+    assert_eq!(broken(&judged(&model.report(), &Observed::default())), ["nothing_lost"]);
 }
 
 #[test]

@@ -110,9 +110,9 @@ impl Judge<'_> {
         let open = finding.needs_drain && !(self.observed.drained && self.report.residue_complete);
         let nothing_happened = self.report.placed == 0;
         let verdict = match finding.breaches {
-            // What is missing may still be on its way, or lie where nobody could look.
-            _ if open => Verdict::Unknown,
-            0 if nothing_happened => Verdict::Unknown,
+            0 if open || nothing_happened => Verdict::Unknown,
+            // What is missing may lie where nobody could look.
+            _ if finding.needs_drain && !self.report.residue_complete => Verdict::Unknown,
             0 => Verdict::Pass,
             _ => Verdict::Fail,
         };

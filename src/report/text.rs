@@ -195,6 +195,7 @@ impl Page {
         let drain = match (trial.drain.drained, trial.drain.time_s) {
             (true, Some(time_s)) => format!("drained in {}", human::seconds(time_s)),
             (true, None) => "drained".to_owned(),
+            (false, _) if trial.aborted.is_some() => "not drained (cut short)".to_owned(),
             (false, _) => format!("not drained (> {})", human::seconds(trial.drain.deadline_s)),
         };
         let backlog = trial

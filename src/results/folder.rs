@@ -51,10 +51,12 @@ impl RunFolder {
     /// Makes `<parent>/<id>.partial`, and the parent where it is missing.
     ///
     /// # Errors
-    /// [`FolderError`] when it cannot be made or written to.
+    /// [`FolderError`] when it cannot be made, or is there already: two runs in one folder would be neither.
     pub fn create(parent: &Path, id: &str) -> Result<Self, FolderError> {
         let path = parent.join(format!("{id}{PARTIAL}"));
-        fs::create_dir_all(&path).map_err(|source| FolderError::new("make the result folder", &path, source))?;
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::create_dir(&path))
+            .map_err(|source| FolderError::new("make the result folder", &path, source))?;
         Ok(RunFolder {
             parent: parent.to_owned(),
             id: id.to_owned(),
@@ -110,6 +112,13 @@ mod tests {
         let path = folder.finish().expect("a writable place");
         assert!(path.join(COMPLETE).exists() && path.join("run.json").exists());
         assert_eq!(fs::read_dir(parent.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_there_already_is_somebody_elses() {
+        let parent = tempfile::tempdir().expect("a temporary directory");
+        let _first = RunFolder::create(parent.path(), "steady-1").expect("a writable place");
+        assert!(RunFolder::create(parent.path(), "steady-1").is_err());
     }
 
     #[test]

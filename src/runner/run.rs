@@ -1,8 +1,8 @@
 //! One run: broker, folder, trials, verdict.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
@@ -133,7 +133,7 @@ pub async fn run(
         return Err(RunError::CannotPause);
     }
     let started = clock::wall_time();
-    let run_id = run_id(started);
+    let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.workload.name, clock::compact(started));
     let folder = RunFolder::create(&request.results, &id)?;
     let mut leave = Leave { folder: Some(folder) };
@@ -186,15 +186,12 @@ fn save(folder: RunFolder, record: &RunRecord, logged: std::io::Result<()>) -> R
     Ok(folder.finish()?)
 }
 
-/// Sets runs apart that share a broker: started at the same moment by different processes, or by one.
-fn run_id(started: std::time::SystemTime) -> String {
-    static RUNS: AtomicU32 = AtomicU32::new(0);
-    let nanos = started
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as u64);
-    let run = (u64::from(std::process::id()) << 16) ^ u64::from(RUNS.fetch_add(1, Ordering::Relaxed));
-    let mixed = (nanos ^ run.rotate_left(24)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    format!("{:08x}", mixed >> 32)
+/// Eight random hexadecimal digits. Runs on one broker tell their objects apart by it, and each deletes its own at its end:
+/// two that share an id would share queues, and the first to end would take them from the other.
+fn random_id() -> String {
+    // The standard library's hasher is keyed by the system's random numbers; its seed is all that is wanted of it.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{:08x}", random as u32)
 }
 
 fn interrupted_early() -> crate::amqp::AmqpError {

@@ -101,6 +101,7 @@ fn figures(trial: &TrialRecord) -> Vec<(&'static str, String, String)> {
     let drain = match (trial.drain.drained, trial.drain.time_s) {
         (true, Some(time_s)) => human::seconds(time_s),
         (true, None) => ABSENT.to_owned(),
+        (false, _) if trial.aborted.is_some() => ABSENT.to_owned(),
         (false, _) => format!("> {}", human::seconds(trial.drain.deadline_s)),
     };
     let (used, bytes) = (&trial.resources, |n: u64| human::bytes(n as f64));
