@@ -110,7 +110,7 @@ if wanted lapin; then
         fi
         passes=$(lapin_passes "$PORT")
         control=$(lapin_passes "$NOWHERE")
-        report "lapin $LAPIN" "$passes" "$control" "${LAPIN_MINIMUM:-8}"
+        report "lapin $LAPIN" "$passes" "$control" "${LAPIN_MINIMUM:-12}"
     else
         echo "foreign: lapin: skipped, no cargo"
     fi
