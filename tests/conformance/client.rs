@@ -172,6 +172,45 @@ impl Client {
         self.declare(name, PASSIVE, &[]).1
     }
 
+    /// Waits until the queue holds `wanted` ready messages. RabbitMQ answers about a queue before it has taken in what
+    /// was published just before.
+    pub fn await_depth(&mut self, name: &str, wanted: u32) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let depth = self.depth(name);
+            if depth == wanted {
+                return;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name} holds {depth}, not {wanted}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until there is no such queue.
+    pub fn await_gone(&mut self, name: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            self.send_declare(name, PASSIVE, &[]);
+            match self.event() {
+                Event::Method(1, AMQPClass::Queue(queue::AMQPMethod::DeclareOk(_))) => {}
+                Event::Method(1, AMQPClass::Channel(channel::AMQPMethod::Close(close))) => {
+                    assert!(matches!(close.reply_code, 404 | 405), "{close:?}");
+                    self.send(1, AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
+                    self.wire.open_channel(1).expect("opens again");
+                    if close.reply_code == 404 {
+                        return;
+                    }
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+            assert!(std::time::Instant::now() < deadline, "{name} is still there");
+            std::thread::sleep(Duration::from_millis(150));
+        }
+    }
+
     pub fn exchange(&mut self, name: &str, kind: &str, arguments: &[(&str, AMQPValue)]) {
         let declare = exchange::Declare {
             exchange: name.into(),
@@ -224,7 +263,7 @@ impl Client {
         );
     }
 
-    pub fn delete(&mut self, name: &str) -> u32 {
+    pub fn send_delete(&mut self, name: &str) {
         let delete = queue::Delete {
             queue: name.into(),
             if_unused: false,
@@ -232,6 +271,10 @@ impl Client {
             nowait: false,
         };
         self.send(1, AMQPClass::Queue(queue::AMQPMethod::Delete(delete)));
+    }
+
+    pub fn delete(&mut self, name: &str) -> u32 {
+        self.send_delete(name);
         match self.answer(1) {
             AMQPClass::Queue(queue::AMQPMethod::DeleteOk(ok)) => ok.message_count,
             other => panic!("delete-ok was to come, not {other:?}"),

@@ -2,6 +2,9 @@
 //!
 //! It sends whatever it is told to, in any order, and hands out everything that comes back. Heartbeats are dropped.
 
+// Each test binary includes this module and uses its own part of it.
+#![allow(dead_code)]
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -21,6 +24,8 @@ pub struct Target {
 
 /// Something that came from the broker.
 #[derive(Debug, Clone, PartialEq)]
+// One or two exist at a time; boxes would clutter every match.
+#[allow(clippy::large_enum_variant)]
 pub enum Event {
     Method(u16, AMQPClass),
     /// deliver, get-ok or return with its content.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amq_protocol::protocol::{AMQPClass, basic};
 
 use super::arena::Key;
-use super::arguments::Sharing;
+use super::arguments::{QueueKind, Sharing};
 use super::channel::ChannelKey;
 use super::queue::{Queue, QueueKey};
 use super::refusal::{self, Refusal};
@@ -76,7 +76,8 @@ impl State {
     /// it.
     ///
     /// # Errors
-    /// 403 where an exclusive consumer keeps others away, or wants to and comes too late.
+    /// 403 where an exclusive consumer keeps others away, or wants to and comes too late; 540 for a quorum queue on a
+    /// channel with a global prefetch.
     pub(super) fn add_consumer(&mut self, channel: ChannelKey, spec: ConsumerSpec) -> Result<(), Refusal> {
         let Some(queue) = self.queues.get(spec.queue) else {
             return Err(Refusal::no_queue("", &self.vhost));
@@ -86,6 +87,16 @@ impl State {
         if queue.taken || (spec.exclusive && cannot_exclude) {
             return Err(Refusal::access_refused(format!(
                 "queue '{}' in vhost '{}' in exclusive use",
+                queue.name, self.vhost
+            )));
+        }
+        let has_global_prefetch = self
+            .channels
+            .get(channel)
+            .is_some_and(|owner| owner.prefetch_global > 0);
+        if queue.options.kind == QueueKind::Quorum && has_global_prefetch {
+            return Err(Refusal::not_implemented(format!(
+                "queue '{}' in vhost '{}' does not support global qos",
                 queue.name, self.vhost
             )));
         }

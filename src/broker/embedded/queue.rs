@@ -181,9 +181,14 @@ impl State {
         if kind == QueueKind::Classic {
             return Ok(());
         }
+        if spec.name.is_empty() {
+            return Err(Refusal::precondition_failed(
+                "Cannot declare a server-named queue for type rabbit_quorum_queue",
+            ));
+        }
         let faults = [
             (!spec.durable, "non-durable"),
-            (spec.exclusive || spec.name.is_empty(), "exclusive-queue"),
+            (spec.exclusive, "exclusive-owner"),
             (spec.auto_delete, "auto-delete"),
         ];
         match faults.into_iter().find(|(present, _)| *present) {
