@@ -1,6 +1,6 @@
 //! `stage.*.*`: the consumers. Payment stands for all stages; the settings of each come from the same table.
 
-use orderstorm::events::Stage;
+use orderstorm::events::{Event, Stage};
 use orderstorm::ledger::Verdict;
 
 use crate::support::drive::{Done, run_alone, start};
@@ -158,14 +158,19 @@ async fn an_unfinished_batch_waits_for_its_flush() {
     assert!(short < 0.5 && (1.3..2.5).contains(&long), "{short} s, {long} s");
 }
 
-/// A run in which one payment message comes a second time, as after a publisher's retry.
+/// A run in which one payment message comes a second time, after its order was completed.
 async fn with_a_repetition(dedupe: &str) -> Done {
     let stand = Stand::start().await;
     let setting = format!("stage.payment.dedupe={dedupe}");
-    let running = start(&stand, &["load.orders=40", "load.rate=100/s", &setting]);
+    let running = start(&stand, &["load.orders=100", "load.rate=100/s", &setting]);
     let (spy, prefix) = (Spy::connect(stand.uri()).await, running.prefix().await);
-    let mut copies = spy.copies(&prefix, "inventory.reserved").await;
-    let copy = copies.next().await.expect("a reservation");
+    let mut copies = spy.copies(&prefix, "#").await;
+    let (reserved, completed) = (Event::InventoryReserved.name(), Event::OrderCompleted.name());
+    let copy = copies.first(|copy| copy.routing_key.as_str() == reserved).await;
+    let order = copy.properties.correlation_id().clone();
+    copies
+        .first(|other| other.routing_key.as_str() == completed && *other.properties.correlation_id() == order)
+        .await;
     spy.put(&format!("{prefix}.payment.queue"), &copy.data, copy.properties)
         .await;
     running.done().await

@@ -212,17 +212,15 @@ impl Copies {
         taken
     }
 
-    /// What comes until `end`.
-    pub async fn until(&mut self, end: impl Future<Output = ()>) -> Vec<Delivery> {
-        let (mut taken, mut end) = (Vec::new(), std::pin::pin!(end));
+    /// The first message that fits.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn first(&mut self, fits: impl Fn(&Delivery) -> bool) -> Delivery {
         loop {
-            tokio::select! {
-                biased;
-                delivery = self.consumer.next() => match delivery {
-                    Some(Ok(delivery)) => taken.push(delivery),
-                    _ => return taken,
-                },
-                () = &mut end => return taken,
+            let next = self.next().await.expect("the message that fits comes");
+            if fits(&next) {
+                return next;
             }
         }
     }
