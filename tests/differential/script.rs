@@ -6,6 +6,8 @@ use rand_chacha::rand_core::SeedableRng;
 
 pub const QUEUES: [&str; 4] = ["diff.q0", "diff.q1", "diff.q2", "diff.q3"];
 pub const EXCHANGES: [&str; 5] = ["diff.x0", "diff.x1", "diff.x2", "diff.x3", "diff.x4"];
+/// The type that each exchange mostly has.
+const EXCHANGE_KINDS: [&str; 5] = ["direct", "fanout", "topic", "headers", "topic"];
 /// Mostly used where it does not exist, now and then declared.
 pub const MISSING: &str = "diff.missing";
 const KEYS: [&str; 6] = ["a", "b", "a.b", "a.b.c", "diff.q0", "diff.q1"];
@@ -269,11 +271,10 @@ impl Maker {
     fn declare_exchange(&mut self) -> Step {
         let at = self.rng.random_range(0..EXCHANGES.len());
         // Each exchange mostly keeps its type, so that most declarations succeed.
-        let kinds = ["direct", "fanout", "topic", "headers", "direct"];
         let kind = if self.chance(8) {
             self.of(&["direct", "fanout", "wrong"])
         } else {
-            kinds[at]
+            EXCHANGE_KINDS[at]
         };
         let name = if self.chance(4) {
             self.exchange()
@@ -310,8 +311,20 @@ impl Maker {
                 });
             }
         }
-        for _ in 0..3 {
-            steps.push(self.declare_exchange());
+        for (name, kind) in EXCHANGES.into_iter().zip(EXCHANGE_KINDS) {
+            if self.chance(85) {
+                steps.push(Step::DeclareExchange {
+                    name: name.to_owned(),
+                    kind: kind.to_owned(),
+                    passive: false,
+                    durable: false,
+                    auto_delete: self.chance(8),
+                    internal: self.chance(4),
+                    alternate: if self.chance(15) { Some(self.exchange()) } else { None },
+                });
+            }
+        }
+        for _ in 0..5 {
             steps.push(self.bind_queue());
         }
         for _ in 0..self.rng.random_range(0..4) {
@@ -359,13 +372,10 @@ impl Maker {
     }
 
     fn publish(&mut self) -> Step {
+        let straight = self.chance(50);
         Step::Publish {
-            exchange: if self.chance(45) {
-                String::new()
-            } else {
-                self.exchange()
-            },
-            key: if self.chance(60) {
+            exchange: if straight { String::new() } else { self.exchange() },
+            key: if self.chance(if straight { 90 } else { 20 }) {
                 self.of(&QUEUES).to_owned()
             } else {
                 self.of(&KEYS).to_owned()
@@ -411,10 +421,11 @@ impl Maker {
 
     fn step(&mut self) -> Step {
         match self.rng.random_range(0..1000) {
-            0..80 => self.declare_queue(),
-            80..130 => self.declare_exchange(),
-            130..170 => self.bind_queue(),
-            170..220 => self.publish(),
+            0..25 => self.declare_queue(),
+            25..45 => self.declare_exchange(),
+            45..80 => self.bind_queue(),
+            80..120 => self.consume(),
+            120..220 => self.publish(),
             220..230 => Step::UnbindQueue {
                 queue: self.queue(),
                 exchange: self.exchange(),

@@ -204,9 +204,9 @@ impl State {
             return false;
         }
         let below = |limit: u16, unacked: u32| limit == 0 || unacked < u32::from(limit);
-        consumer.acks == Acks::None
-            || (below(consumer.prefetch, consumer.unacked)
-                && below(channel.prefetch_global, channel.unacked_by_consumers))
+        // As in RabbitMQ, a full global prefetch stops consumers without acks too, though they do not fill it.
+        below(channel.prefetch_global, channel.unacked_by_consumers)
+            && (consumer.acks == Acks::None || below(consumer.prefetch, consumer.unacked))
     }
 
     /// Takes a consumer without room out of the turns, until [`State::unpark`].

@@ -133,7 +133,7 @@ impl State {
     /// clients told of consumers that ended, after the reply to whoever ended them. Called after
     /// every frame, so that each sees the full effect of the one before.
     pub(super) fn settle(&mut self) {
-        while let Some(consumer) = self.to_tell.pop() {
+        for consumer in std::mem::take(&mut self.to_tell) {
             self.tell_of_cancel(&consumer);
         }
         while !self.to_pump.is_empty() || !self.dead_letters.is_empty() {
