@@ -508,8 +508,8 @@ impl Script {
     pub fn from_seed(seed: u64) -> Self {
         let mut maker = Maker {
             rng: ChaCha8Rng::seed_from_u64(seed),
-            timed: seed % 50 == 0,
-            bursts: seed % 3 == 0,
+            timed: seed.is_multiple_of(50),
+            bursts: seed.is_multiple_of(3),
         };
         let channels = maker.rng.random_range(2..=4_u16);
         let connections = if maker.chance(50) { 1 } else { 2 };
