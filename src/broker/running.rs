@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::discover::{installed_servers, listening_amqp};
 use super::embedded::{EmbeddedBroker, EmbeddedError, EmbeddedOptions};
+use super::greeting::ServerGreeting;
 use super::managed::{ManagedError, ManagedNode, ManagedOptions};
-use super::management::{ManagementClient, ManagementError, ManagementUri};
+use super::management::{ManagementClient, ManagementError, ManagementUri, Overview};
 use crate::amqp::uri::{BrokerUri, Scheme, UriError};
 
 /// Variables that name a broker, the first set one wins.
@@ -50,6 +51,16 @@ pub enum BrokerError {
         /// Why.
         source: ManagementError,
     },
+    /// The management API belongs to another broker.
+    #[error(
+        "the management API at {management} is not that of {uri}: they belong to different clusters\nhelp: give --management the address of this broker's own, or leave it out"
+    )]
+    OtherManagement {
+        /// The API's address.
+        management: String,
+        /// The broker's address, masked.
+        uri: String,
+    },
     /// Nothing answers.
     #[error(
         "no AMQP broker answers at {uri}\nhelp: check host and port; `orderstorm doctor` shows what this machine has, `--broker managed` starts a private RabbitMQ, `--broker embedded` needs none"
@@ -71,7 +82,10 @@ impl BrokerError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            BrokerError::Uri { .. } | BrokerError::Management { .. } | BrokerError::Remote { .. }
+            BrokerError::Uri { .. }
+                | BrokerError::Management { .. }
+                | BrokerError::OtherManagement { .. }
+                | BrokerError::Remote { .. }
         )
     }
 }
@@ -276,6 +290,7 @@ impl RunningBroker {
             // The greeting comes after the TLS handshake, which is lapin's; the management API knows as much.
             Scheme::Amqps => None,
         };
+        let management = Self::of_this_broker(management, greeting.as_ref(), uri, options)?;
         let (product, version, platform) = match (&greeting, &management) {
             (Some(greeting), _) => (
                 greeting.product.clone(),
@@ -320,7 +335,7 @@ impl RunningBroker {
     async fn management_of(
         uri: &BrokerUri,
         options: &StartOptions,
-    ) -> Result<Option<(ManagementClient, super::management::Overview)>, BrokerError> {
+    ) -> Result<Option<(ManagementClient, Overview)>, BrokerError> {
         let address = match &options.management {
             Some(text) => ManagementUri::parse(text, uri).map_err(|source| BrokerError::Management { source })?,
             None => ManagementUri::beside(uri),
@@ -328,6 +343,27 @@ impl RunningBroker {
         let client = ManagementClient::new(address);
         let overview = tokio::time::timeout(MANAGEMENT_PROBE_TIMEOUT, client.overview()).await;
         Ok(overview.ok().and_then(Result::ok).map(|overview| (client, overview)))
+    }
+
+    /// Of a management API what belongs to the broker that greeted: several brokers on a machine have one usual place for it
+    /// between them, and a virtual host made on the wrong one would be of no use to anybody.
+    fn of_this_broker(
+        management: Option<(ManagementClient, Overview)>,
+        greeting: Option<&ServerGreeting>,
+        uri: &BrokerUri,
+        options: &StartOptions,
+    ) -> Result<Option<(ManagementClient, Overview)>, BrokerError> {
+        let (Some((client, overview)), Some(greeting)) = (&management, greeting) else {
+            return Ok(management);
+        };
+        match &options.management {
+            _ if overview.cluster_name == greeting.cluster_name => Ok(management),
+            None => Ok(None),
+            Some(_) => Err(BrokerError::OtherManagement {
+                management: client.base().to_owned(),
+                uri: uri.to_string(),
+            }),
+        }
     }
 
     /// Where to connect.
@@ -382,7 +418,7 @@ impl RunningBroker {
     }
 }
 
-async fn greet(uri: &BrokerUri) -> Option<super::greeting::ServerGreeting> {
+async fn greet(uri: &BrokerUri) -> Option<ServerGreeting> {
     let (host, port) = (uri.host().to_owned(), uri.port());
     let addresses = tokio::task::spawn_blocking(move || {
         (host.as_str(), port)

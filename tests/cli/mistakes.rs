@@ -229,6 +229,45 @@ fn a_wrong_management_address_is_refused_instead_of_ignored() {
     finish(command.arg("--results").arg(dir.path())).fails(2, &["--management"]);
 }
 
+/// A management API of a cluster that is not the broker's; what it is asked, line by line.
+fn somebody_elses_management() -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let (asked, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // The whole request, or the close would cut the answer off.
+            let lines = std::io::BufRead::lines(std::io::BufReader::new(&stream)).map_while(Result::ok);
+            let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let line = request.into_iter().next().unwrap_or_default();
+            let body = if line.contains("/api/overview") {
+                r#"{"rabbitmq_version":"3.10.8","erlang_version":"25","node":"rabbit@a","cluster_name":"rabbit@a"}"#
+            } else {
+                "[]"
+            };
+            let _ = asked.send(line);
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
+            let answer = format!("{head} {}\r\n\r\n{body}", body.len());
+            let _ = std::io::Write::write_all(&mut &stream, answer.as_bytes());
+        }
+    });
+    (port, requests)
+}
+
+#[test]
+fn the_management_api_of_another_broker_is_not_used() {
+    let ((_broker, uri), (port, requests)) = (broker(), somebody_elses_management());
+    let (dir, address) = (results(), format!("http://127.0.0.1:{port}"));
+    let mut command = orderstorm(&["run", "quickstart", "--broker", &uri, "--management", &address]);
+    let said = finish(command.arg("--results").arg(dir.path()));
+    said.fails(2, &[&address, "different clusters", "--management"]);
+    let asked: Vec<String> = requests.try_iter().collect();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|line| line.starts_with("GET ")),
+        "{asked:?}"
+    );
+}
+
 #[test]
 fn an_unknown_verb_or_flag_is_a_usage_error() {
     say(&["rnu"]).fails(2, &["unrecognized subcommand 'rnu'"]);
