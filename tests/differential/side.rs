@@ -626,6 +626,15 @@ impl Side {
                 }
                 self.note(place, "confirm.select-ok".to_owned());
             }
+            AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)) => {
+                // In which order several consumers of a queue hear of its end is nobody's promise.
+                let lines = self
+                    .seen
+                    .entry(format!("{}:{} cancels", place.connection, place.channel))
+                    .or_default();
+                lines.push(cancel.consumer_tag.as_str().to_owned());
+                lines.sort();
+            }
             other => self.note(place, format!("{other:?}")),
         }
         Ok(())

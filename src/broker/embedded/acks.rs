@@ -144,6 +144,8 @@ impl State {
                 channel.prefetch_global = prefetch;
             } else {
                 channel.prefetch = prefetch;
+                // As in RabbitMQ, the limit per consumer takes the place of one for the channel.
+                channel.prefetch_global = 0;
             }
         }
         self.unpark(key);

@@ -86,8 +86,9 @@ impl State {
         if let Some(queue) = self.queues.get_mut(key) {
             queue.ready.push_back(entry);
         }
-        self.pump(key);
+        // What is over the limit is dropped as such, even if its time is over too.
         self.drop_overflow(key);
+        self.pump(key);
         Admission::Taken
     }
 
