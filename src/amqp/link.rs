@@ -56,6 +56,9 @@ pub enum AmqpError {
 /// Makes connections to one broker.
 #[derive(Debug, Clone)]
 pub struct Connector {
+    /// As the user gave it, for messages.
+    given: BrokerUri,
+    /// With the client's own parameters.
     uri: BrokerUri,
     incidents: Arc<Incidents>,
 }
@@ -64,6 +67,7 @@ impl Connector {
     /// A connector to `uri`; what happens to its connections goes to `incidents`.
     pub fn new(uri: &BrokerUri, incidents: Arc<Incidents>) -> Self {
         Connector {
+            given: uri.clone(),
             uri: uri.with_param(ClientParam::FrameMax(FRAME_MAX)),
             incidents,
         }
@@ -132,7 +136,7 @@ impl Connector {
         reading
             .unwrap_or_else(|_| Err(std::io::Error::other("the reader panicked")))
             .map_err(|error| AmqpError::Connect {
-                uri: self.uri.to_string(),
+                uri: self.given.to_string(),
                 why: format!("{key} {}: {error}", path.display()),
                 help: "name a readable PEM file".to_owned(),
             })
@@ -158,7 +162,7 @@ impl Connector {
             "check the address, and that the broker speaks AMQP 0-9-1 there"
         };
         AmqpError::Connect {
-            uri: self.uri.to_string(),
+            uri: self.given.to_string(),
             why,
             help: help.to_owned(),
         }
