@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use orderstorm::amqp::uri::BrokerUri;
-use orderstorm::amqp::{Connector, Incidents, PublishMeter};
+use orderstorm::amqp::{Connector, Incidents};
 use orderstorm::broker::embedded::{EmbeddedBroker, EmbeddedOptions};
 use orderstorm::clock::Clock;
-use orderstorm::ledger::Ledger;
-use orderstorm::load::{self, Load};
-use orderstorm::measure::{Board, Window};
-use orderstorm::pipeline::{self, Pipeline};
+use orderstorm::load::Load;
+use orderstorm::pipeline::Pipeline;
 use orderstorm::timer::Timer;
-use orderstorm::wire::message::{Encoder, OrderIds};
+use orderstorm::wire::Wiring;
 use orderstorm::wire::topology::Topology;
 use orderstorm::workload::Workload;
 use orderstorm::workload::check::check;
@@ -64,41 +62,19 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
         .declare(&link, &workload.topology)
         .await
         .expect("names are free");
-    let encoder = Arc::new(Encoder::new(OrderIds::new(&name), workload.orders.body_size.0));
-    let ledger = Arc::new(Ledger::new(workload.orders.items, workload.orders.stock_per_item));
-    let (board, window) = (Arc::<Board>::default(), Arc::<Window>::default());
-    let publishes = Arc::<PublishMeter>::default();
+    let wiring = Wiring::new(
+        connector,
+        Arc::clone(&workload),
+        42,
+        Arc::clone(&topology),
+        &name,
+        timer.clone(),
+    );
+    let ledger = Arc::clone(&wiring.ledger);
     let (finished_to, finished) = mpsc::unbounded_channel();
-    window.open(0);
-    let running = Pipeline::start(&pipeline::Wiring {
-        connector: connector.clone(),
-        workload: Arc::clone(&workload),
-        seed: 42,
-        topology: Arc::clone(&topology),
-        encoder: Arc::clone(&encoder),
-        ledger: Arc::clone(&ledger),
-        board: Arc::clone(&board),
-        window: Arc::clone(&window),
-        timer: timer.clone(),
-        publishes: Arc::clone(&publishes),
-        finished: Some(finished_to),
-    })
-    .await
-    .expect("a pipeline");
-    let load = Load::connect(load::Wiring {
-        connector: connector.clone(),
-        workload: Arc::clone(&workload),
-        seed: 42,
-        topology: Arc::clone(&topology),
-        encoder,
-        ledger: Arc::clone(&ledger),
-        board,
-        window,
-        timer: timer.clone(),
-        publishes,
-    })
-    .await
-    .expect("a load");
+    wiring.window.open(0);
+    let running = Pipeline::start(&wiring, Some(finished_to)).await.expect("a pipeline");
+    let load = Load::connect(wiring).await.expect("a load");
     let began = clock.now();
     let loading = load.run(began, Some(finished), CancellationToken::new());
     tokio::time::timeout(DEADLINE, loading).await.expect("the load ends");

@@ -51,16 +51,15 @@ const MODULES: [(&str, Layer); 23] = [
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 14] = [
+const BESIDE: [(&str, &str, &str); 13] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
     ("load", "amqp", "orders are published"),
     ("load", "wire", "orders have bodies and an exchange"),
-    ("load", "timer", "orders are paced"),
+    ("wire", "timer", "orders are paced and service times end on time"),
     ("pipeline", "amqp", "stages consume and publish"),
     ("pipeline", "wire", "stages read and write bodies"),
-    ("pipeline", "timer", "service times end on time"),
     ("fault", "timer", "faults begin on time"),
     ("sample", "amqp", "depths are asked for on a link"),
     (

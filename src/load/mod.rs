@@ -15,43 +15,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::amqp::{AmqpError, Connector, Link, PublishMeter, Publisher};
+use crate::amqp::{AmqpError, Link, Publisher};
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
-use crate::ledger::Ledger;
-use crate::measure::{Board, Window};
 use crate::orders::OrderNumber;
-use crate::timer::Timer;
-use crate::wire::message::Encoder;
-use crate::wire::topology::Topology;
-use crate::workload::Workload;
+use crate::wire::Wiring;
 use crate::workload::model::Arrival;
 use sender::Sender;
-
-/// What the load is wired to.
-#[derive(Debug, Clone)]
-pub struct Wiring {
-    /// Makes its connections.
-    pub connector: Connector,
-    /// The experiment.
-    pub workload: Arc<Workload>,
-    /// The trial's seed.
-    pub seed: u64,
-    /// Names on the broker.
-    pub topology: Arc<Topology>,
-    /// Writes bodies.
-    pub encoder: Arc<Encoder>,
-    /// The ledger.
-    pub ledger: Arc<Ledger>,
-    /// The recorders.
-    pub board: Arc<Board>,
-    /// The measured part.
-    pub window: Arc<Window>,
-    /// Precise sleeps.
-    pub timer: Timer,
-    /// Counts of all publishes.
-    pub publishes: Arc<PublishMeter>,
-}
 
 /// Live counts of the load.
 #[derive(Debug, Default)]

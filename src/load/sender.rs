@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 
 use lapin::types::ShortString;
 
-use super::{LoadMeter, Wiring};
+use super::LoadMeter;
 use crate::amqp::{Message, Outcome, Publisher, Refusal};
 use crate::clock::Nanos;
 use crate::events::Event;
 use crate::ledger::PublishFate;
 use crate::measure::Series;
 use crate::orders::{Order, OrderNumber};
+use crate::wire::Wiring;
 use crate::wire::message::{Kind, properties};
 
 /// Frames that may wait in the client for room in the socket before the load holds back: beyond that the broker is not

@@ -15,18 +15,20 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::ShortString;
 use lapin::{Channel, Consumer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::order::{Emit, Reaction, Service};
-use super::running::{StageMeter, Wiring};
+use super::running::StageMeter;
 use super::store::{Known, Store};
 use super::work;
 use crate::amqp::{Message, Outcome, Publisher, Refusal, Uncertainty};
 use crate::clock::Nanos;
 use crate::events::{Event, Stage};
 use crate::measure::{Series, StageSpan};
+use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
+use crate::wire::Wiring;
 use crate::wire::message::{Envelope, Kind, decode, properties};
 use crate::workload::model::{AckMode, StageSettings};
 
@@ -47,6 +49,8 @@ pub struct StageContext {
     pub settings: StageSettings,
     /// What it is wired to.
     pub wiring: Wiring,
+    /// Where ends of orders go, for a closed loop.
+    pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
 }
 
 impl fmt::Debug for StageContext {
@@ -342,11 +346,7 @@ impl Lane {
 
     fn emitted(&self, message: &Envelope, event: Event, published: Nanos) {
         let Wiring {
-            ledger,
-            board,
-            window,
-            finished,
-            ..
+            ledger, board, window, ..
         } = &self.stage.wiring;
         let at = self.now();
         if event.is_end() {
@@ -360,7 +360,7 @@ impl Lane {
             board.record(Series::EndToEnd, at.saturating_sub(order.intended));
             board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));
         }
-        if let Some(finished) = finished {
+        if let Some(finished) = &self.stage.finished {
             // The load may have ended; then nobody waits for the order.
             let _ = finished.send(message.number);
         }

@@ -10,4 +10,4 @@ pub mod running;
 pub mod store;
 mod work;
 
-pub use running::{Pipeline, PipelineError, StageMeter, Wiring};
+pub use running::{Pipeline, PipelineError, StageMeter};

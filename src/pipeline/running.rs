@@ -13,15 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::consumer::{Lane, StageContext};
 use super::order::{Context, Inventory, service};
 use super::store::Store;
-use crate::amqp::{AmqpError, Connector, Link, PublishMeter, Publisher};
+use crate::amqp::{AmqpError, Link, Publisher};
 use crate::events::Stage;
-use crate::ledger::{ItemBook, Ledger};
-use crate::measure::{Board, Window};
+use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
-use crate::timer::Timer;
-use crate::wire::message::Encoder;
-use crate::wire::topology::Topology;
-use crate::workload::Workload;
+use crate::wire::Wiring;
 use crate::workload::model::AckMode;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
@@ -98,33 +94,6 @@ impl StageMeter {
     }
 }
 
-/// What the pipeline is wired to.
-#[derive(Debug, Clone)]
-pub struct Wiring {
-    /// Makes its connections.
-    pub connector: Connector,
-    /// The experiment.
-    pub workload: Arc<Workload>,
-    /// The trial's seed.
-    pub seed: u64,
-    /// Names on the broker.
-    pub topology: Arc<Topology>,
-    /// Writes bodies.
-    pub encoder: Arc<Encoder>,
-    /// The ledger.
-    pub ledger: Arc<Ledger>,
-    /// The recorders.
-    pub board: Arc<Board>,
-    /// The measured part.
-    pub window: Arc<Window>,
-    /// Precise sleeps.
-    pub timer: Timer,
-    /// Counts of all publishes.
-    pub publishes: Arc<PublishMeter>,
-    /// Orders that came to their end, for a closed loop.
-    pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
-}
-
 /// A running pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -133,14 +102,18 @@ pub struct Pipeline {
     links: Vec<Link>,
     consumers: JoinSet<()>,
     stop: CancellationToken,
+    finished: Option<mpsc::UnboundedSender<OrderNumber>>,
 }
 
 impl Pipeline {
-    /// Connects and starts every consumer; the topology must be declared.
+    /// Connects and starts every consumer; the topology must be declared. Ends of orders go to `finished`, for a closed loop.
     ///
     /// # Errors
     /// [`PipelineError`] with the stage that did not start.
-    pub async fn start(wiring: &Wiring) -> Result<Self, PipelineError> {
+    pub async fn start(
+        wiring: &Wiring,
+        finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    ) -> Result<Self, PipelineError> {
         let context = Context {
             seed: wiring.seed,
             workload: Arc::clone(&wiring.workload),
@@ -152,6 +125,7 @@ impl Pipeline {
             links: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
+            finished,
         };
         for stage in Stage::ALL {
             pipeline
@@ -180,6 +154,7 @@ impl Pipeline {
             meter: Arc::clone(&self.meters[stage.index()]),
             settings,
             wiring: wiring.clone(),
+            finished: self.finished.clone(),
         });
         for index in 0..shared.settings.consumers {
             let publisher = match &publishing {

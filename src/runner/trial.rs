@@ -14,21 +14,20 @@ use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
-use crate::amqp::{AmqpError, Connector, Incidents, PublishMeter};
+use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::fault::{Pausable, run_pause};
-use crate::ledger::{Ledger, Residue};
-use crate::load::{self, Load, LoadMeter};
-use crate::measure::{Board, Window};
-use crate::pipeline::{self, Pipeline, PipelineError, StageMeter};
+use crate::ledger::Residue;
+use crate::load::{Load, LoadMeter};
+use crate::pipeline::{Pipeline, PipelineError, StageMeter};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
 use crate::sample::{DepthProbe, ProcessProbe, busy_seconds, driver_cpu_seconds};
 use crate::timer::Timer;
-use crate::wire::message::{Encoder, OrderIds};
+use crate::wire::Wiring;
 use crate::wire::topology::Topology;
 use crate::workload::Workload;
 use crate::workload::model::Until;
@@ -90,13 +89,7 @@ struct Fixed<'a> {
     trial: &'a TrialPlan,
     started: SystemTime,
     prepared_at: Nanos,
-    topology: Arc<Topology>,
-    encoder: Arc<Encoder>,
-    connector: Connector,
-    ledger: Arc<Ledger>,
-    board: Arc<Board>,
-    window: Arc<Window>,
-    publishes: Arc<PublishMeter>,
+    wiring: Wiring,
 }
 
 /// What the phases left.
@@ -217,48 +210,18 @@ pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Res
 async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready<'a>, TrialError> {
     let (started, prepared_at) = (crate::clock::wall_time(), stand.clock.now());
     let workload = Arc::clone(&stand.workload);
-    let incidents = Arc::new(Incidents::new(stand.clock));
-    let connector = Connector::new(&stand.uri, incidents);
+    let connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
     topology.declare(&declaring, &workload.topology).await?;
-    let ids = OrderIds::new(&format!("{}-{}", stand.run_id, trial.trial));
-    let encoder = Arc::new(Encoder::new(ids, workload.orders.body_size.0));
-    let ledger = Arc::new(Ledger::new(workload.orders.items, workload.orders.stock_per_item));
-    let (board, window, publishes) = (
-        Arc::<Board>::default(),
-        Arc::<Window>::default(),
-        Arc::<PublishMeter>::default(),
-    );
+    let ids = format!("{}-{}", stand.run_id, trial.trial);
+    // An open loop waits for nobody's end.
+    let waits = workload.load.arrival.mean_rate().is_none();
+    let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     let (finished_tx, finished) = mpsc::unbounded_channel();
-    let pipeline = Pipeline::start(&pipeline::Wiring {
-        connector: connector.clone(),
-        workload: Arc::clone(&workload),
-        seed: trial.seed,
-        topology: Arc::clone(&topology),
-        encoder: Arc::clone(&encoder),
-        ledger: Arc::clone(&ledger),
-        board: Arc::clone(&board),
-        window: Arc::clone(&window),
-        timer: stand.timer.clone(),
-        publishes: Arc::clone(&publishes),
-        // An open loop waits for nobody's end.
-        finished: workload.load.arrival.mean_rate().is_none().then_some(finished_tx),
-    })
-    .await?;
-    let load = Load::connect(load::Wiring {
-        connector: connector.clone(),
-        workload,
-        seed: trial.seed,
-        topology: Arc::clone(&topology),
-        encoder: Arc::clone(&encoder),
-        ledger: Arc::clone(&ledger),
-        board: Arc::clone(&board),
-        window: Arc::clone(&window),
-        timer: stand.timer.clone(),
-        publishes: Arc::clone(&publishes),
-    })
-    .await?;
+    let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
+    let load = Load::connect(wiring.clone()).await?;
+    let topology = &wiring.topology;
     let mut watched: Vec<_> = Stage::ALL
         .into_iter()
         .map(|stage| topology.queue(stage).clone())
@@ -270,20 +233,14 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
                 .map(|stage| topology.dead_letter_queue(stage).clone()),
         );
     }
-    let probe = DepthProbe::connect(&connector, watched).await?;
+    let probe = DepthProbe::connect(&wiring.connector, watched).await?;
     declaring.close().await;
     let fixed = Fixed {
         stand,
         trial,
         started,
         prepared_at,
-        topology,
-        encoder,
-        connector,
-        ledger,
-        board,
-        window,
-        publishes,
+        wiring,
     };
     Ok(Ready {
         fixed,
@@ -327,7 +284,7 @@ impl Ready<'_> {
             interval: stand.workload.sample.interval.0,
         };
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
-        fixed.window.open(began + stand.workload.load.warm_up.as_nanos());
+        fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
             fault: fixed.start_fault(began, &stop_load),
@@ -337,10 +294,10 @@ impl Ready<'_> {
         };
         let sources = Sources {
             clock: stand.clock,
-            board: Arc::clone(&fixed.board),
-            ledger: Arc::clone(&fixed.ledger),
+            board: Arc::clone(&fixed.wiring.board),
+            ledger: Arc::clone(&fixed.wiring.ledger),
             load: Arc::clone(&load_meter),
-            publishes: Arc::clone(&fixed.publishes),
+            publishes: Arc::clone(&fixed.wiring.publishes),
             schedule: Schedule::new(&stand.workload.load, trial.seed),
             broker_pid: stand.broker.pid(),
             cores: stand.cores,
@@ -348,12 +305,12 @@ impl Ready<'_> {
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
         let ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
         let inventory = pipeline.inventory_book();
-        fixed.connector.incidents().closing();
+        fixed.wiring.connector.incidents().closing();
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
         let residue = fixed.verify(&ran).await;
-        let report = fixed.ledger.settle(&residue, &inventory);
+        let report = fixed.wiring.ledger.settle(&residue, &inventory);
         Ok(fixed.record(ran, report))
     }
 }
@@ -395,7 +352,7 @@ impl Fixed<'_> {
         let stand = self.stand;
         let mut ran = Ran::new(began, stand, load_meter, pipeline);
         let before = Usage::look(stand);
-        let incidents = Arc::clone(self.connector.incidents());
+        let incidents = Arc::clone(self.wiring.connector.incidents());
         let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
         let mut drain_ticks = every(DRAIN_TICK);
         let (mut drain, mut warm) = (Drain::default(), false);
@@ -420,7 +377,7 @@ impl Fixed<'_> {
                 }
                 () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
-                    ran.ended_at_window_start = self.ledger.ended();
+                    ran.ended_at_window_start = self.wiring.ledger.ended();
                     watch.phase(Phase::Measure);
                 }
                 () = stand.interrupt.cancelled(), if !ran.interrupted => {
@@ -456,8 +413,8 @@ impl Fixed<'_> {
     /// The load is over: from here on nothing is measured that begins.
     fn end_load(&self, ran: &mut Ran, ended: Nanos, before: &Usage) {
         ran.load_ended = ended;
-        self.window.close(ended);
-        ran.ended_at_load_end = self.ledger.ended();
+        self.wiring.window.close(ended);
+        ran.ended_at_load_end = self.wiring.ledger.ended();
         ran.load_usage = Usage::look(self.stand).since(before);
     }
 
@@ -476,7 +433,7 @@ impl Fixed<'_> {
     fn drained(&self, drain: &mut Drain, ran: &Ran, load: &LoadMeter, pipeline: &Pipeline) -> Option<Nanos> {
         let now = self.stand.clock.now();
         let delivered: u64 = pipeline.meters().iter().map(|meter| meter.delivered()).sum();
-        let idle = pipeline.held() == 0 && load.in_flight() == 0 && self.publishes.in_flight() == 0;
+        let idle = pipeline.held() == 0 && load.in_flight() == 0 && self.wiring.publishes.in_flight() == 0;
         if !idle || drain.delivered != Some(delivered) {
             drain.delivered = Some(delivered);
             drain.idle_since = Some(now);
@@ -489,7 +446,7 @@ impl Fixed<'_> {
         let depths = drain.depths.as_ref()?;
         // The look must be younger than the idleness, or it may have missed what came after it.
         let empty = depths.began >= idle_since && depths.ready.iter().all(|ready| *ready == Some(0));
-        let nothing_awaited = self.ledger.awaited() == 0 && self.stand.workload.publish.confirms;
+        let nothing_awaited = self.wiring.ledger.awaited() == 0 && self.stand.workload.publish.confirms;
         (empty && (nothing_awaited || now >= idle_since + QUIET_NS)).then_some(idle_since.max(ran.load_ended))
     }
 
@@ -520,9 +477,14 @@ impl Fixed<'_> {
             return Residue::default();
         }
         let settings = &self.stand.workload.topology;
-        residue::read(&self.connector, &self.topology, settings, self.encoder.ids())
-            .await
-            .unwrap_or_default()
+        residue::read(
+            &self.wiring.connector,
+            &self.wiring.topology,
+            settings,
+            self.wiring.encoder.ids(),
+        )
+        .await
+        .unwrap_or_default()
     }
 
     fn band(&self, name: &str, began: Nanos, start: Nanos, end: Nanos) -> Band {

@@ -23,7 +23,8 @@ impl Fixed<'_> {
         let per_second = |count: u64| (measured_s > 0.0).then(|| count as f64 / measured_s);
         let latencies: Vec<_> = Series::all()
             .filter_map(|series| {
-                self.board
+                self.wiring
+                    .board
                     .total(series)
                     .map(|recorder| recorder.summary(series.to_string()))
             })
@@ -42,6 +43,7 @@ impl Fixed<'_> {
         }
         let validity = validity::judge(&self.evidence(&ran, &report, offered, drained));
         let measured = self
+            .wiring
             .board
             .total(Series::EndToEnd)
             .map_or(0, |recorder| recorder.count());
@@ -97,7 +99,8 @@ impl Fixed<'_> {
 
     fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
         let p99 = |series| {
-            self.board
+            self.wiring
+                .board
                 .total(series)
                 .and_then(|recorder| recorder.quantile(0.99))
                 .map(|quantile| quantile.ns)
@@ -113,10 +116,10 @@ impl Fixed<'_> {
             foreign_cpu_share: self.share_of_cores(ran, foreign_s),
             residual_share: report.residual_share,
             redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
-            ended: self.ledger.ended(),
+            ended: self.wiring.ledger.ended(),
             interrupted: ran.interrupted || ran.aborted.is_some(),
             above_range: Series::all()
-                .filter_map(|series| self.board.total(series))
+                .filter_map(|series| self.wiring.board.total(series))
                 .map(|recorder| recorder.outside().1)
                 .sum(),
             co_located: self.stand.broker.info().co_located,
@@ -142,7 +145,7 @@ impl Fixed<'_> {
     }
 
     fn blocked_bands(&self, ran: &Ran) -> Vec<Band> {
-        let periods = self.connector.incidents().blocked_periods();
+        let periods = self.wiring.connector.incidents().blocked_periods();
         periods
             .iter()
             .map(|period| {
@@ -155,10 +158,10 @@ impl Fixed<'_> {
     fn messages(&self, ran: &Ran) -> MessageCounts {
         let sum = |of: fn(&StageMeter) -> u64| ran.meters.iter().map(|meter| of(meter)).sum();
         MessageCounts {
-            published: self.publishes.published(),
-            confirmed: self.publishes.confirmed(),
-            nacked: self.publishes.nacked(),
-            returned: self.publishes.returned(),
+            published: self.wiring.publishes.published(),
+            confirmed: self.wiring.publishes.confirmed(),
+            nacked: self.wiring.publishes.nacked(),
+            returned: self.wiring.publishes.returned(),
             delivered: sum(StageMeter::delivered),
             redelivered: sum(StageMeter::redelivered),
             malformed: sum(StageMeter::malformed),
