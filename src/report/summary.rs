@@ -87,15 +87,28 @@ pub fn columns() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|(name, _)| *name)
 }
 
+/// The settings that this run varied, against its workload file: each is a column by its key.
+fn varied(record: &RunRecord) -> impl Iterator<Item = (&str, &str)> {
+    let varied = record
+        .settings
+        .iter()
+        .filter(|setting| setting.origin == "command line");
+    // A text is written bare, as for `--set`; the quotes are the workload file's.
+    varied.map(|setting| (setting.path.as_str(), setting.value.trim_matches('"')))
+}
+
 /// Writes the header and a row for each trial.
 ///
 /// # Errors
 /// What `to` returns.
 pub fn write(record: &RunRecord, to: impl Write) -> Result<(), csv::Error> {
     let mut csv = csv::Writer::from_writer(to);
-    csv.write_record(columns())?;
+    let names = COLUMNS.iter().map(|(name, _)| *name);
+    csv.write_record(names.chain(varied(record).map(|(path, _)| path)))?;
     for trial in &record.trials {
-        csv.write_record(COLUMNS.iter().map(|(_, cell)| cell(record, trial).written()))?;
+        let cells = COLUMNS.iter().map(|(_, cell)| cell(record, trial).written());
+        let settings = varied(record).map(|(_, value)| Cell::from(value).written());
+        csv.write_record(cells.chain(settings))?;
     }
     csv.flush()?;
     Ok(())
@@ -128,6 +141,20 @@ mod tests {
             .expect("enough samples");
         assert_eq!(rows[0]["end_to_end_ns_p99"], p99.ns.to_string());
         assert_eq!(rows[0]["verdict"], "pass");
+    }
+
+    #[test]
+    fn each_varied_setting_is_a_column_by_its_key() {
+        let mut record = fixture::pass();
+        let rate = record
+            .settings
+            .iter_mut()
+            .find(|setting| setting.path == "load.rate")
+            .expect("a setting");
+        (rate.value, rate.origin) = ("\"500/s\"".to_owned(), "command line".to_owned());
+        let row = &rows(&record)[0];
+        assert_eq!(row["load.rate"], "500/s");
+        assert!(!row.contains_key("load.duration"));
     }
 
     #[test]
