@@ -14,8 +14,10 @@ use crate::sample::DepthProbe;
 /// One look at all queues. A queue that did not answer is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Depths {
-    /// When the look began.
+    /// When the look began: whatever happened later may be missing from it.
     pub began: Nanos,
+    /// When the last answer came: the figures are of then. A broker that stood still answers long after it was asked.
+    pub answered: Nanos,
     /// Ready messages, by [`Stage::index`].
     pub ready: Vec<Option<u64>>,
     /// Unacked messages, by [`Stage::index`]: the driver's own count.
@@ -77,6 +79,7 @@ impl DepthTask {
         let dead = ready.split_off(Stage::ALL.len());
         depths.dead_letters = if dead.is_empty() { None } else { dead.into_iter().sum() };
         depths.ready = ready;
+        depths.answered = self.clock.now();
         for meter in &self.meters {
             depths.unacked.push(meter.held());
             depths.delivered += meter.delivered();

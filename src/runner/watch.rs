@@ -159,10 +159,14 @@ impl<'a> Watch<'a> {
     pub fn depths(&mut self, depths: &Depths) {
         for stage in Stage::ALL {
             if let Some(ready) = depths.ready[stage.index()] {
-                self.row(depths.began, &format!("backlog_messages.{stage}.ready"), ready as f64);
+                self.row(
+                    depths.answered,
+                    &format!("backlog_messages.{stage}.ready"),
+                    ready as f64,
+                );
             }
             self.row(
-                depths.began,
+                depths.answered,
                 &format!("backlog_messages.{stage}.unacked"),
                 depths.unacked[stage.index()] as f64,
             );
@@ -170,7 +174,7 @@ impl<'a> Watch<'a> {
             *greatest = (*greatest).max(depths.backlog(stage));
         }
         if let Some(dead) = depths.dead_letters {
-            self.row(depths.began, "dead_letters_messages", dead as f64);
+            self.row(depths.answered, "dead_letters_messages", dead as f64);
         }
         self.maxima.backlog = self.maxima.backlog.max(depths.total());
         self.snapshot.backlog = depths.total();
