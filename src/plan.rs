@@ -1,6 +1,7 @@
 //! From a workload to the trials that will run: every default written out, the order fixed by the seed, before anything is
 //! touched.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arrival::Schedule;
@@ -19,19 +20,49 @@ const TRIAL_OVERHEAD: Duration = Duration::from_secs(3);
 /// One trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrialPlan {
-    /// From 1.
+    /// From 1, in the order of running.
     pub trial: u32,
-    /// Its seed: repeats draw different arrivals and payloads.
+    /// Position of its cell in [`Plan::cells`].
+    pub cell: usize,
+    /// Which repeat of its cell, from 1.
+    pub repeat: u32,
+    /// Its seed: repeats draw different arrivals and payloads, the cells of one repeat the same.
     pub seed: u64,
+}
+
+/// One combination of the varied settings.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// The varied settings in short; empty if nothing is varied.
+    pub label: String,
+    /// Its place on each dimension of the matrix.
+    pub varied: Vec<Varied>,
+    /// The experiment with this cell's settings.
+    pub workload: Arc<Workload>,
+    /// Every setting, with its origin.
+    pub settings: Vec<Setting>,
+}
+
+/// A cell's place on one dimension of the matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Varied {
+    /// The dotted path of the varied key, or the name of a list of variants.
+    pub dimension: String,
+    /// The value without quotes, or the variant's name.
+    pub value: String,
+    /// The value as a number in base units, where it is a quantity.
+    pub number: Option<f64>,
 }
 
 /// What a run will do.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The experiment.
-    pub workload: Workload,
-    /// Every setting, with its origin.
-    pub settings: Vec<Setting>,
+    /// Name of the experiment.
+    pub name: String,
+    /// The question that its file answers.
+    pub question: String,
+    /// The combinations of the varied settings, at least one.
+    pub cells: Vec<Cell>,
     /// The workload file's text.
     pub text: String,
     /// The trials, in the order in which they run.
@@ -39,7 +70,7 @@ pub struct Plan {
 }
 
 /// What a run will take, about.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Estimate {
     /// Orders of all trials; absent in a closed loop by time.
     pub orders: Option<u64>,
@@ -62,56 +93,89 @@ impl Plan {
             text,
         } = checked;
         let trials = (1..=workload.trial.repeats)
-            .map(|trial| TrialPlan {
-                trial,
-                seed: workload.seed.wrapping_add(u64::from(trial) - 1),
+            .map(|repeat| TrialPlan {
+                trial: repeat,
+                cell: 0,
+                repeat,
+                seed: workload.seed.wrapping_add(u64::from(repeat) - 1),
             })
             .collect();
         Plan {
-            workload,
-            settings,
+            name: workload.name.clone(),
+            question: workload.question.clone(),
+            cells: vec![Cell {
+                label: String::new(),
+                varied: Vec::new(),
+                workload: Arc::new(workload),
+                settings,
+            }],
             text,
             trials,
         }
     }
 
+    /// The workload of a trial.
+    pub fn workload(&self, trial: &TrialPlan) -> &Arc<Workload> {
+        &self.cells[trial.cell].workload
+    }
+
     /// What the run will take.
     pub fn estimate(&self) -> Estimate {
-        let load = &self.workload.load;
-        let trials = self.trials.len() as u64;
-        let per_trial = match load.until {
-            Until::Orders(orders) => Some(orders),
-            Until::Duration(duration) => load
-                .arrival
-                .mean_rate()
-                .map(|rate| (rate * (load.warm_up.0 + duration.0).as_secs_f64()).round() as u64),
-        };
-        let orders = per_trial.map(|orders| orders.saturating_mul(trials));
-        let one = match load.until {
-            Until::Duration(duration) => Some(load.warm_up.0 + duration.0),
-            Until::Orders(orders) => load
-                .arrival
-                .mean_rate()
-                .map(|rate| Duration::try_from_secs_f64(orders as f64 / rate).unwrap_or(Duration::MAX)),
-        };
-        let body = BODY_BYTES.max(self.workload.orders.body_size.0);
-        let times = |factor: u64| orders.map(|orders| orders.saturating_mul(factor));
-        Estimate {
-            orders,
-            publishes: times(PUBLISHES_PER_ORDER),
-            deliveries: times(DELIVERIES_PER_ORDER),
-            bytes: times(PUBLISHES_PER_ORDER.saturating_mul(body)),
-            duration: one.map(|one| one.saturating_add(TRIAL_OVERHEAD).saturating_mul(trials as u32)),
-        }
+        let mut trials = self.trials.iter().map(|trial| estimate_of(self.workload(trial)));
+        let first = trials.next().unwrap_or_default();
+        trials.fold(first, Estimate::plus)
     }
 
     /// Arrivals that a trial's plan has; absent in a closed loop by time.
     pub fn arrivals(&self, trial: &TrialPlan) -> Option<u64> {
-        match (self.workload.load.until, Schedule::new(&self.workload.load, trial.seed)) {
+        let load = &self.workload(trial).load;
+        match (load.until, Schedule::new(load, trial.seed)) {
             (Until::Orders(orders), _) => Some(orders),
             (Until::Duration(_), Some(schedule)) => Some(schedule.count() as u64),
             (Until::Duration(_), None) => None,
         }
+    }
+}
+
+impl Estimate {
+    /// The sum; what one side does not know, the sum does not.
+    fn plus(self, other: Self) -> Self {
+        let add = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Estimate {
+            orders: add(self.orders, other.orders),
+            publishes: add(self.publishes, other.publishes),
+            deliveries: add(self.deliveries, other.deliveries),
+            bytes: add(self.bytes, other.bytes),
+            duration: self
+                .duration
+                .zip(other.duration)
+                .map(|(one, other)| one.saturating_add(other)),
+        }
+    }
+}
+
+/// What one trial of `workload` takes.
+fn estimate_of(workload: &Workload) -> Estimate {
+    let load = &workload.load;
+    let rate = load.arrival.mean_rate();
+    let (orders, duration) = match load.until {
+        Until::Orders(orders) => (
+            Some(orders),
+            rate.map(|rate| Duration::try_from_secs_f64(orders as f64 / rate).unwrap_or(Duration::MAX)),
+        ),
+        Until::Duration(duration) => {
+            let all = load.warm_up.0 + duration.0;
+            (rate.map(|rate| (rate * all.as_secs_f64()).round() as u64), Some(all))
+        }
+    };
+    let body = BODY_BYTES.max(workload.orders.body_size.0);
+    let times = |factor: u64| orders.map(|orders| orders.saturating_mul(factor));
+    Estimate {
+        orders,
+        publishes: times(PUBLISHES_PER_ORDER),
+        deliveries: times(DELIVERIES_PER_ORDER),
+        bytes: times(PUBLISHES_PER_ORDER.saturating_mul(body)),
+        duration: duration.map(|duration| duration.saturating_add(TRIAL_OVERHEAD)),
     }
 }
 

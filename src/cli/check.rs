@@ -37,7 +37,8 @@ impl Check {
 }
 
 fn shown(plan: &Plan) -> String {
-    let workload = &plan.workload;
+    let cell = &plan.cells[0];
+    let workload = &cell.workload;
     let estimate = plan.estimate();
     let mut text = format!("{}: valid\n", workload.name);
     if !workload.question.is_empty() {
@@ -67,7 +68,7 @@ fn shown(plan: &Plan) -> String {
     if !sizes.is_empty() {
         text.push_str(&format!("  {}\n", sizes.join(", ")));
     }
-    for setting in &plan.settings {
+    for setting in &cell.settings {
         let origin = match setting.origin {
             Origin::Default => "",
             Origin::File => "  # file",

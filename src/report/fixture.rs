@@ -193,6 +193,8 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
     };
     TrialRecord {
         trial: number,
+        cell: 0,
+        repeat: number,
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
         phases: phases(),
@@ -290,8 +292,14 @@ fn record(checked: &Checked, trials: Vec<TrialRecord>) -> RunRecord {
             address: "amqp://guest:***@127.0.0.1:40001/".to_owned(),
             co_located: true,
         },
-        workload: checked.workload.clone(),
-        settings: settings(checked),
+        name: checked.workload.name.clone(),
+        question: checked.workload.question.clone(),
+        cells: vec![CellRecord {
+            label: String::new(),
+            varied: Vec::new(),
+            workload: checked.workload.clone(),
+            settings: settings(checked),
+        }],
         rng: "ChaCha12".to_owned(),
         trials,
     }
@@ -460,14 +468,14 @@ pub fn hostile() -> RunRecord {
     record.command = bad();
     record.id = bad();
     record.outcome.reason = bad();
-    record.workload.name = bad();
-    record.workload.question = bad();
+    record.name = bad();
+    record.question = bad();
     record.commit = Some(Commit {
         hash: bad(),
         branch: Some(bad()),
         dirty: false,
     });
-    record.settings.push(SettingRecord {
+    record.cells[0].settings.push(SettingRecord {
         path: bad(),
         value: bad(),
         origin: bad(),

@@ -20,11 +20,7 @@ pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
     page.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
     page.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n");
     page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-    page.text(&format!(
-        "{}: {}",
-        status::Status::of(record).word(),
-        record.workload.name
-    ));
+    page.text(&format!("{}: {}", status::Status::of(record).word(), record.name));
     page.raw("</title>\n<style>\n")
         .raw(STYLE)
         .raw("</style></head>\n<body>\n<header>\n");

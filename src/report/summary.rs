@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::cell::Cell;
 use crate::measure::{Quantile, Summary};
-use crate::results::record::{RunRecord, TrialRecord};
+use crate::results::record::{CellRecord, RunRecord, TrialRecord};
 
 /// A column: its name, and where its cell comes from.
 type Column = (&'static str, fn(&RunRecord, &TrialRecord) -> Cell);
@@ -20,9 +20,11 @@ fn quantile(trial: &TrialRecord, name: &str, which: fn(&Summary) -> Option<Quant
 /// All columns, in their order.
 const COLUMNS: &[Column] = &[
     ("trial", |_, t| t.trial.into()),
+    ("cell", |r, t| r.cell(t).label.as_str().into()),
+    ("repeat", |_, t| t.repeat.into()),
     ("run", |r, _| r.id.as_str().into()),
-    ("workload", |r, _| r.workload.name.as_str().into()),
-    ("loop", |r, _| r.workload.load.arrival.loop_kind().into()),
+    ("workload", |r, _| r.name.as_str().into()),
+    ("loop", |r, t| r.cell(t).workload.load.arrival.loop_kind().into()),
     ("seed", |_, t| t.seed.into()),
     ("started", |_, t| t.started.as_str().into()),
     ("broker_kind", |r, _| r.broker.kind.as_str().into()),
@@ -87,14 +89,28 @@ pub fn columns() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|(name, _)| *name)
 }
 
-/// The settings that this run varied, against its workload file: each is a column by its key.
-fn varied(record: &RunRecord) -> impl Iterator<Item = (&str, &str)> {
-    let varied = record
-        .settings
-        .iter()
-        .filter(|setting| setting.origin == "command line");
-    // A text is written bare, as for `--set`; the quotes are the workload file's.
-    varied.map(|setting| (setting.path.as_str(), setting.value.trim_matches('"')))
+/// What this run varied, in its matrix or against its workload file: each is a column by its key.
+fn varied(record: &RunRecord) -> Vec<&str> {
+    let mut columns: Vec<&str> = Vec::new();
+    for cell in &record.cells {
+        let dimensions = cell.varied.iter().map(|varied| varied.dimension.as_str());
+        let arguments = cell.settings.iter().filter(|setting| setting.origin == "command line");
+        for column in dimensions.chain(arguments.map(|setting| setting.path.as_str())) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+    }
+    columns
+}
+
+/// A cell's value in such a column. A text is written bare, as for `--set`; the quotes are the workload file's.
+fn varied_value<'a>(cell: &'a CellRecord, column: &str) -> Option<&'a str> {
+    let varied = cell.varied.iter().find(|varied| varied.dimension == column);
+    let setting = || cell.settings.iter().find(|setting| setting.path == column);
+    varied
+        .map(|varied| varied.value.as_str())
+        .or_else(|| setting().map(|setting| setting.value.trim_matches('"')))
 }
 
 /// Writes the header and a row for each trial.
@@ -104,10 +120,14 @@ fn varied(record: &RunRecord) -> impl Iterator<Item = (&str, &str)> {
 pub fn write(record: &RunRecord, to: impl Write) -> Result<(), csv::Error> {
     let mut csv = csv::Writer::from_writer(to);
     let names = COLUMNS.iter().map(|(name, _)| *name);
-    csv.write_record(names.chain(varied(record).map(|(path, _)| path)))?;
+    let varied = varied(record);
+    csv.write_record(names.chain(varied.iter().copied()))?;
     for trial in &record.trials {
         let cells = COLUMNS.iter().map(|(_, cell)| cell(record, trial).written());
-        let settings = varied(record).map(|(_, value)| Cell::from(value).written());
+        let of = record.cell(trial);
+        let settings = varied
+            .iter()
+            .map(|column| Cell::from(varied_value(of, column)).written());
         csv.write_record(cells.chain(settings))?;
     }
     csv.flush()?;
@@ -146,7 +166,7 @@ mod tests {
     #[test]
     fn each_varied_setting_is_a_column_by_its_key() {
         let mut record = fixture::pass();
-        let rate = record
+        let rate = record.cells[0]
             .settings
             .iter_mut()
             .find(|setting| setting.path == "load.rate")

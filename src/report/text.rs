@@ -102,8 +102,8 @@ impl Page {
         let broker = &record.broker;
         let mut about = format!(
             "{}, {}, {} {}",
-            record.workload.name,
-            record.workload.load.arrival.loop_kind(),
+            record.name,
+            record.loop_kind(),
             broker.product,
             broker.version
         );

@@ -41,14 +41,64 @@ pub struct RunRecord {
     pub broker: BrokerRecord,
     /// The driver's own ceiling; absent unless it was measured (`--ceiling`).
     pub driver_ceiling: Option<DriverCeiling>,
-    /// The experiment.
-    pub workload: Workload,
-    /// Every setting of the plan, defaults included.
-    pub settings: Vec<SettingRecord>,
+    /// Name of the experiment.
+    pub name: String,
+    /// The question that its file answers; may be empty.
+    pub question: String,
+    /// The combinations of its varied settings; one without settings of its own if nothing is varied.
+    pub cells: Vec<CellRecord>,
     /// The random generator behind the seed.
     pub rng: String,
     /// The trials, in the order in which they ran.
     pub trials: Vec<TrialRecord>,
+}
+
+impl RunRecord {
+    /// The cell that `trial` belongs to.
+    pub fn cell(&self, trial: &TrialRecord) -> &CellRecord {
+        &self.cells[trial.cell as usize]
+    }
+
+    /// The trials of the cell at this position, in the order in which they ran.
+    pub fn trials_of(&self, cell: usize) -> impl Iterator<Item = &TrialRecord> {
+        self.trials.iter().filter(move |trial| trial.cell as usize == cell)
+    }
+
+    /// `open loop`, `closed loop`, or that the cells differ.
+    pub fn loop_kind(&self) -> &'static str {
+        let mut kinds = self.cells.iter().map(|cell| cell.workload.load.arrival.loop_kind());
+        let first = kinds.next().unwrap_or_default();
+        if kinds.all(|kind| kind == first) {
+            first
+        } else {
+            "open and closed loop"
+        }
+    }
+}
+
+/// One combination of the varied settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// The varied settings in short, such as `prefetch 10, consumers 4`, or the variants' names; empty if nothing is varied.
+    pub label: String,
+    /// What this cell has for each varied dimension, in the order of the dimensions; the same dimensions in each cell.
+    pub varied: Vec<VariedRecord>,
+    /// The experiment with this cell's settings.
+    pub workload: Workload,
+    /// Every setting, defaults included.
+    pub settings: Vec<SettingRecord>,
+}
+
+/// A cell's place on one dimension of the matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VariedRecord {
+    /// The dimension: the dotted path of the varied key, or the name of a list of variants.
+    pub dimension: String,
+    /// The value as it would be written without quotes, or the variant's name.
+    pub value: String,
+    /// The value as a number where the dimension is a quantity (base units: seconds, bytes, per second, a share of 1), for an
+    /// axis; absent for words, variants and `unlimited`.
+    pub number: Option<f64>,
 }
 
 /// How a run came out.
@@ -141,9 +191,13 @@ pub struct SettingRecord {
 /// One trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialRecord {
-    /// From 1.
+    /// From 1, in the order of running.
     pub trial: u32,
-    /// Its seed.
+    /// Position of its cell in [`RunRecord::cells`], from 0.
+    pub cell: u32,
+    /// Which repeat of its cell, from 1.
+    pub repeat: u32,
+    /// Its seed: the same for a repeat of each cell.
     pub seed: u64,
     /// RFC 3339, UTC.
     pub started: String,

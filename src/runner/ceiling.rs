@@ -3,6 +3,8 @@
 //! A result near its driver's ceiling measured the driver. The ceiling is an estimate from below: the embedded broker takes
 //! its share of the same processors.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::run::{Interrupt, RunError, RunRequest, run};
@@ -27,11 +29,7 @@ const DURATION: Span = Span::from_secs(3);
 pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<DriverCeiling, RunError> {
     let results = std::env::temp_dir().join(format!("orderstorm-ceiling-{}", std::process::id()));
     let request = RunRequest {
-        plan: Plan {
-            workload: at_full_speed(&plan.workload),
-            trials: plan.trials.iter().take(1).cloned().collect(),
-            ..plan.clone()
-        },
+        plan: full_speed(plan),
         choice: BrokerChoice::Embedded,
         start: StartOptions::default(),
         results: results.clone(),
@@ -54,6 +52,18 @@ pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<Drive
         messages_per_s: orders_per_s.zip(messages_per_order).map(|(orders, each)| orders * each),
         users: USERS,
     })
+}
+
+/// One trial of the first cell, with nothing to wait for.
+fn full_speed(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.cells.truncate(1);
+    plan.trials.retain(|trial| trial.cell == 0);
+    plan.trials.truncate(1);
+    for cell in &mut plan.cells {
+        cell.workload = Arc::new(at_full_speed(&cell.workload));
+    }
+    plan
 }
 
 /// The same pipeline with nothing to wait for.

@@ -17,17 +17,18 @@ use crate::broker::management::{ManagementClient, ManagementError};
 use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
 use crate::ledger::{PromiseReport, Verdict};
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan, Varied};
 use crate::report::{self, ReportError};
 use crate::results::hlog::HlogWriter;
 use crate::results::record::{
-    BrokerRecord, DriverCeiling, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool, TrialRecord,
+    BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
+    TrialRecord, VariedRecord,
 };
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::results::{FolderError, RunFolder};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
-use crate::workload::check::Origin;
+use crate::workload::check::{Origin, Setting};
 
 /// What to run.
 #[derive(Debug)]
@@ -129,12 +130,18 @@ pub async fn run(
     interrupt: &Interrupt,
     announce: impl FnOnce(&BrokerInfo),
 ) -> Result<Finished, RunError> {
-    if request.plan.workload.faults.broker_pause.is_some() && !request.choice.can_pause() {
+    if request
+        .plan
+        .cells
+        .iter()
+        .any(|cell| cell.workload.faults.broker_pause.is_some())
+        && !request.choice.can_pause()
+    {
         return Err(RunError::CannotPause);
     }
     let started = clock::wall_time();
     let run_id = random_id();
-    let id = format!("{}-{}-{run_id}", request.plan.workload.name, clock::compact(started));
+    let id = format!("{}-{}-{run_id}", request.plan.name, clock::compact(started));
     let folder = RunFolder::create(&request.results, &id)?;
     let mut leave = Leave { folder: Some(folder) };
     leave.folder().write("workload.toml", request.plan.text.as_bytes())?;
@@ -243,9 +250,9 @@ impl Run<'_> {
             hlog_began: clock.now(),
         };
         let (uri, mut manifest) = self.vhost(leave.folder()).await?;
-        let stand = Stand {
+        let mut stand = Stand {
             plan,
-            workload: Arc::new(plan.workload.clone()),
+            workload: Arc::clone(&plan.cells[0].workload),
             broker: &self.broker,
             uri,
             run_id: self.run_id.clone(),
@@ -258,9 +265,10 @@ impl Run<'_> {
         let mut trials: Vec<TrialRecord> = Vec::new();
         let mut failure: Option<RunError> = None;
         for trial in &plan.trials {
+            stand.workload = Arc::clone(plan.workload(trial));
             manifest
                 .trials
-                .push(stand.topology(trial.trial).declared(&plan.workload.topology));
+                .push(stand.topology(trial.trial).declared(&stand.workload.topology));
             if let Err(error) = leave.folder().write(manifest::FILE, &manifest.to_bytes()) {
                 failure = Some(error.into());
                 break;
@@ -269,7 +277,7 @@ impl Run<'_> {
             let cleaned = self.clean_trial(&manifest).await;
             match outcome {
                 Ok(mut record) => {
-                    note_clean_up(&mut record, &plan.workload, cleaned);
+                    note_clean_up(&mut record, &stand.workload, cleaned);
                     trials.push(record);
                 }
                 Err(error) => failure = Some(error.into()),
@@ -399,24 +407,36 @@ impl Run<'_> {
                 co_located: info.co_located,
             },
             driver_ceiling: self.request.ceiling.clone(),
-            workload: plan.workload.clone(),
-            settings: plan
-                .settings
-                .iter()
-                .map(|setting| SettingRecord {
-                    path: setting.path.clone(),
-                    value: setting.value.clone(),
-                    origin: match setting.origin {
-                        Origin::Default => "default",
-                        Origin::File => "file",
-                        Origin::CommandLine => "command line",
-                    }
-                    .to_owned(),
-                })
-                .collect(),
+            name: plan.name.clone(),
+            question: plan.question.clone(),
+            cells: plan.cells.iter().map(cell_record).collect(),
             rng: crate::rng::ALGORITHM.to_owned(),
             trials,
         }
+    }
+}
+
+fn cell_record(cell: &Cell) -> CellRecord {
+    let setting = |setting: &Setting| SettingRecord {
+        path: setting.path.clone(),
+        value: setting.value.clone(),
+        origin: match setting.origin {
+            Origin::Default => "default",
+            Origin::File => "file",
+            Origin::CommandLine => "command line",
+        }
+        .to_owned(),
+    };
+    let varied = |varied: &Varied| VariedRecord {
+        dimension: varied.dimension.clone(),
+        value: varied.value.clone(),
+        number: varied.number,
+    };
+    CellRecord {
+        label: cell.label.clone(),
+        varied: cell.varied.iter().map(varied).collect(),
+        workload: (*cell.workload).clone(),
+        settings: cell.settings.iter().map(setting).collect(),
     }
 }
 

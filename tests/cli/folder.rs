@@ -131,7 +131,7 @@ fn record_and_tables_tell_the_same_story() {
         folder.file_name().and_then(|name| name.to_str())
     );
     assert_eq!(
-        (record.workload.name.as_str(), record.workload.seed),
+        (record.name.as_str(), record.cells[0].workload.seed),
         ("quickstart", 42)
     );
     assert_eq!(
@@ -145,7 +145,7 @@ fn record_and_tables_tell_the_same_story() {
         "{}",
         record.command
     );
-    let rate = record
+    let rate = record.cells[0]
         .settings
         .iter()
         .find(|setting| setting.path == "load.rate")

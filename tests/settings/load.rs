@@ -199,5 +199,5 @@ async fn a_confirm_window_holds_the_load_back_and_the_lag_shows_it() {
         lags.push(done.latency("send_lag").max_ns.expect("orders were sent"));
     }
     assert!(lags[1] > 2 * lags[0] && lags[1] > 100_000_000, "{lags:?}");
-    assert!(plan(&["load.confirm_window=7"]).workload.load.confirm_window == Some(7));
+    assert!(plan(&["load.confirm_window=7"]).cells[0].workload.load.confirm_window == Some(7));
 }

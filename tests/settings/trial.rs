@@ -13,7 +13,7 @@ const LOAD: [&str; 2] = ["load.orders=40", "load.rate=200/s"];
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_name_is_in_the_record_and_in_the_folder() {
     let done = run_alone(&["load.orders=1", "name=black-friday.2"]).await;
-    assert_eq!(done.record.workload.name, "black-friday.2");
+    assert_eq!(done.record.name, "black-friday.2");
     assert!(done.record.id.starts_with("black-friday.2-2"), "{}", done.record.id);
     assert_eq!(
         done.folder.file_name().and_then(|name| name.to_str()),

@@ -54,7 +54,7 @@ pub(super) fn head<DB: DrawingBackend>(
     legend: &[Entry],
 ) -> Result<f64, plotters::prelude::DrawingAreaErrorKind<DB::ErrorType>> {
     canvas.rect((0.0, 0.0), (WIDTH, canvas.height()), WHITE, 1.0)?;
-    let workload = human::plain(&figures.record.workload.name);
+    let workload = human::plain(&figures.record.name);
     let title = canvas.fitting(&format!("{title} — {workload}"), TITLE_SIZE, WIDTH - 2.0 * MARGIN);
     canvas.text((MARGIN, 22.0), &title, TITLE_SIZE, INK, Anchor::Start)?;
     let badges_from = badges(canvas, figures)?;
@@ -67,7 +67,7 @@ fn subtitle(figures: &Figures<'_>) -> String {
     let record = figures.record;
     let mut parts = vec![
         human::plain(&format!("{} {}", record.broker.product, record.broker.version)),
-        record.workload.load.arrival.loop_kind().to_owned(),
+        record.loop_kind().to_owned(),
     ];
     if let (Some(trial), true) = (figures.trial, record.trials.len() > 1) {
         parts.push(format!("trial {} of {}", trial.trial, record.trials.len()));

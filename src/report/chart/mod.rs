@@ -69,6 +69,14 @@ impl<'a> Figures<'a> {
             series,
         }
     }
+
+    /// The shown trial's cadence of samples, seconds.
+    fn interval_s(&self) -> f64 {
+        let cell = self
+            .trial
+            .map_or(self.record.cells.first(), |trial| Some(self.record.cell(trial)));
+        cell.map_or(0.0, |cell| cell.workload.sample.interval.as_secs_f64())
+    }
 }
 
 /// A chart, drawn.

@@ -27,7 +27,7 @@ pub(super) fn line<DB: DrawingBackend>(
     stroke: Stroke,
     to_axis: impl Fn(f64) -> f64,
 ) -> Drawn<DB> {
-    let interval_s = figures.record.workload.sample.interval.as_secs_f64();
+    let interval_s = figures.interval_s();
     for part in parts(points, interval_s) {
         let coordinates: Vec<(f64, f64)> = part.iter().map(|point| (point.time_s, to_axis(point.value))).collect();
         plot.curve(&coordinates, stroke)?;
@@ -43,7 +43,7 @@ pub(super) fn area<DB: DrawingBackend>(
     colour: RGBColor,
     (floor, to_axis): (f64, &dyn Fn(f64) -> f64),
 ) -> Drawn<DB> {
-    let interval_s = figures.record.workload.sample.interval.as_secs_f64();
+    let interval_s = figures.interval_s();
     for part in parts(points, interval_s) {
         let coordinates: Vec<(f64, f64)> = part.iter().map(|point| (point.time_s, to_axis(point.value))).collect();
         plot.area(&coordinates, floor, colour)?;

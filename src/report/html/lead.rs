@@ -8,9 +8,9 @@ use crate::results::record::{RunRecord, TrialRecord};
 
 pub(super) fn verdict(page: &mut Sink, record: &RunRecord) {
     let status = Status::of(record);
-    page.element("<h1>", &record.workload.name, "</h1>\n");
-    if !record.workload.question.is_empty() {
-        page.element("<p class=\"soft\">", &record.workload.question, "</p>\n");
+    page.element("<h1>", &record.name, "</h1>\n");
+    if !record.question.is_empty() {
+        page.element("<p class=\"soft\">", &record.question, "</p>\n");
     }
     page.raw(match status {
         Status::Pass => "<section class=\"verdict good\" aria-label=\"Verdict\">",
@@ -205,8 +205,8 @@ fn facts(record: &RunRecord) -> Vec<(&'static str, String)> {
         });
     let seeds: Vec<String> = record.trials.iter().map(|trial| trial.seed.to_string()).collect();
     vec![
-        ("Question", record.workload.question.clone()),
-        ("Load", record.workload.load.arrival.loop_kind().to_owned()),
+        ("Question", record.question.clone()),
+        ("Load", record.loop_kind().to_owned()),
         (
             "Broker",
             format!("{} {}{platform} ({})", broker.product, broker.version, broker.kind),

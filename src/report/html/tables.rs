@@ -317,7 +317,7 @@ pub(super) fn dead_letters(page: &mut Sink, trial: &TrialRecord) {
 pub(super) fn settings(page: &mut Sink, record: &RunRecord) {
     page.raw("<h2>All settings</h2>\n");
     page.table("All settings", &[("Setting", Text), ("Value", Text), ("Origin", Text)]);
-    for setting in &record.settings {
+    for setting in record.cells.iter().flat_map(|cell| &cell.settings) {
         page.raw("<tr>")
             .row_name(&setting.path)
             .element("<td><code>", &setting.value, "</code></td>");

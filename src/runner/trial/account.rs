@@ -49,6 +49,8 @@ impl Fixed<'_> {
             .map_or(0, |recorder| recorder.count());
         TrialRecord {
             trial: self.trial.trial,
+            cell: self.trial.cell as u32,
+            repeat: self.trial.repeat,
             seed: self.trial.seed,
             started: rfc3339(self.started),
             phases: self.phase_bands(&ran),

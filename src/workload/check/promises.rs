@@ -1,0 +1,73 @@
+//! Stated promises that the settings cannot give.
+
+use super::Builder;
+use crate::events::Stage;
+use crate::workload::model::{AckMode, Dedupe, Workload};
+
+impl Builder<'_> {
+    /// A stated promise that the settings cannot give.
+    pub(super) fn check_promises(&mut self, workload: &Workload) {
+        if workload.promises.nothing_lost {
+            for (path, given, why) in [
+                (
+                    "publish.confirms",
+                    workload.publish.confirms,
+                    "without confirms nobody knows what the broker took",
+                ),
+                (
+                    "publish.mandatory",
+                    workload.publish.mandatory,
+                    "without mandatory an unroutable message is confirmed and gone",
+                ),
+                (
+                    "publish.persistent",
+                    workload.publish.persistent,
+                    "transient messages are gone after a restart of the broker",
+                ),
+                (
+                    "topology.durable",
+                    workload.topology.durable,
+                    "transient queues are gone after a restart of the broker",
+                ),
+            ] {
+                if !given {
+                    self.refuse(
+                        &[path, "promises.nothing_lost"],
+                        format!("`promises.nothing_lost` cannot be given: {why}"),
+                        format!("set {path} = true"),
+                    );
+                }
+            }
+            for stage in Stage::ALL
+                .into_iter()
+                .filter(|stage| workload.stage(*stage).ack == AckMode::Auto)
+            {
+                let path = format!("stage.{stage}.ack");
+                self.refuse(
+                    &[&path, "promises.nothing_lost"],
+                    "`promises.nothing_lost` cannot be given: with automatic acknowledgement what is in flight to a consumer is lost with it",
+                    format!("set {path} = \"manual\""),
+                );
+            }
+        }
+        for stage in Stage::ALL {
+            if workload.promises.nothing_twice && workload.stage(stage).dedupe == Dedupe::None {
+                let path = format!("stage.{stage}.dedupe");
+                self.refuse(
+                    &[&path, "promises.nothing_twice"],
+                    "`promises.nothing_twice` cannot be given: a stage that remembers nothing repeats its effect at each redelivery",
+                    format!("set {path} = \"memory\""),
+                );
+            }
+            let settings = workload.stage(stage);
+            if workload.promises.prefetch_respected && (settings.prefetch.is_none() || settings.ack == AckMode::Auto) {
+                let path = format!("stage.{stage}.prefetch");
+                self.refuse(
+                    &[&path, &format!("stage.{stage}.ack"), "promises.prefetch_respected"],
+                    format!("`promises.prefetch_respected` cannot be given: the {stage} stage has no limit"),
+                    format!("set {path} to a number"),
+                );
+            }
+        }
+    }
+}

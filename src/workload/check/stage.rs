@@ -1,0 +1,70 @@
+//! A stage's consumers.
+
+use super::Builder;
+use crate::events::Stage;
+use crate::workload::model::{AckMode, Dedupe, ServiceTime, StageSettings};
+
+impl Builder<'_> {
+    pub(super) fn stage(&mut self, stage: Stage) -> StageSettings {
+        let path = |key: &str| format!("stage.{stage}.{key}");
+        let ack = if self.choice(&path("ack")) == Some("auto") {
+            AckMode::Auto
+        } else {
+            AckMode::Manual
+        };
+        let prefetch = self.limit(&path("prefetch")).flatten();
+        let batch = self.count(&path("ack_batch")).unwrap_or(1);
+        let concurrency = self.count(&path("concurrency")).unwrap_or(1);
+        if ack == AckMode::Auto {
+            for key in ["prefetch", "ack_batch", "ack_flush"] {
+                self.refuse_written(
+                    &path(key),
+                    format!(
+                        "`{}` has no effect with automatic acknowledgement: the broker sends without waiting",
+                        path(key)
+                    ),
+                    format!("leave it out, or set {} = \"manual\"", path("ack")),
+                );
+            }
+        } else if let Some(limit) = prefetch {
+            if batch > limit {
+                self.refuse(
+                    &[&path("ack_batch"), &path("prefetch")],
+                    format!("a batch of {batch} acknowledgements never fills with a prefetch of {limit}: the broker would stop sending first"),
+                    format!("set {} to at most {limit}, or raise {}", path("ack_batch"), path("prefetch")),
+                );
+            }
+            if concurrency > limit {
+                self.refuse(
+                    &[&path("concurrency"), &path("prefetch")],
+                    format!("{concurrency} jobs at once are never reached with a prefetch of {limit}"),
+                    format!("raise {}, or lower {}", path("prefetch"), path("concurrency")),
+                );
+            }
+        }
+        if batch == 1 {
+            self.refuse_written(
+                &path("ack_flush"),
+                format!(
+                    "`{}` has no effect with an acknowledgement for each delivery",
+                    path("ack_flush")
+                ),
+                format!("leave it out, or set {} above 1", path("ack_batch")),
+            );
+        }
+        StageSettings {
+            consumers: self.count_u32(&path("consumers")),
+            prefetch: prefetch.and_then(|limit| u16::try_from(limit).ok()),
+            concurrency: u32::try_from(concurrency).unwrap_or(u32::MAX),
+            service_time: self.service_time(&path("service_time")).unwrap_or(ServiceTime::None),
+            ack,
+            ack_batch: u16::try_from(batch).unwrap_or(u16::MAX),
+            ack_flush: self.duration(&path("ack_flush")).unwrap_or_default(),
+            dedupe: if self.choice(&path("dedupe")) == Some("none") {
+                Dedupe::None
+            } else {
+                Dedupe::Memory
+            },
+        }
+    }
+}

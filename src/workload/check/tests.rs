@@ -1,0 +1,162 @@
+//! What is legal, and what is refused with which words.
+
+use super::*;
+use crate::workload::model::{Arrival, Until};
+
+fn checked(text: &str) -> Checked {
+    check("w.toml", "w", text.to_owned(), &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(text: &str, overrides: &[&str]) -> (Vec<Problem>, String) {
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+    match check("w.toml", "w", text.to_owned(), &overrides) {
+        Err(error @ WorkloadError::Invalid { .. }) => {
+            let message = error.to_string();
+            let WorkloadError::Invalid { problems, .. } = error else {
+                return (Vec::new(), message);
+            };
+            (problems, message)
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_default_experiment() {
+    let workload = checked("").workload;
+    assert_eq!(workload.name, "w");
+    assert_eq!(workload.load.until, Until::Duration(Span::from_secs(30)));
+    assert_eq!(workload.stages.len(), Stage::ALL.len());
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_with_line_column_and_hint() {
+    let (problems, message) = refused(
+        "seed = 1\n[load]\nrte = \"5/s\"\nduration = 30\n[stage.payment]\nprefetch = 0\n",
+        &["stage.audit.ack=maybe"],
+    );
+    assert_eq!(problems.len(), 4, "{message}");
+    for part in [
+        "w.toml:3:1",
+        "did you mean `load.rate`?",
+        "w.toml:4:12",
+        "w.toml:6:12",
+        "out of range",
+        "--set:1:17",
+        "\"manual\", \"auto\"",
+    ] {
+        assert!(message.contains(part), "{part} is missing in\n{message}");
+    }
+}
+
+#[test]
+fn a_syntax_error_does_not_hide_the_other_mistakes() {
+    let (problems, message) = refused("seed = = 3\n[load]\nrte = \"5/s\"\n", &[]);
+    assert!(problems.len() >= 2, "{message}");
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_and_the_plan_says_who_spoke() {
+    let overrides = [
+        "load.rate=500/s".to_owned(),
+        "stage.payment.service_time=5ms".to_owned(),
+    ];
+    let checked = check(
+        "w.toml",
+        "w",
+        "[load]\nrate = \"5/s\"\nduration = \"3s\"".to_owned(),
+        &overrides,
+    )
+    .expect("legal");
+    assert_eq!(
+        checked.workload.load.arrival,
+        Arrival::Constant {
+            rate: crate::units::Rate(500.0)
+        }
+    );
+    let origin = |path: &str| {
+        checked
+            .settings
+            .iter()
+            .find(|setting| setting.path == path)
+            .map(|setting| setting.origin)
+    };
+    assert_eq!(origin("load.rate"), Some(Origin::CommandLine));
+    assert_eq!(origin("load.duration"), Some(Origin::File));
+    assert_eq!(origin("seed"), Some(Origin::Default));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    for (text, says) in [
+        (
+            "load = { arrival = \"closed\", users = 3, rate = \"5/s\" }",
+            "no effect with load.arrival = \"closed\"",
+        ),
+        ("load = { arrival = \"closed\" }", "needs load.users"),
+        ("load = { arrival = \"burst\" }", "needs load.burst_rate"),
+        (
+            "load = { duration = \"1s\", orders = 3 }",
+            "both load.duration and load.orders",
+        ),
+        ("[stage.audit]\nack_batch = 20\nprefetch = 10", "never fills"),
+        ("[stage.audit]\nconcurrency = 20\nprefetch = 10", "never reached"),
+        (
+            "[stage.audit]\nack = \"auto\"\nprefetch = 10",
+            "no effect with automatic",
+        ),
+        (
+            "[stage.audit]\nack_flush = \"5ms\"",
+            "no effect with an acknowledgement for each",
+        ),
+        (
+            "[promises]\nprefetch_respected = true\n[stage.audit]\nprefetch = \"unlimited\"",
+            "cannot be given",
+        ),
+        (
+            "[promises]\nnothing_lost = true\n[publish]\nconfirms = false",
+            "cannot be given",
+        ),
+        (
+            "[promises]\nnothing_twice = true\n[stage.sms]\ndedupe = \"none\"",
+            "cannot be given",
+        ),
+        ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
+        (
+            "[fault.broker_pause]\nat = \"29s\"\nlasts = \"2s\"",
+            "after the load does",
+        ),
+        ("[canary]\nevery = 3", "no effect without canary.defect"),
+        ("[canary]\ndefect = \"oversell\"", "cannot be oversold"),
+        (
+            "[publish]\nconfirms = false\n[load]\nconfirm_window = 10",
+            "never fills nor empties",
+        ),
+        ("[orders]\nlines_max = 20", "different items"),
+        ("load = { rate = \"0/s\" }", "never sends"),
+    ] {
+        let (_, message) = refused(text, &[]);
+        assert!(message.contains(says), "{says} is missing in\n{message}");
+    }
+}
+
+#[test]
+fn what_the_plan_prints_is_a_workload_that_means_the_same() {
+    let first = checked(
+        "[load]\narrival = \"poisson\"\n[stage.payment]\nservice_time = { lognormal = { median = \"1ms\", p99 = \"9ms\" } }",
+    );
+    let text: String = first
+        .settings
+        .iter()
+        // Written out, these two would be refused as having no effect.
+        .filter(|setting| {
+            setting.origin != Origin::Default
+                || !matches!(
+                    setting.path.rsplit('.').next(),
+                    Some("ack_flush" | "think_time" | "every")
+                )
+        })
+        .map(|setting| format!("{} = {}\n", setting.path, setting.value))
+        .collect();
+    assert_eq!(checked(&text).workload, first.workload);
+}
