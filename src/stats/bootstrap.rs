@@ -86,7 +86,10 @@ mod tests {
         // scipy.stats.bootstrap((x,), np.mean, method='percentile', n_resamples=200000): 2.75 to 6.25.
         let x = [1.0, 2.0, 3.0, 3.0, 4.0, 6.0, 7.0, 9.0];
         let found = interval(&[&x], 1, "test", |drawn| mean(&drawn[0])).expect("values");
-        assert!((found.low - 2.75).abs() < 0.13 && (found.high - 6.25).abs() < 0.13, "{found:?}");
+        assert!(
+            (found.low - 2.75).abs() < 0.13 && (found.high - 6.25).abs() < 0.13,
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -82,7 +82,11 @@ mod tests {
     #[test]
     fn a_step_is_found_where_it_is_and_a_second_one_too() {
         let found = changes(&noisy(&[(15, 100.0), (12, 110.0), (14, 90.0)], 1), 0.05, 0.03);
-        assert_eq!(found.iter().map(|change| change.at).collect::<Vec<_>>(), [15, 27], "{found:?}");
+        assert_eq!(
+            found.iter().map(|change| change.at).collect::<Vec<_>>(),
+            [15, 27],
+            "{found:?}"
+        );
         assert!((found[0].after / found[0].before - 1.1).abs() < 0.02 && found[1].after < found[1].before);
     }
 

@@ -26,7 +26,11 @@ fn middle(values: &mut [f64]) -> Option<f64> {
     let even = values.len().is_multiple_of(2);
     let (below, at, _) = values.select_nth_unstable_by(half, f64::total_cmp);
     let at = *at;
-    let below = if even { below.iter().copied().reduce(f64::max) } else { None };
+    let below = if even {
+        below.iter().copied().reduce(f64::max)
+    } else {
+        None
+    };
     Some(below.map_or(at, |below| (below + at) / 2.0))
 }
 

@@ -69,7 +69,10 @@ mod tests {
         let slope = theil_sen(&points).expect("a slope");
         assert!((slope.value - 4.0).abs() < 1e-12);
         let interval = slope.interval.expect("7 points");
-        assert!((interval.low - 26.0 / 7.0).abs() < 1e-9 && (interval.high - 4.375).abs() < 1e-9, "{interval:?}");
+        assert!(
+            (interval.low - 26.0 / 7.0).abs() < 1e-9 && (interval.high - 4.375).abs() < 1e-9,
+            "{interval:?}"
+        );
     }
 
     #[test]
