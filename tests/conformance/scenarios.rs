@@ -46,6 +46,10 @@ pub const ALL: &[Scenario] = &[
     ("a_cycle_of_expiries_ends", expiry_cycle),
     ("an_unused_queue_expires", queue_expiry),
     ("higher_priorities_are_delivered_first", priorities),
+    (
+        "a_message_that_overtakes_by_priority_expires_only_when_the_queue_is_next_used",
+        overtaking_expiry,
+    ),
     ("topic_patterns_match_by_words", topics),
     ("headers_match_all_or_any", headers),
     (
@@ -458,6 +462,22 @@ fn priorities(target: &Target) {
     }
     let order: Vec<_> = (0..4).map(|_| client.get_soon("c.priority").text()).collect();
     assert_eq!(order, ["high", "high too", "middle", "low"]);
+}
+
+/// RabbitMQ looks for expired messages only where the head can have changed, and does not count a message of higher
+/// priority as a new head.
+fn overtaking_expiry(target: &Target) {
+    let mut client = Client::open(target);
+    client.queue("c.overtaking", &[("x-max-priority", long(1))]);
+    client.publish("", "c.overtaking", "slow");
+    for _ in 0..2 {
+        let urgent = plain().with_priority(1).with_expiration("0".into());
+        client.publish_with("", "c.overtaking", b"urgent", false, urgent);
+    }
+    client.await_depth("c.overtaking", 3);
+    assert_eq!(client.get_soon("c.overtaking").text(), "urgent", "late, but delivered");
+    client.await_depth("c.overtaking", 1);
+    assert_eq!(client.get_soon("c.overtaking").text(), "slow");
 }
 
 fn topics(target: &Target) {

@@ -121,6 +121,7 @@ impl State {
         }
         self.counts.requeued += 1;
         queue.ready.put_back(entry);
+        queue.overtaken = false;
         self.drop_overflow(key);
         self.to_pump.push(key);
     }
