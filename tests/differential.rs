@@ -52,9 +52,11 @@ enum Outcome {
 
 /// Differences that RabbitMQ shows against itself, run by run. The script ends there: what follows would build on them.
 /// `limited`: the channels whose consumers share a limit.
-fn is_chance(left: &Seen, right: &Seen, limited: &BTreeSet<Place>) -> bool {
+fn is_chance(left: &Seen, right: &Seen, limited: &BTreeSet<Place>, step: &Step) -> bool {
     // Two queues delivered to one channel, and either may be first.
-    if without_tags(left) == without_tags(right) || limited.iter().any(|place| is_other_share(left, right, *place)) {
+    if without_tags(left) == without_tags(right)
+        || limited.iter().any(|place| is_other_share(left, right, *place, step))
+    {
         return true;
     }
     // An error ended a connection. Its channels do not end at the same moment, so what one gives back may still be
@@ -75,8 +77,13 @@ fn is_chance(left: &Seen, right: &Seen, limited: &BTreeSet<Place>) -> bool {
 }
 
 /// Whether the two differ only in how the consumers of one channel, which take from several queues at once, share its
-/// limit: as many deliveries in all, and to each consumer the beginning of what the other side gave it.
-fn is_other_share(left: &Seen, right: &Seen, place: Place) -> bool {
+/// limit: as many deliveries in all, and to each consumer the beginning of what the other side gave it. After a step that
+/// gives messages back, a queue may also hear of the room before it has them back, and deliver a later one.
+fn is_other_share(left: &Seen, right: &Seen, place: Place, step: &Step) -> bool {
+    let gives_back = matches!(
+        step,
+        Step::Recover { .. } | Step::Nack { requeue: true, .. } | Step::Reject { requeue: true, .. }
+    );
     let prefix = format!("{}:{} consumer ", place.connection, place.channel);
     let (left, right) = (without_tags(left), without_tags(right));
     let of_place = |key: &&String| key.starts_with(&prefix);
@@ -94,7 +101,7 @@ fn is_other_share(left: &Seen, right: &Seen, place: Place) -> bool {
     consumers.len() > 1
         && others(&left) == others(&right)
         && delivered(&left) == delivered(&right)
-        && consumers.into_iter().all(begins_alike)
+        && (gives_back || consumers.into_iter().all(begins_alike))
 }
 
 /// The same without the delivery tags.
@@ -143,7 +150,7 @@ fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::R
         {
             limited.insert(*place);
         }
-        if left != right && is_chance(&left, &right, &limited) {
+        if left != right && is_chance(&left, &right, &limited, step) {
             return Ok(Outcome::Chance);
         }
         if left != right {

@@ -76,6 +76,14 @@ pub const ALL: &[Scenario] = &[
     ("a_reused_consumer_tag_closes_the_connection_with_530", reused_tag),
     ("immediate_closes_the_connection_with_540", immediate),
     ("a_transaction_shows_nothing_before_its_commit", transaction),
+    (
+        "a_commit_of_which_a_queue_refuses_a_part_closes_the_channel_with_406",
+        partial_commit,
+    ),
+    (
+        "messages_gotten_before_a_global_prefetch_take_their_share_of_it",
+        gotten_before_limit,
+    ),
 ];
 
 fn long(number: i32) -> AMQPValue {
@@ -723,4 +731,32 @@ fn transaction(target: &Target) {
     client.send(1, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
     client.event();
     assert_eq!(client.get_soon("c.tx").text(), "kept");
+}
+
+fn partial_commit(target: &Target) {
+    use amq_protocol::protocol::tx;
+    let mut client = Client::open(target);
+    let limits = [("x-max-length", long(1)), ("x-overflow", text("reject-publish"))];
+    client.queue("c.tx.full", &limits);
+    client.send(1, AMQPClass::Tx(tx::AMQPMethod::Select(tx::Select {})));
+    client.event();
+    fill(&mut client, "c.tx.full", &["taken", "refused"]);
+    client.send(1, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
+    assert_eq!(client.closed(1), 406);
+    assert_eq!(client.get_soon("c.tx.full").text(), "taken", "the rest is carried out");
+}
+
+/// They keep it even once they are settled, until the limit is lifted.
+fn gotten_before_limit(target: &Target) {
+    let mut client = Client::open(target);
+    client.queue("c.gotten", &[]);
+    fill(&mut client, "c.gotten", &["gotten", "waits"]);
+    let gotten = client.get_soon("c.gotten");
+    client.qos(1, 1, true);
+    client.consume(1, "c.gotten", "a");
+    client.silence();
+    client.ack(1, gotten.tag, false);
+    client.silence();
+    client.qos(1, 0, true);
+    assert_eq!(client.delivery().text(), "waits");
 }
