@@ -9,7 +9,7 @@ use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
 use crate::results::record::*;
 use crate::rng;
-use crate::workload::check::{Checked, Origin, check};
+use crate::workload::check::{CheckedCell, Origin, check};
 
 const LOAD_S: f64 = 60.0;
 const WARM_UP_S: f64 = 5.0;
@@ -17,7 +17,7 @@ const DRAIN_S: f64 = 4.2;
 const RATE: f64 = 500.0;
 const ORDERS: u64 = 32_500;
 
-fn workload(text: &str) -> Checked {
+fn workload(text: &str) -> CheckedCell {
     check(
         "storm.toml",
         "storm",
@@ -25,11 +25,12 @@ fn workload(text: &str) -> Checked {
         &["stage.payment.consumers=4".to_owned()],
     )
     .expect("a legal workload")
+    .into_first()
 }
 
 const SAFE: &str = "# Does the pipeline keep up with 500 orders per second?\n\n[load]\narrival = \"poisson\"\nrate = \"500/s\"\nduration = \"60s\"\nwarm_up = \"5s\"\n";
 
-fn settings(checked: &Checked) -> Vec<SettingRecord> {
+fn settings(checked: &CheckedCell) -> Vec<SettingRecord> {
     let origin = |origin| match origin {
         Origin::Default => "default",
         Origin::File => "file",
@@ -178,7 +179,7 @@ fn stage_record(stage: Stage) -> StageRecord {
     }
 }
 
-fn trial(checked: &Checked, number: u32) -> TrialRecord {
+fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
     let fates = Fates {
         completed: 31_200,
         cancelled_payment_declined: 1_000,
@@ -249,7 +250,7 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
     }
 }
 
-fn record(checked: &Checked, trials: Vec<TrialRecord>) -> RunRecord {
+fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
     RunRecord {
         schema_version: SCHEMA_VERSION,
         method_version: METHOD_VERSION,

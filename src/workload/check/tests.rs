@@ -3,8 +3,10 @@
 use super::*;
 use crate::workload::model::{Arrival, Until};
 
-fn checked(text: &str) -> Checked {
-    check("w.toml", "w", text.to_owned(), &[]).unwrap_or_else(|error| panic!("{error}"))
+fn checked(text: &str) -> CheckedCell {
+    check("w.toml", "w", text.to_owned(), &[])
+        .unwrap_or_else(|error| panic!("{error}"))
+        .into_first()
 }
 
 fn refused(text: &str, overrides: &[&str]) -> (Vec<Problem>, String) {
@@ -67,7 +69,8 @@ fn the_command_line_wins_over_the_file_and_the_plan_says_who_spoke() {
         "[load]\nrate = \"5/s\"\nduration = \"3s\"".to_owned(),
         &overrides,
     )
-    .expect("legal");
+    .expect("legal")
+    .into_first();
     assert_eq!(
         checked.workload.load.arrival,
         Arrival::Constant {
