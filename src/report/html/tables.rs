@@ -9,7 +9,7 @@ use crate::measure::{Quantile, Series, StageSpan, Summary};
 use crate::report::human::{self, ABSENT};
 use crate::report::status;
 use crate::report::text::trail_text;
-use crate::results::record::{RunRecord, StageRecord, TrialRecord};
+use crate::results::record::{CellRecord, RunRecord, StageRecord, TrialRecord};
 
 use Align::{Number, Text};
 
@@ -332,10 +332,20 @@ pub(super) fn dead_letters(page: &mut Sink, trial: &TrialRecord) {
 pub(super) fn settings(page: &mut Sink, record: &RunRecord) {
     page.raw("<h2>All settings</h2>\n");
     page.table("All settings", &[("Setting", Text), ("Value", Text), ("Origin", Text)]);
-    for setting in record.cells.iter().flat_map(|cell| &cell.settings) {
-        page.raw("<tr>")
-            .row_name(&setting.path)
-            .element("<td><code>", &setting.value, "</code></td>");
+    // Each setting once; one that differs between cells is among the columns of the cells' table.
+    let mut seen = std::collections::HashSet::new();
+    let settings = record.cells.iter().flat_map(|cell| &cell.settings);
+    for setting in settings.filter(|setting| seen.insert(setting.path.as_str())) {
+        let same = |other: &CellRecord| {
+            let value = other.settings.iter().find(|known| known.path == setting.path);
+            value.map(|known| &known.value) == Some(&setting.value)
+        };
+        page.raw("<tr>").row_name(&setting.path);
+        if record.cells.iter().all(same) {
+            page.element("<td><code>", &setting.value, "</code></td>");
+        } else {
+            page.raw("<td><strong>varies by cell</strong></td>");
+        }
         let open = if setting.origin == "default" {
             "<td class=\"soft\">"
         } else {
