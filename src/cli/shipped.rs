@@ -5,12 +5,19 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 6] = [
+pub const WORKLOADS: [(&str, &str); 10] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
     ("closed-loop", include_str!("../../workloads/closed-loop.toml")),
     ("stall", include_str!("../../workloads/stall.toml")),
+    (
+        "work-queue-scaling",
+        include_str!("../../workloads/work-queue-scaling.toml"),
+    ),
+    ("uneven-workers", include_str!("../../workloads/uneven-workers.toml")),
+    ("prefetch-sweep", include_str!("../../workloads/prefetch-sweep.toml")),
+    ("backlog-drain", include_str!("../../workloads/backlog-drain.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 

@@ -12,16 +12,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::order::{Emit, Reaction, Service};
 use super::meter::{ConsumerMeter, StageMeter};
+use super::order::{Emit, Reaction, Service};
 use super::store::{Known, Store};
 use super::switch::StageSwitch;
 use super::work;
@@ -186,7 +184,9 @@ impl Seat {
                         () = stage.switch.is(true) => {}
                         () = stop.cancelled() => return Ended::Told,
                     }
-                    let Ok(taken) = self.take().await else { return Ended::Untold };
+                    let Ok(taken) = self.take().await else {
+                        return Ended::Untold;
+                    };
                     taken
                 }
             };
@@ -232,6 +232,8 @@ impl Lane<'_> {
     ) -> Option<Order> {
         let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
         let flush_after = self.stage.settings.ack_flush.as_nanos();
+        let halted = self.stage.switch.is(false);
+        tokio::pin!(halted);
         let order = loop {
             tokio::select! {
                 delivery = consumer.next() => {
@@ -245,13 +247,16 @@ impl Lane<'_> {
                 () = self.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
                     self.flush(&mut batch).await;
                 }
-                () = self.stage.switch.is(false) => break Some(Order::Halt),
+                () = &mut halted => break Some(Order::Halt),
                 () = stop.cancelled() => break Some(Order::Stop),
             }
         };
         if order == Some(Order::Halt) {
             // An order to stop that comes meanwhile is seen right after.
-            let _ = self.channel.basic_cancel(tag.clone(), BasicCancelOptions::default()).await;
+            let _ = self
+                .channel
+                .basic_cancel(tag.clone(), BasicCancelOptions::default())
+                .await;
             // Who waits for a slot gives up; who has one goes on.
             self.slots.close();
             let finishing = async {

@@ -11,6 +11,8 @@ pub enum Better {
     Higher,
     /// Less.
     Lower,
+    /// It describes, and is no measure of success.
+    Neither,
 }
 
 /// A figure of a trial.
@@ -30,6 +32,14 @@ pub enum Figure {
     DrainTime,
     /// Largest backlog.
     Backlog,
+    /// From the return of a stage's consumers until its backlog was cleared.
+    BacklogDrainTime,
+    /// The same over its ideal.
+    BacklogRatio,
+    /// Deliveries that the consumers of a stage held at once: the greatest.
+    Unacked,
+    /// Gini coefficient of deliveries between the consumers of a stage: the greatest.
+    DeliveryGini,
     /// Share of deliveries with the redelivered flag.
     Redelivered,
     /// The driver's processor time per order.
@@ -55,13 +65,15 @@ pub enum Unit {
     Messages,
     /// A share of 1.
     Share,
+    /// A ratio.
+    Ratio,
     /// Bytes.
     Bytes,
 }
 
 impl Figure {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Figure; 12] = [
+    pub const ALL: [Figure; 16] = [
         Figure::Goodput,
         Figure::AchievedRate,
         Figure::EndToEndP50,
@@ -69,6 +81,10 @@ impl Figure {
         Figure::EndToEndP999,
         Figure::DrainTime,
         Figure::Backlog,
+        Figure::BacklogDrainTime,
+        Figure::BacklogRatio,
+        Figure::Unacked,
+        Figure::DeliveryGini,
         Figure::Redelivered,
         Figure::DriverCpu,
         Figure::DriverMemory,
@@ -86,6 +102,10 @@ impl Figure {
             Figure::EndToEndP999 => "end_to_end_ns_p999",
             Figure::DrainTime => "drain_time_s",
             Figure::Backlog => "backlog_messages_max",
+            Figure::BacklogDrainTime => "backlog_drain_time_s",
+            Figure::BacklogRatio => "backlog_ratio_to_ideal",
+            Figure::Unacked => "unacked_messages_max",
+            Figure::DeliveryGini => "delivery_gini",
             Figure::Redelivered => "redelivered_share",
             Figure::DriverCpu => "driver_cpu_ns_per_order",
             Figure::DriverMemory => "driver_rss_bytes_max",
@@ -104,6 +124,10 @@ impl Figure {
             Figure::EndToEndP999 => "End-to-end p99.9",
             Figure::DrainTime => "Drain time",
             Figure::Backlog => "Largest backlog",
+            Figure::BacklogDrainTime => "Backlog cleared in",
+            Figure::BacklogRatio => "Backlog time over ideal",
+            Figure::Unacked => "Held unacked",
+            Figure::DeliveryGini => "Gini of deliveries",
             Figure::Redelivered => "Redelivered",
             Figure::DriverCpu => "Driver CPU per order",
             Figure::DriverMemory => "Driver memory",
@@ -121,8 +145,9 @@ impl Figure {
             | Figure::EndToEndP999
             | Figure::DriverCpu
             | Figure::BrokerCpu => Unit::Nanos,
-            Figure::DrainTime => Unit::Seconds,
-            Figure::Backlog => Unit::Messages,
+            Figure::DrainTime | Figure::BacklogDrainTime => Unit::Seconds,
+            Figure::Backlog | Figure::Unacked => Unit::Messages,
+            Figure::BacklogRatio | Figure::DeliveryGini => Unit::Ratio,
             Figure::Redelivered => Unit::Share,
             Figure::DriverMemory | Figure::BrokerMemory => Unit::Bytes,
         }
@@ -132,6 +157,7 @@ impl Figure {
     pub const fn better(self) -> Better {
         match self {
             Figure::Goodput | Figure::AchievedRate => Better::Higher,
+            Figure::Unacked | Figure::DeliveryGini => Better::Neither,
             _ => Better::Lower,
         }
     }
@@ -147,6 +173,18 @@ impl Figure {
             Figure::EndToEndP999 => end_to_end(trial, |summary| summary.p999),
             Figure::DrainTime => trial.drain.time_s.filter(|_| trial.drain.drained),
             Figure::Backlog => trial.backlog_messages_max.map(|n| n as f64),
+            Figure::BacklogDrainTime => trial.backlog.as_ref().and_then(|backlog| backlog.drain_time_s),
+            Figure::BacklogRatio => trial.backlog.as_ref().and_then(|backlog| backlog.ratio_to_ideal),
+            Figure::Unacked => trial
+                .stages
+                .iter()
+                .map(|stage| stage.unacked_messages_max as f64)
+                .reduce(f64::max),
+            Figure::DeliveryGini => trial
+                .stages
+                .iter()
+                .filter_map(|stage| stage.delivery_gini)
+                .reduce(f64::max),
             Figure::Redelivered => share(trial.messages.redelivered as f64, trial.messages.delivered),
             Figure::DriverCpu => used.driver_cpu_s.and_then(|s| share(s * 1e9, trial.orders.published)),
             Figure::DriverMemory => used.driver_rss_bytes_max.map(|n| n as f64),
@@ -164,6 +202,7 @@ impl Figure {
             Unit::Seconds => human::seconds(value),
             Unit::Messages => human::count(value.max(0.0).round() as u64),
             Unit::Share => human::share(value),
+            Unit::Ratio => format!("{value:.2}"),
             Unit::Bytes => human::bytes(value),
         }
     }

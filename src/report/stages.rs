@@ -17,6 +17,11 @@ const COLUMNS: &[Column] = &[
     ("suppressed", |_, s| s.suppressed.into()),
     ("backlog_messages_max", |_, s| s.backlog_messages_max.into()),
     ("utilisation", |_, s| s.utilisation.into()),
+    ("unacked_messages_max", |_, s| s.unacked_messages_max.into()),
+    ("unacked_messages_mean", |_, s| s.unacked_messages_mean.into()),
+    ("oldest_message_s", |_, s| s.oldest_message_s.into()),
+    ("delivery_share_ratio", |_, s| s.delivery_share_ratio.into()),
+    ("delivery_gini", |_, s| s.delivery_gini.into()),
 ];
 
 /// A column of each span; its full name is `<span>_<this>`.

@@ -157,9 +157,10 @@ impl<'a> Sweep<'a> {
     pub fn best(&self, figure: Figure) -> Option<usize> {
         let values: Vec<Vec<f64>> = self.cells.iter().map(|cell| cell.values(figure)).collect();
         let score = |at: &usize| {
-            stats::median(&values[*at]).map(|median| match figure.better() {
-                Better::Higher => median,
-                Better::Lower => -median,
+            stats::median(&values[*at]).and_then(|median| match figure.better() {
+                Better::Higher => Some(median),
+                Better::Lower => Some(-median),
+                Better::Neither => None,
             })
         };
         let candidate = (0..values.len())

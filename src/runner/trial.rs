@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, watch::Sender};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::depth::{DepthTask, Depths};
+use super::backlog::{Held, HeldStage, Look};
+use super::depth::{CloseLook, DepthTask, Depths};
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Files, Maxima, Sources, Watch};
@@ -18,10 +19,10 @@ use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::clock::{Clock, Nanos};
-use crate::fault::{Pausable, run_pause};
+use crate::fault::{Pausable, Switchable, run_outage, run_pause};
 use crate::ledger::Residue;
 use crate::load::{Load, LoadMeter};
-use crate::pipeline::{Pipeline, PipelineError, StageMeter};
+use crate::pipeline::{Pipeline, PipelineError, StageMeter, StageSwitch};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
 use crate::sample::{DepthProbe, ProcessProbe, busy_seconds, driver_cpu_seconds};
@@ -29,7 +30,7 @@ use crate::timer::Timer;
 use crate::wire::Wiring;
 use crate::wire::topology::Topology;
 use crate::workload::Workload;
-use crate::workload::model::Until;
+use crate::workload::model::{BacklogArrivals, Until};
 
 /// From the last preparation to the first order.
 const RUN_UP_NS: Nanos = 50_000_000;
@@ -80,6 +81,7 @@ struct Ready<'a> {
     load: Load,
     finished: mpsc::UnboundedReceiver<u64>,
     probe: DepthProbe,
+    close_look: Option<CloseLook>,
 }
 
 /// A trial without its moving parts.
@@ -111,6 +113,10 @@ struct Ran {
     load_meter: Arc<LoadMeter>,
     meters: Vec<Arc<StageMeter>>,
     maxima: Maxima,
+    /// The stage that is held back, if one is.
+    held: Option<HeldStage>,
+    /// A backlog that never stood: messages asked for, and messages found.
+    backlog_short: Option<(u64, u64)>,
 }
 
 impl Ran {
@@ -131,6 +137,8 @@ impl Ran {
             load_meter: Arc::clone(load_meter),
             meters: pipeline.meters().to_vec(),
             maxima: Maxima::default(),
+            held: HeldStage::of(&stand.workload),
+            backlog_short: None,
         }
     }
 }
@@ -227,6 +235,14 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
     let probe = DepthProbe::connect(&wiring.connector, watched).await?;
+    let close_look = match HeldStage::of(&stand.workload) {
+        Some(held) => Some(CloseLook {
+            probe: DepthProbe::connect(&wiring.connector, vec![topology.queue(held.stage).clone()]).await?,
+            meter: Arc::clone(pipeline.meter(held.stage)),
+            clock: stand.clock,
+        }),
+        None => None,
+    };
     declaring.close().await;
     let fixed = Fixed {
         stand,
@@ -241,18 +257,27 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         load,
         finished,
         probe,
+        close_look,
     })
 }
 
 /// A running fault: its start and end, absent if the trial ended before it began.
-type FaultTask = JoinHandle<Result<Option<(Nanos, Nanos)>, String>>;
+struct FaultTask {
+    /// By its key.
+    name: &'static str,
+    /// What the charts say.
+    shown: String,
+    task: JoinHandle<Result<Option<(Nanos, Nanos)>, String>>,
+}
 
 /// The tasks that run beside the load.
 struct Tasks {
     load: JoinHandle<()>,
-    fault: Option<FaultTask>,
+    faults: Vec<FaultTask>,
     depths: mpsc::Receiver<Depths>,
+    looks: mpsc::Receiver<Look>,
     stop_load: CancellationToken,
+    stop_faults: CancellationToken,
     stop_probe: CancellationToken,
 }
 
@@ -263,13 +288,14 @@ impl Ready<'_> {
             load,
             finished,
             probe,
+            close_look,
             mut pipeline,
         } = self;
         let Fixed { stand, trial, .. } = fixed;
         let began = stand.clock.now() + RUN_UP_NS;
         let load_meter = Arc::clone(load.meter());
         let (depth_tx, depths) = mpsc::channel(4);
-        let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
+        let [stop_load, stop_faults, stop_probe] = [(); 3].map(|()| CancellationToken::new());
         let depth_task = DepthTask {
             probe,
             pipeline: stand.workload.pipeline,
@@ -278,12 +304,16 @@ impl Ready<'_> {
             interval: stand.workload.sample.interval.0,
         };
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
+        let (look_tx, looks) = mpsc::channel(4);
+        let looking = close_look.map(|close_look| tokio::spawn(close_look.run(look_tx, stop_probe.clone())));
         fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
-            fault: fixed.start_fault(began, &stop_load),
+            faults: fixed.start_faults(began, &pipeline, &stop_faults),
             depths,
+            looks,
             stop_load,
+            stop_faults,
             stop_probe,
         };
         let sources = Sources {
@@ -303,6 +333,9 @@ impl Ready<'_> {
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
+        if let Some(looking) = looking {
+            let _ = tokio::time::timeout(Duration::from_secs(5), looking).await;
+        }
         let residue = fixed.verify(&ran).await;
         let report = fixed.wiring.ledger.settle(&residue, &inventory);
         Ok(fixed.record(ran, report))
@@ -324,14 +357,81 @@ impl Pausable for NodePause {
     }
 }
 
+/// A stage's consumers as the fault sees them.
+struct StageDoor(Arc<StageSwitch>);
+
+impl Switchable for StageDoor {
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn open(&self) {
+        self.0.open();
+    }
+
+    fn settled(&self) -> futures_util::future::BoxFuture<'_, ()> {
+        Box::pin(self.0.settled())
+    }
+}
+
 impl Fixed<'_> {
-    fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<FaultTask> {
-        let pause = self.stand.workload.faults.broker_pause.clone()?;
-        let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
-        let (timer, stop) = (self.stand.timer.clone(), stop.clone());
-        Some(tokio::spawn(async move {
-            run_pause(pause, broker, began, &timer, &stop).await
-        }))
+    fn start_faults(&self, began: Nanos, pipeline: &Pipeline, stop: &CancellationToken) -> Vec<FaultTask> {
+        let faults = &self.stand.workload.faults;
+        let mut tasks = Vec::new();
+        if let Some(pause) = faults.broker_pause.clone() {
+            let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
+            let (timer, stop) = (self.stand.timer.clone(), stop.clone());
+            tasks.push(FaultTask {
+                name: "broker_pause",
+                shown: "broker paused".to_owned(),
+                task: tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await }),
+            });
+        }
+        if let Some(outage) = faults.stage_outage.clone()
+            && let Some(switch) = pipeline.switch(outage.stage)
+        {
+            let door = Arc::new(StageDoor(Arc::clone(switch)));
+            let (timer, stop) = (self.stand.timer.clone(), stop.clone());
+            tasks.push(FaultTask {
+                name: "stage_outage",
+                shown: format!("{} out", outage.stage),
+                task: tokio::spawn(async move { Ok(run_outage(outage, door, began, &timer, &stop).await) }),
+            });
+        }
+        tasks
+    }
+
+    /// Takes note of a close look at the stage that is held back, and lets it begin when its backlog stands.
+    fn look(&self, look: Look, ran: &mut Ran, pipeline: &Pipeline, load: &LoadMeter, stop_load: &CancellationToken) {
+        let Some(held) = &mut ran.held else { return };
+        let Some(switch) = pipeline.switch(held.stage) else {
+            return;
+        };
+        held.look(
+            look,
+            Held {
+                held_at: switch.closed_at(),
+                returned_at: switch.returned_at(),
+                load_ended: load.ended().is_some(),
+            },
+        );
+        let Some(backlog) = &self.stand.workload.backlog else {
+            return;
+        };
+        if switch.is_open() {
+            return;
+        }
+        // When the load is over and answered for, there is nothing more to come from it.
+        let exhausted = load.in_flight() == 0 && load.ended().is_some_and(|ended| look.began > ended);
+        if look.ready >= backlog.messages {
+            if backlog.arrivals == BacklogArrivals::Stop {
+                stop_load.cancel();
+            }
+            switch.open();
+        } else if exhausted && pipeline.held() == 0 {
+            ran.backlog_short = Some((backlog.messages, look.ready));
+            switch.open();
+        }
     }
 
     /// Warm-up, measuring and drain, in one loop over whatever happens next.
@@ -369,6 +469,7 @@ impl Fixed<'_> {
                     watch.depths(&depths);
                     drain.depths = Some(depths);
                 }
+                Some(look) = tasks.looks.recv() => self.look(look, &mut ran, pipeline, load_meter, &tasks.stop_load),
                 () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
                     ran.ended_at_window_start = self.wiring.ledger.ended();
@@ -377,6 +478,10 @@ impl Fixed<'_> {
                 () = stand.interrupt.cancelled(), if !ran.interrupted => {
                     ran.interrupted = true;
                     tasks.stop_load.cancel();
+                    tasks.stop_faults.cancel();
+                    if let Some(switch) = ran.held.as_ref().and_then(|held| pipeline.switch(held.stage)) {
+                        switch.open();
+                    }
                 }
                 () = incidents.lost_token().cancelled() => ran.aborted = incidents.loss(),
                 _ = drain_ticks.tick() => {}
@@ -395,7 +500,12 @@ impl Fixed<'_> {
             self.end_load(&mut ran, ended, &before);
         }
         ran.usage = Usage::look(stand).since(&before);
+        if let (Some(at), Some(held)) = (ran.drained_at, &mut ran.held) {
+            let meter = pipeline.meter(held.stage);
+            held.drained(at, meter.delivered().saturating_sub(meter.held()));
+        }
         tasks.stop_load.cancel();
+        tasks.stop_faults.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
         let (maxima, failure) = watch.finish();
@@ -445,15 +555,12 @@ impl Fixed<'_> {
     }
 
     async fn end_tasks(&self, tasks: Tasks, ran: &mut Ran) {
-        if let Some(fault) = tasks.fault {
-            match fault.await {
-                Ok(Ok(Some((start, end)))) => {
-                    let band = self.band("broker paused", ran.began, start, end);
-                    ran.faults.push(band);
-                }
+        for FaultTask { name, shown, task } in tasks.faults {
+            match task.await {
+                Ok(Ok(Some((start, end)))) => ran.faults.push(self.band(&shown, ran.began, start, end)),
                 Ok(Ok(None)) => {}
-                Ok(Err(why)) => ran.aborted = Some(format!("the fault broker_pause failed: {why}")),
-                Err(error) => ran.aborted = Some(format!("the fault broker_pause ended early: {error}")),
+                Ok(Err(why)) => ran.aborted = Some(format!("the fault {name} failed: {why}")),
+                Err(error) => ran.aborted = Some(format!("the fault {name} ended early: {error}")),
             }
         }
         let load = tasks.load;

@@ -51,6 +51,8 @@ pub struct Evidence {
     pub broker_in_driver: bool,
     /// The pipeline ran empty.
     pub drained: bool,
+    /// A backlog that never stood: messages asked for, and messages when the load was over.
+    pub backlog_short: Option<(u64, u64)>,
 }
 
 /// Judges a trial.
@@ -81,6 +83,11 @@ pub fn judge(evidence: &Evidence) -> Validity {
         } else {
             warnings.push(format!("{says}; redelivered steps count twice"))
         }
+    }
+    if let Some((asked, found)) = evidence.backlog_short {
+        reasons.push(format!(
+            "the backlog never stood: {found} of {asked} messages waited when the load was over"
+        ));
     }
     if evidence.ended == 0 {
         reasons.push("no order came to its end".to_owned());
@@ -204,6 +211,13 @@ mod tests {
                 "not accounted for",
             ),
             (Evidence { ended: 0, ..sound() }, "no order"),
+            (
+                Evidence {
+                    backlog_short: Some((5_000, 3_210)),
+                    ..sound()
+                },
+                "3210 of 5000 messages waited",
+            ),
         ] {
             let validity = judge(&evidence);
             assert!(

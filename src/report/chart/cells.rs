@@ -18,12 +18,15 @@ use crate::results::series::SeriesTable;
 use panels::Layout;
 
 /// Figures that are drawn along the setting. The achieved rate is not: goodput and backlog say the same.
-const ALONG: [Figure; 10] = [
+const ALONG: [Figure; 13] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::BacklogDrainTime,
+    Figure::Unacked,
+    Figure::DeliveryGini,
     Figure::Redelivered,
     Figure::DriverCpu,
     Figure::DriverMemory,
@@ -31,7 +34,12 @@ const ALONG: [Figure; 10] = [
     Figure::BrokerMemory,
 ];
 /// Figures that are drawn as a map too.
-const MAPPED: [Figure; 3] = [Figure::Goodput, Figure::EndToEndP99, Figure::DrainTime];
+const MAPPED: [Figure; 4] = [
+    Figure::Goodput,
+    Figure::EndToEndP99,
+    Figure::DrainTime,
+    Figure::BacklogDrainTime,
+];
 
 /// How a figure is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

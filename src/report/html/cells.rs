@@ -10,12 +10,16 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 12] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::BacklogDrainTime,
+    Figure::BacklogRatio,
+    Figure::Unacked,
+    Figure::DeliveryGini,
     Figure::Redelivered,
     Figure::DriverCpu,
     Figure::BrokerMemory,

@@ -6,7 +6,7 @@ use crate::units::Span;
 use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Until};
 
 impl Builder<'_> {
-    pub(super) fn faults(&mut self, load: &Load) -> Faults {
+    pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load) -> Faults {
         let (at, lasts) = (
             self.duration("fault.broker_pause.at"),
             self.duration("fault.broker_pause.lasts"),
@@ -33,7 +33,10 @@ impl Builder<'_> {
                 );
             }
         }
-        Faults { broker_pause: pause }
+        Faults {
+            stage_outage: self.stage_outage(pipeline, load),
+            broker_pause: pause,
+        }
     }
 
     pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders) -> Option<Canary> {
