@@ -113,7 +113,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    check(&path.display().to_string(), &stem, text, overrides)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    check_beside(folder, &path.display().to_string(), &stem, text, overrides)
 }
 
 /// Checks a workload's text; `name` is shown in messages, `stem` names the workload if the text does not.
@@ -121,6 +122,17 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
 /// # Errors
 /// [`WorkloadError::Invalid`] with every mistake found.
 pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Result<Checked, WorkloadError> {
+    check_beside(Path::new(""), name, stem, text, overrides)
+}
+
+/// [`check`] with the folder that files are named from.
+fn check_beside(
+    folder: &Path,
+    name: &str,
+    stem: &str,
+    text: String,
+    overrides: &[String],
+) -> Result<Checked, WorkloadError> {
     let mut sources = vec![Source {
         name: name.to_owned(),
         text: text.clone(),
@@ -135,6 +147,7 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
     settings.default_name(stem, &mut problems);
     settings.default_duration();
     let workload = Builder {
+        folder,
         settings: &settings,
         problems: &mut problems,
     }
@@ -162,11 +175,14 @@ struct Found {
 /// Every key's value.
 struct Settings {
     found: HashMap<String, Found>,
+    /// Phases of the load; 0: it is one whole.
+    phases: usize,
 }
 
 impl Settings {
     fn resolve(entries: &[Entry], problems: &mut Vec<Problem>) -> Self {
-        let mut found: HashMap<String, Found> = keys::concrete()
+        let phases = keys::phases_in(entries.iter().map(|entry| entry.path.as_str()));
+        let mut found: HashMap<String, Found> = keys::concrete_with_phases(phases)
             .map(|(path, key)| {
                 let value = key.default.map(|written| key.kind.default_value(written));
                 (path, Found { value, places: None })
@@ -174,7 +190,7 @@ impl Settings {
             .collect();
         for entry in entries {
             let Some(key) = keys::find(&entry.path) else {
-                problems.push(unknown_key(entry));
+                problems.push(unknown_key(entry, phases));
                 continue;
             };
             match key.kind.read(&entry.raw) {
@@ -196,7 +212,7 @@ impl Settings {
                 }),
             }
         }
-        Settings { found }
+        Settings { found, phases }
     }
 
     /// A workload without a name bears its file's.
@@ -222,7 +238,9 @@ impl Settings {
 
     /// A load that nobody gave an end has one all the same, and the plan says which.
     fn default_duration(&mut self) {
+        let brings_its_own = self.phases > 0 || self.value("load.arrival") == Some(&Value::Choice("replay"));
         if self.written("load.orders").is_none()
+            && !brings_its_own
             && let Some(duration) = self.found.get_mut("load.duration")
         {
             duration.value.get_or_insert(Value::Duration(DURATION_DEFAULT));
@@ -239,7 +257,10 @@ impl Settings {
     }
 
     fn listed(&self) -> Vec<Setting> {
-        keys::concrete()
+        // With phases the load as a whole has no shape.
+        let speaks = |path: &str| self.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
+        keys::concrete_with_phases(self.phases)
+            .filter(|(path, _)| speaks(path))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -254,8 +275,8 @@ impl Settings {
     }
 }
 
-fn unknown_key(entry: &Entry) -> Problem {
-    let nearest = keys::concrete()
+fn unknown_key(entry: &Entry, phases: usize) -> Problem {
+    let nearest = keys::concrete_with_phases(phases)
         .map(|(path, _)| (strsim::jaro_winkler(&path, &entry.path), path))
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .filter(|(similarity, _)| *similarity >= SIMILAR);
@@ -271,6 +292,8 @@ fn unknown_key(entry: &Entry) -> Problem {
 
 /// Builds the model; typed getters, then checks of settings against each other.
 struct Builder<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
     settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
 }
@@ -299,6 +322,7 @@ impl Builder<'_> {
         flag: Flag -> bool,
         choice: Choice -> &'static str,
         name: Name -> String,
+        file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
     }
 

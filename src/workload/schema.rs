@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
 use crate::events::Stage;
 
 /// The schema; unknown keys are refused at each level, as the checker does.
@@ -59,6 +59,8 @@ fn leaf_schema(key: &Key) -> Value {
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Name => quantity(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
         Kind::ServiceTime => service_time_schema(),
+        Kind::File => json!({ "type": "string", "minLength": 1 }),
+        Kind::Phases => phases_schema(),
     };
     let object: &mut Map<String, Value> = schema.as_object_mut().expect("each leaf is an object");
     object.insert("description".to_owned(), json!(key.doc));
@@ -70,6 +72,14 @@ fn leaf_schema(key: &Key) -> Value {
         );
     }
     schema
+}
+
+fn phases_schema() -> Value {
+    let mut phase = section();
+    for (name, key) in keys::phase_keys() {
+        insert(&mut phase, &[name], key);
+    }
+    json!({ "type": "array", "minItems": 1, "maxItems": keys::PHASES_MAX, "items": phase })
 }
 
 fn service_time_schema() -> Value {
