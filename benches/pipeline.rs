@@ -44,6 +44,7 @@ fn workload(orders: u64, settings: &[&str]) -> Workload {
     let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
     check("bench.toml", "bench", text, &overrides)
         .unwrap_or_else(|error| panic!("{error}"))
+        .into_first()
         .workload
 }
 

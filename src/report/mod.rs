@@ -3,14 +3,19 @@
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
 mod cell;
+pub mod cells;
 pub mod chart;
+pub mod columns;
+pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod html;
 pub mod human;
+pub mod insight;
 pub mod stages;
 pub mod status;
 pub mod summary;
+pub mod sweep;
 pub mod text;
 
 use std::fs::File;

@@ -586,6 +586,24 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
 }
 
 impl Kind {
+    /// Whether a value of this kind is written as a list. Such a key is varied by a list of lists, every other by a list.
+    pub const fn is_list(self) -> bool {
+        match self {
+            Kind::Duration { .. }
+            | Kind::Rate { .. }
+            | Kind::Size { .. }
+            | Kind::Share
+            | Kind::Count { .. }
+            | Kind::Limit { .. }
+            | Kind::Flag
+            | Kind::Choice(_)
+            | Kind::Name
+            | Kind::File
+            | Kind::ServiceTime => false,
+            Kind::Phases => true,
+        }
+    }
+
     /// Reads a value of this kind.
     ///
     /// # Errors
@@ -762,6 +780,25 @@ impl fmt::Display for Kind {
             Kind::ServiceTime => f.write_str(
                 "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
             ),
+        }
+    }
+}
+
+impl Value {
+    /// The value as a number in base units (seconds, bytes, per second, a share of 1), where it is a quantity.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::Duration(span) | Value::ServiceTime(ServiceTime::Fixed(span)) => Some(span.as_secs_f64()),
+            Value::Rate(rate) => Some(rate.per_second()),
+            Value::Size(size) => Some(size.0 as f64),
+            Value::Share(share) => Some(share.0),
+            Value::Count(count) | Value::Limit(Some(count)) => Some(*count as f64),
+            Value::Limit(None)
+            | Value::Flag(_)
+            | Value::Choice(_)
+            | Value::Name(_)
+            | Value::File(_)
+            | Value::ServiceTime(_) => None,
         }
     }
 }

@@ -3,8 +3,10 @@
 use super::*;
 use crate::workload::model::{Arrival, Until};
 
-fn checked(text: &str) -> Checked {
-    check("w.toml", "w", text.to_owned(), &[]).unwrap_or_else(|error| panic!("{error}"))
+fn checked(text: &str) -> CheckedCell {
+    check("w.toml", "w", text.to_owned(), &[])
+        .unwrap_or_else(|error| panic!("{error}"))
+        .into_first()
 }
 
 fn refused(text: &str, overrides: &[&str]) -> (Vec<Problem>, String) {
@@ -67,7 +69,8 @@ fn the_command_line_wins_over_the_file_and_the_plan_says_who_spoke() {
         "[load]\nrate = \"5/s\"\nduration = \"3s\"".to_owned(),
         &overrides,
     )
-    .expect("legal");
+    .expect("legal")
+    .into_first();
     assert_eq!(
         checked.workload.load.arrival,
         Arrival::constant(crate::units::Rate(500.0))
@@ -276,7 +279,7 @@ fn a_replayed_file_is_found_beside_the_workload_and_ends_the_load() {
     std::fs::write(&file, "load = { arrival = \"replay\", replay = \"a.csv\" }").expect("written");
     let until = |csv: &str| {
         std::fs::write(folder.path().join("a.csv"), csv).expect("written");
-        load(&file, &[]).map(|checked| checked.workload.load.until)
+        load(&file, &[]).map(|checked| checked.into_first().workload.load.until)
     };
     assert_eq!(until("time_s\n0\n3\n").expect("legal"), Until::Orders(2));
     assert_eq!(
