@@ -1,5 +1,6 @@
 //! One shard of the ledger: open orders, and the counts that closed ones were folded into.
 
+use super::population::Population;
 use std::collections::HashMap;
 
 use super::EXAMPLES_MAX;
@@ -250,6 +251,7 @@ pub(super) struct Book {
     not_obliged: u64,
     shards: u64,
     counts: Counts,
+    population: Population,
 }
 
 impl Book {
@@ -263,7 +265,12 @@ impl Book {
             not_obliged: 0,
             shards,
             counts: Counts::default(),
+            population: Population::default(),
         }
+    }
+
+    pub(super) fn population(&self) -> Population {
+        self.population
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -297,6 +304,7 @@ impl Book {
             return self.causeless(number);
         }
         self.counts.placed += 1;
+        self.population.begin(sent);
         let mut attempted = EventSet::EMPTY;
         attempted.insert(self.opening);
         let record = OrderRecord {
@@ -360,6 +368,9 @@ impl Book {
             .is_end()
             .then(|| finish(record, event, at, &mut self.counts))
             .flatten();
+        if finished.is_some() {
+            self.population.end(at);
+        }
         self.close_if_complete(number);
         finished
     }

@@ -201,6 +201,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
         phases: phases(),
+        load_phases: Vec::new(),
         faults: Vec::new(),
         blocked: Vec::new(),
         orders: OrderCounts {
@@ -249,6 +250,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             valid: true,
             reasons: Vec::new(),
             warnings: Vec::new(),
+            checks: Checks::default(),
         },
         promises: judge(&checked.workload, &ledger, &observed),
         ledger,
@@ -507,6 +509,12 @@ pub fn failed() -> RunRecord {
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
+        band: band(name, start_s, end_s),
+        orders_offered: orders_sent + 20,
+        orders_sent,
+    };
+    trial.load_phases = vec![phase("calm", 0.0, 35.0, 17_480), phase("storm", 35.0, 65.0, 14_980)];
     trial.blocked = vec![
         band("blocked", 40.0, 40.6),
         band("blocked", 41.0, 41.2),
@@ -521,6 +529,7 @@ pub fn failed() -> RunRecord {
         valid: false,
         reasons: vec!["send lag p99 is 14.2 ms, above the 4.8 ms that 10 % of end-to-end p99 allow".to_owned()],
         warnings: vec!["noisy host: other processes used 12 % of the machine".to_owned()],
+        checks: Checks::default(),
     };
     let mut record = record(&checked, vec![trial]);
     record.outcome = Outcome {
