@@ -247,6 +247,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         ledger,
         verdict: Verdict::Pass,
         aborted: None,
+        interrupted: false,
     }
 }
 
@@ -302,6 +303,10 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
         }],
         rng: "ChaCha12".to_owned(),
+        progress: Progress {
+            trials_planned: trials.len() as u32,
+            ..Progress::default()
+        },
         trials,
     }
 }
@@ -372,10 +377,11 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
             record.trials.push(trial);
         }
     }
+    record.progress.trials_planned = record.trials.len() as u32;
     record
 }
 
-fn matrix_cell(checked: &Checked, dimensions: &[Varied<'_>], place: &[usize]) -> CellRecord {
+fn matrix_cell(checked: &CheckedCell, dimensions: &[Varied<'_>], place: &[usize]) -> CellRecord {
     let varied: Vec<VariedRecord> = dimensions
         .iter()
         .zip(place)
