@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::events::{Event, Stage};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::ledger::{EffectCount, Fates, LedgerReport, Observed, StageCounts, StockReport, Trail, Verdict, judge};
 use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
@@ -101,7 +101,7 @@ fn latencies(seed: u64) -> Vec<Summary> {
 
 fn ledger(fates: Fates) -> LedgerReport {
     let placed = fates.total();
-    let effects = Stage::ALL.into_iter().flat_map(|stage| {
+    let effects = PipelineKind::Orders.stages().iter().copied().flat_map(|stage| {
         stage.consumes().iter().map(move |event| EffectCount {
             stage,
             event: *event,
@@ -130,8 +130,10 @@ fn ledger(fates: Fates) -> LedgerReport {
             ..StockReport::default()
         },
         effects: effects.collect(),
-        stages: Stage::ALL
-            .into_iter()
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
             .map(|stage| StageCounts {
                 stage,
                 delivered: placed,
@@ -224,7 +226,12 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             goodput_per_s: Some(498.9 - f64::from(number)),
         },
         latencies: latencies(u64::from(number)),
-        stages: Stage::ALL.into_iter().map(stage_record).collect(),
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
+            .map(stage_record)
+            .collect(),
         drain: DrainRecord {
             drained: true,
             time_s: Some(DRAIN_S),
@@ -660,7 +667,7 @@ fn sample_row(trial: &TrialRecord, time_s: f64, put: &mut impl FnMut(&str, f64))
         (_, true) => 900.0,
         _ => 0.0,
     };
-    for stage in Stage::ALL {
+    for stage in PipelineKind::Orders.stages().iter().copied() {
         let weight = (9 - stage.index()) as f64;
         let ready =
             (noise(stage.name()) * 20.0 * weight + if stage == Stage::Payment { surge } else { surge / 9.0 }).round();

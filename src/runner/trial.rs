@@ -18,7 +18,6 @@ use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::clock::{Clock, Nanos};
-use crate::events::Stage;
 use crate::fault::{Pausable, run_pause};
 use crate::ledger::Residue;
 use crate::load::{Load, LoadMeter};
@@ -89,7 +88,7 @@ impl Stand<'_> {
 
     /// The names of a trial's objects.
     pub fn topology(&self, trial: u32) -> Arc<Topology> {
-        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id))
+        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id), self.workload.pipeline)
     }
 }
 
@@ -235,16 +234,10 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
-    let mut watched: Vec<_> = Stage::ALL
-        .into_iter()
-        .map(|stage| topology.queue(stage).clone())
-        .collect();
+    let stages = topology.stages().iter().copied();
+    let mut watched: Vec<_> = stages.clone().map(|stage| topology.queue(stage).clone()).collect();
     if stand.workload.topology.dead_letter {
-        watched.extend(
-            Stage::ALL
-                .into_iter()
-                .map(|stage| topology.dead_letter_queue(stage).clone()),
-        );
+        watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
     let probe = DepthProbe::connect(&wiring.connector, watched).await?;
     declaring.close().await;
@@ -292,6 +285,7 @@ impl Ready<'_> {
         let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
         let depth_task = DepthTask {
             probe,
+            pipeline: stand.workload.pipeline,
             meters: pipeline.meters().to_vec(),
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,

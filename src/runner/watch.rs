@@ -159,8 +159,8 @@ impl<'a> Watch<'a> {
 
     /// A look at the queues.
     pub fn depths(&mut self, depths: &Depths) {
-        for stage in Stage::ALL {
-            if let Some(ready) = depths.ready[stage.index()] {
+        for (position, stage) in depths.pipeline.stages().iter().copied().enumerate() {
+            if let Some(ready) = depths.ready[position] {
                 self.row(
                     depths.answered,
                     &format!("backlog_messages.{stage}.ready"),
@@ -170,7 +170,7 @@ impl<'a> Watch<'a> {
             self.row(
                 depths.answered,
                 &format!("backlog_messages.{stage}.unacked"),
-                depths.unacked[stage.index()] as f64,
+                depths.unacked[position] as f64,
             );
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));

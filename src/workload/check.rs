@@ -17,7 +17,7 @@ use super::keys::{self, Value};
 use super::matrix::{self, Combination, Matrix, Varied};
 use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
-use crate::events::Stage;
+use crate::events::PipelineKind;
 use crate::units::Span;
 
 /// Largest workload file, in bytes.
@@ -386,6 +386,16 @@ impl Settings {
         }
     }
 
+    /// The pipeline that runs; the default's while another is misspelt.
+    fn pipeline(&self) -> PipelineKind {
+        let word = match self.value("pipeline") {
+            Some(Value::Choice(word)) => *word,
+            _ => return PipelineKind::default(),
+        };
+        let named = PipelineKind::NAMES.into_iter().find(|(name, _)| *name == word);
+        named.map_or_else(PipelineKind::default, |(_, pipeline)| pipeline)
+    }
+
     fn value(&self, path: &str) -> Option<&Value> {
         self.found.get(path).and_then(|found| found.value.as_ref())
     }
@@ -396,7 +406,9 @@ impl Settings {
     }
 
     fn listed(&self) -> Vec<Setting> {
+        let pipeline = self.pipeline();
         keys::concrete()
+            .filter(|(path, _)| keys::is_of(path, pipeline))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -491,18 +503,39 @@ impl Builder<'_> {
         });
     }
 
+    /// Keys of what does not exist in this pipeline.
+    fn check_pipeline(&mut self, pipeline: PipelineKind) {
+        let foreign = keys::concrete().filter(|(path, _)| !keys::is_of(path, pipeline));
+        for (path, _) in foreign {
+            let stages: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            let help = if path.starts_with("stage.") {
+                format!("leave it out: the stages of this pipeline are {}", stages.join(", "))
+            } else {
+                "leave it out, or choose pipeline = \"orders\"".to_owned()
+            };
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect with pipeline = \"{pipeline}\""),
+                help,
+            );
+        }
+    }
+
     fn workload(mut self, question: String) -> Workload {
+        let pipeline = self.settings.pipeline();
+        self.check_pipeline(pipeline);
         let load = self.load();
         let publish = self.publish();
         let topology = self.topology();
         let orders = self.orders();
-        let stages: Vec<StageSettings> = Stage::ALL.into_iter().map(|stage| self.stage(stage)).collect();
+        let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let faults = self.faults(&load);
-        let canary = self.canary(&orders);
+        let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
             seed: self.count("seed").unwrap_or_default(),
+            pipeline,
             load,
             orders,
             publish,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::file::Raw;
 use super::model::{Defect, ServiceTime};
-use crate::events::Stage;
+use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
 
 /// One key.
@@ -142,6 +142,12 @@ pub const KEYS: &[Key] = &[
         "Source of all randomness: same seed, same arrivals, payloads and outcomes.",
     ),
     key(
+        "pipeline",
+        Kind::Choice(&[PipelineKind::NAMES[0].0, PipelineKind::NAMES[1].0]),
+        Some("orders"),
+        "What runs: the order pipeline, or one queue of jobs with identical workers, where a job stands for an order.",
+    ),
+    key(
         "load.arrival",
         Kind::Choice(&["constant", "poisson", "burst", "closed"]),
         Some("constant"),
@@ -240,7 +246,7 @@ pub const KEYS: &[Key] = &[
         "orders.body_size",
         Kind::Size { max: BODY_MAX },
         Some("0B"),
-        "Least size of an event's body; shorter ones are padded.",
+        "Least size of an event's or job's body; shorter ones are padded.",
     ),
     key(
         "publish.confirms",
@@ -435,6 +441,23 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
             .iter()
             .map(move |stage| (key.path.replace('*', stage.name()), key))
     })
+}
+
+/// Whether the key has an effect in `pipeline`: its stage, or what it says something about, exists there.
+pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
+    const OF_ORDERS: [&str; 6] = [
+        "orders.items",
+        "orders.stock_per_item",
+        "orders.lines_max",
+        "orders.quantity_max",
+        "orders.payment_decline",
+        "topology.order_exchange",
+    ];
+    let stage = path.strip_prefix("stage.").and_then(|rest| rest.split('.').next());
+    match stage {
+        Some(name) => pipeline.stages().iter().any(|stage| stage.name() == name),
+        None => pipeline == PipelineKind::Orders || !OF_ORDERS.contains(&path),
+    }
 }
 
 impl Kind {

@@ -3,7 +3,6 @@
 use super::{Fixed, Ran};
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
-use crate::events::Stage;
 use crate::ledger::{self, LedgerReport, Observed, Verdict};
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
@@ -174,8 +173,8 @@ impl Fixed<'_> {
     }
 
     fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
-        Stage::ALL
-            .into_iter()
+        let stages = self.stand.workload.pipeline.stages().iter().copied();
+        stages
             .map(|stage| {
                 let settings = self.stand.workload.stage(stage);
                 let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
