@@ -256,6 +256,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         ledger,
         verdict: Verdict::Pass,
         aborted: None,
+        interrupted: false,
     }
 }
 
@@ -311,6 +312,10 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
         }],
         rng: "ChaCha12".to_owned(),
+        progress: Progress {
+            trials_planned: trials.len() as u32,
+            ..Progress::default()
+        },
         trials,
     }
 }
@@ -381,6 +386,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
             record.trials.push(trial);
         }
     }
+    record.progress.trials_planned = record.trials.len() as u32;
     record
 }
 

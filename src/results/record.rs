@@ -49,11 +49,18 @@ pub struct RunRecord {
     pub cells: Vec<CellRecord>,
     /// The random generator behind the seed.
     pub rng: String,
+    /// How far the run is, and what it takes to go on with it.
+    pub progress: Progress,
     /// The trials, in the order in which they ran.
     pub trials: Vec<TrialRecord>,
 }
 
 impl RunRecord {
+    /// Whether trials of the plan are missing.
+    pub fn is_partial(&self) -> bool {
+        (self.trials.len() as u32) < self.progress.trials_planned
+    }
+
     /// The cell that `trial` belongs to.
     pub fn cell(&self, trial: &TrialRecord) -> &CellRecord {
         &self.cells[trial.cell as usize]
@@ -74,6 +81,17 @@ impl RunRecord {
             "open and closed loop"
         }
     }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Trials that the plan has.
+    pub trials_planned: u32,
+    /// The `--set` arguments of the run, word for word.
+    pub overrides: Vec<String>,
+    /// When the run was gone on with after it had been left, RFC 3339, UTC.
+    pub resumed: Vec<String>,
 }
 
 /// One combination of the varied settings.
@@ -236,6 +254,8 @@ pub struct TrialRecord {
     pub verdict: Verdict,
     /// The trial was cut short: why.
     pub aborted: Option<String>,
+    /// Somebody stopped it.
+    pub interrupted: bool,
 }
 
 /// A named stretch of a trial, seconds since the load began (negative before it).

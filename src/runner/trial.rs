@@ -66,9 +66,28 @@ pub struct Stand<'a> {
     pub interrupt: CancellationToken,
     pub screen: &'a Sender<Snapshot>,
     pub cores: u32,
+    /// Seconds that the trials after this one take, about.
+    pub later_s: Option<f64>,
 }
 
 impl Stand<'_> {
+    /// The snapshot with which `trial` begins.
+    pub fn snapshot(&self, trial: &TrialPlan) -> Snapshot {
+        let load = &self.plan.workload(trial).load;
+        Snapshot {
+            trial: trial.trial,
+            trials: self.plan.trials.len() as u32,
+            cell: self.plan.cells[trial.cell].label.clone(),
+            later_s: self.later_s,
+            planned: self.plan.arrivals(trial),
+            load_s: match load.until {
+                Until::Duration(duration) => Some((load.warm_up.0 + duration.0).as_secs_f64()),
+                Until::Orders(_) => None,
+            },
+            ..Snapshot::default()
+        }
+    }
+
     /// The names of a trial's objects.
     pub fn topology(&self, trial: u32) -> Arc<Topology> {
         Topology::new(&format!("orderstorm.{}.{trial}", self.run_id), self.workload.pipeline)
@@ -214,16 +233,10 @@ fn every(interval: Duration) -> tokio::time::Interval {
 /// # Errors
 /// [`TrialError`] when it could not begin; the caller cleans up what was declared.
 pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Result<TrialRecord, TrialError> {
-    let mut snapshot = Snapshot {
-        trial: trial.trial,
-        trials: stand.plan.trials.len() as u32,
+    let snapshot = Snapshot {
         phase: Phase::Declare,
-        ..Snapshot::default()
+        ..stand.snapshot(trial)
     };
-    snapshot.planned = stand.plan.arrivals(trial);
-    if let Until::Duration(duration) = stand.workload.load.until {
-        snapshot.load_s = Some((stand.workload.load.warm_up.0 + duration.0).as_secs_f64());
-    }
     stand.screen.send_replace(snapshot.clone());
     let ready = prepare(stand, trial).await?;
     ready.run(files, snapshot).await

@@ -28,8 +28,10 @@ pub struct Files {
     pub series: SeriesWriter<BufWriter<File>>,
     /// `latency.hlog`.
     pub hlog: HlogWriter,
-    /// The log's origin on the run's clock.
+    /// When this process began to write the log, on the run's clock.
     pub hlog_began: Nanos,
+    /// How old the log was then: it may have been begun by an earlier session.
+    pub hlog_offset: Duration,
 }
 
 /// What a trial is watched through.
@@ -236,7 +238,7 @@ impl<'a> Watch<'a> {
 
     fn end_interval(&mut self, before: Nanos, at: Nanos) {
         let board = Arc::clone(&self.sources.board);
-        let start = Duration::from_nanos(before.saturating_sub(self.files.hlog_began));
+        let start = self.files.hlog_offset + Duration::from_nanos(before.saturating_sub(self.files.hlog_began));
         let length = Duration::from_nanos(at - before);
         let (mut quantiles, mut mean) = ([None, None], None);
         board.end_interval(|series, recorder| {

@@ -26,6 +26,8 @@ const FILE_MAX: u64 = 1 << 20;
 const SIMILAR: f64 = 0.8;
 /// The load's length when neither a time nor a number of orders is given; the table of keys says so in words.
 const DURATION_DEFAULT: Span = Span::from_secs(30);
+/// The pause between trials when none is given; the table of keys says so in words.
+const COOL_DOWN_DEFAULT: Span = Span::from_secs(1);
 
 /// Why there is no workload.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,8 @@ pub struct Checked {
     pub cells: Vec<CheckedCell>,
     /// The file's text, word for word.
     pub text: String,
+    /// The `--set` arguments, word for word.
+    pub overrides: Vec<String>,
 }
 
 /// One combination of what a workload varies, a workload of its own.
@@ -167,17 +171,23 @@ fn check_beside(
         stem,
         question: file::question(&text),
         defaults: Settings::defaults(),
+        trials: 1,
         problems,
         in_cells: InCells::default(),
     };
     let repeats = checker.repeats(&matrix);
     let combinations = matrix.cells(repeats, &mut checker.problems);
+    checker.trials = repeats * combinations.len() as u64;
     let cells: Vec<CheckedCell> = combinations.into_iter().map(|cell| checker.cell(cell)).collect();
     checker.refuse_twins(&cells);
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
-        Ok(Checked { cells, text })
+        Ok(Checked {
+            cells,
+            text,
+            overrides: overrides.to_owned(),
+        })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
         let mut seen: Vec<Problem> = Vec::new();
@@ -199,6 +209,8 @@ struct Checker<'a> {
     stem: &'a str,
     question: String,
     defaults: Settings,
+    /// Of all cells.
+    trials: u64,
     /// Mistakes in single settings, which are mistakes in every cell.
     problems: Vec<Problem>,
     in_cells: InCells,
@@ -220,7 +232,15 @@ impl Checker<'_> {
         settings.apply(&cell.entries, &mut self.problems);
         settings.default_name(self.stem, &mut self.problems);
         settings.default_duration();
+        settings.default_cool_down(self.trials);
         let mut problems = Vec::new();
+        if let (1, Some((_, place))) = (self.trials, settings.written("trial.cool_down")) {
+            problems.push(Problem {
+                place: place.clone(),
+                message: "`trial.cool_down` has no effect with one trial".to_owned(),
+                help: Some("leave it out, raise trial.repeats, or vary a setting".to_owned()),
+            });
+        }
         let workload = Builder {
             folder: self.folder,
             settings: &settings,
@@ -384,6 +404,15 @@ impl Settings {
             && let Some(duration) = self.found.get_mut("load.duration")
         {
             duration.value.get_or_insert(Value::Duration(DURATION_DEFAULT));
+        }
+    }
+
+    /// Several trials have a pause between them.
+    fn default_cool_down(&mut self, trials: u64) {
+        if trials > 1
+            && let Some(pause) = self.found.get_mut("trial.cool_down")
+        {
+            pause.value.get_or_insert(Value::Duration(COOL_DOWN_DEFAULT));
         }
     }
 
@@ -560,6 +589,7 @@ impl Builder<'_> {
             },
             trial: TrialSettings {
                 repeats: self.count_u32("trial.repeats"),
+                cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
             faults,
             canary,

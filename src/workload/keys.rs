@@ -526,6 +526,12 @@ pub const KEYS: &[Key] = &[
         "How often the experiment is repeated, each time on fresh queues.",
     ),
     key(
+        "trial.cool_down",
+        duration(0),
+        None,
+        "Pause between two trials, before which the broker must have come to hold nothing of the run; 1s when there are several trials.",
+    ),
+    key(
         "fault.broker_pause.at",
         duration(0),
         None,

@@ -239,6 +239,8 @@ pub struct Sample {
 pub struct TrialSettings {
     /// How often the experiment is repeated, 1 to 1,000.
     pub repeats: u32,
+    /// Pause between two trials; none if there is only one.
+    pub cool_down: Span,
 }
 
 /// What is done to the broker in the middle of a trial.

@@ -89,6 +89,7 @@ impl Fixed<'_> {
             verdict,
             faults: ran.faults,
             aborted: ran.aborted,
+            interrupted: ran.interrupted,
             ledger: report,
         }
     }
