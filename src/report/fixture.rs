@@ -375,7 +375,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
     record
 }
 
-fn matrix_cell(checked: &Checked, dimensions: &[Varied<'_>], place: &[usize]) -> CellRecord {
+fn matrix_cell(checked: &CheckedCell, dimensions: &[Varied<'_>], place: &[usize]) -> CellRecord {
     let varied: Vec<VariedRecord> = dimensions
         .iter()
         .zip(place)
