@@ -460,7 +460,7 @@ fn latency_row(summary: &Summary) -> String {
 }
 
 /// Breaks at spaces; a word that is too long is cut.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {
