@@ -104,26 +104,37 @@ fn is_chance(left: &Seen, right: &Seen, sharing: &Sharing, step: &Step) -> bool 
 }
 
 /// Whether the two differ only in how the consumers of one channel, which take from several queues at once, share its
-/// limit: as many deliveries in all, and to each consumer the beginning of what the other side gave it. RabbitMQ tells the
-/// queues of room in an order that it draws by lot. A consumer without acks is served if its queue is told while there is
-/// room. And after a step that gives messages back, a queue may hear of the room before it has them, and deliver a later
-/// one.
+/// limit, and in what that leaves to others. RabbitMQ tells the queues of room in an order that it draws by lot: a consumer
+/// without acks is served if its queue is told while there is room, and after a step that gives messages back, a queue may
+/// hear of the room before it has them, and deliver a later one.
+///
+/// What must agree all the same: everything that is no delivery; how many deliveries the channel was given against its
+/// limit; deliveries and ready messages together; and to each consumer of the channel the beginning of what it was given,
+/// unless messages came back.
 fn is_other_share(left: &Seen, right: &Seen, place: Place, without_acks: &BTreeSet<String>, step: &Step) -> bool {
     let gives_back = matches!(
         step,
         Step::Recover { .. } | Step::Nack { requeue: true, .. } | Step::Reject { requeue: true, .. }
     );
-    let prefix = format!("{}:{} consumer ", place.connection, place.channel);
     let (left, right) = (without_tags(left), without_tags(right));
+    let prefix = format!("{}:{} consumer ", place.connection, place.channel);
     let of_place = |key: &&String| key.starts_with(&prefix);
     let others = |seen: &Seen| -> Seen {
-        let of_others = seen.iter().filter(|(key, _)| !of_place(key) && *key != "queues");
-        of_others.map(|(key, lines)| (key.clone(), lines.clone())).collect()
+        let no_delivery = |key: &str| !key.contains(" consumer ") && key != "queues";
+        let others = seen.iter().filter(|(key, _)| no_delivery(key));
+        others.map(|(key, lines)| (key.clone(), lines.clone())).collect()
     };
-    let takes_room = |key: &&String| !without_acks.contains(*key);
-    let delivered = |seen: &Seen| -> usize {
-        let bounded = seen.keys().filter(of_place).filter(takes_room);
-        bounded.map(|key| seen[key].len()).sum()
+    let bounded = |seen: &Seen| -> usize {
+        let keys = seen.keys().filter(of_place).filter(|key| !without_acks.contains(*key));
+        keys.map(|key| seen[key].len()).sum()
+    };
+    let in_all = |seen: &Seen| -> usize {
+        let deliveries: usize = seen
+            .iter()
+            .filter(|(key, _)| key.contains(" consumer "))
+            .map(|(_, lines)| lines.len())
+            .sum();
+        deliveries + ready(seen)
     };
     let consumers: BTreeSet<&String> = left.keys().chain(right.keys()).filter(of_place).collect();
     let begins_alike = |key: &String| {
@@ -133,8 +144,18 @@ fn is_other_share(left: &Seen, right: &Seen, place: Place, without_acks: &BTreeS
     };
     consumers.len() > 1
         && others(&left) == others(&right)
-        && delivered(&left) == delivered(&right)
+        && bounded(&left) == bounded(&right)
+        && in_all(&left) == in_all(&right)
         && (gives_back || consumers.into_iter().all(begins_alike))
+}
+
+/// Ready messages of all queues.
+fn ready(seen: &Seen) -> usize {
+    let count = |line: &String| -> Option<usize> {
+        let (_, rest) = line.split_once(": ")?;
+        rest.split_once(" ready")?.0.parse().ok()
+    };
+    seen.get("queues").into_iter().flatten().filter_map(count).sum()
 }
 
 /// The same without the delivery tags.
