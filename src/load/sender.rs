@@ -14,7 +14,7 @@ use crate::ledger::PublishFate;
 use crate::measure::Series;
 use crate::orders::{Order, OrderNumber};
 use crate::wire::Wiring;
-use crate::wire::message::{Kind, properties};
+use crate::wire::message::Kind;
 
 /// Frames that may wait in the client for room in the socket before the load holds back: beyond that the broker is not
 /// taking what it is sent, and the schedule, which needs no memory, is the better place to wait.
@@ -91,13 +91,7 @@ impl Sender {
         self.meter.in_flight.fetch_add(1, Ordering::Relaxed);
         ledger.placed(number, intended, sent, order.cents());
         let body = encoder.order_created(&order, intended, sent);
-        let properties = properties(
-            encoder.ids(),
-            number,
-            Event::OrderCreated,
-            Kind::Event,
-            &workload.publish,
-        );
+        let properties = self.wiring.properties(number, Event::OrderCreated, Kind::Event);
         let (exchange, sender) = (topology.order_exchange.clone(), self.clone());
         async move {
             let message = Message {
@@ -107,12 +101,12 @@ impl Sender {
                 body: &body,
             };
             let outcome = sender.publisher.publish(message).await;
-            sender.answered(number, outcome, measured.then_some(sent));
+            sender.answered(number, outcome, sent, measured);
             Answered { number, outcome }
         }
     }
 
-    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Option<Nanos>) {
+    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Nanos, measured: bool) {
         self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
         let fate = match outcome {
             Outcome::Confirmed => PublishFate::Confirmed,
@@ -121,11 +115,12 @@ impl Sender {
             Outcome::Unknown(_) => PublishFate::Unknown,
         };
         self.wiring.ledger.answered(number, fate);
-        if let (Outcome::Confirmed, Some(sent)) = (outcome, sent) {
-            let now = self.wiring.timer.clock().now();
-            self.wiring
-                .board
-                .record(Series::ConfirmLatency, now.saturating_sub(sent));
+        if outcome == Outcome::Confirmed {
+            let took = self.wiring.timer.clock().now().saturating_sub(sent);
+            self.wiring.publishes.confirmed_after(took);
+            if measured {
+                self.wiring.board.record(Series::ConfirmLatency, took);
+            }
         }
     }
 }

@@ -14,9 +14,11 @@ use super::consumer::{Lane, StageContext};
 use super::order::{Context, Inventory, service};
 use super::store::Store;
 use crate::amqp::{AmqpError, Link, Publisher};
+use crate::clock::Nanos;
 use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
+use crate::units::Span;
 use crate::wire::Wiring;
 use crate::workload::model::AckMode;
 
@@ -44,6 +46,11 @@ pub struct StageMeter {
     pub(super) acks: AtomicU64,
     pub(super) prefetch_exceeded: AtomicU64,
     pub(super) requeued: AtomicU64,
+    pub(super) refused: AtomicU64,
+    /// Longest wait of a message delivered since somebody asked, and of all; nanoseconds. One more than the value: 0 is none.
+    recent_wait: AtomicU64,
+    longest_wait: AtomicU64,
+    overstay: AtomicU64,
     pub(super) busy_ns: AtomicU64,
 }
 
@@ -86,6 +93,37 @@ impl StageMeter {
     /// Deliveries given back because what they called for could not be published.
     pub fn requeued(&self) -> u64 {
         self.requeued.load(Ordering::Relaxed)
+    }
+
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a message was delivered after `wait` nanoseconds in flight and in its queue, where it may stay for
+    /// `time_to_live`.
+    pub(super) fn waited(&self, wait: Nanos, time_to_live: Option<Nanos>) {
+        let mark = wait.saturating_add(1);
+        self.recent_wait.fetch_max(mark, Ordering::Relaxed);
+        self.longest_wait.fetch_max(mark, Ordering::Relaxed);
+        if let Some(beyond) = time_to_live.and_then(|ttl| wait.checked_sub(ttl)) {
+            self.overstay.fetch_max(beyond, Ordering::Relaxed);
+        }
+    }
+
+    /// Longest queue wait of the messages delivered since the last call; absent if there were none.
+    pub fn take_recent_wait(&self) -> Option<Nanos> {
+        self.recent_wait.swap(0, Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Longest queue wait of all messages delivered so far; absent if there were none.
+    pub fn longest_wait(&self) -> Option<Nanos> {
+        self.longest_wait.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// By how much the latest delivery came after its message's time to live, counted from the publish; 0: none did.
+    pub fn overstay(&self) -> Nanos {
+        self.overstay.load(Ordering::Relaxed)
     }
 
     /// Nanoseconds of work inside the measured part, over all jobs.
@@ -153,6 +191,7 @@ impl Pipeline {
             store: Store::new(settings.dedupe),
             meter: Arc::clone(&self.meters[stage.index()]),
             settings,
+            time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
             wiring: wiring.clone(),
             finished: self.finished.clone(),
         });

@@ -136,12 +136,14 @@ fn ledger(fates: Fates) -> LedgerReport {
                 delivered: placed,
                 redelivered: 0,
                 suppressed: 0,
+                dropped: 0,
             })
             .collect(),
         residual_share: (placed > 0).then_some(0.0004),
         dead_letters: Vec::new(),
         foreign_dead_letters: 0,
         residue_complete: true,
+        dropped_by_broker: None,
         examples: BTreeMap::new(),
     }
 }
@@ -173,6 +175,10 @@ fn stage_record(stage: Stage) -> StageRecord {
         delivered: ORDERS,
         redelivered: 0,
         suppressed: 0,
+        refused: 0,
+        dropped: 0,
+        dropped_as: None,
+        delivery_age_ns_max: Some(120_000_000),
         backlog_messages_max: Some(40 + 30 * stage.index() as u64),
         utilisation: Some(0.1 + 0.09 * stage.index() as f64),
     }
@@ -190,6 +196,7 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
         drained: true,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     TrialRecord {
         trial: number,
@@ -200,6 +207,8 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
         phases: phases(),
         faults: Vec::new(),
         blocked: Vec::new(),
+        blocked_connections: Vec::new(),
+        blocked_s: 0.0,
         orders: OrderCounts {
             planned: Some(ORDERS),
             published: ORDERS,
@@ -236,6 +245,7 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
             driver_rss_bytes_max: Some(48 << 20),
             broker_cpu_s: Some(71.0),
             broker_rss_bytes_max: Some(190 << 20),
+            broker_message_bytes_max: None,
         },
         validity: Validity {
             valid: true,
@@ -377,6 +387,7 @@ pub fn failed() -> RunRecord {
         drained: false,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     trial.promises = judge(&checked.workload, &ledger, &observed);
     trial.ledger = ledger;

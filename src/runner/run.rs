@@ -14,7 +14,7 @@ use super::trial::{self, Stand, TrialError};
 use super::watch::Files;
 use crate::amqp::uri::BrokerUri;
 use crate::broker::management::{ManagementClient, ManagementError};
-use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, RunningBroker, StartOptions};
+use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, Resource, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
 use crate::ledger::{PromiseReport, Verdict};
 use crate::plan::{Cell, Plan, Varied};
@@ -29,6 +29,7 @@ use crate::results::{FolderError, RunFolder};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};
+use crate::workload::model::Faults;
 
 /// What to run.
 #[derive(Debug)]
@@ -59,6 +60,16 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// As above, for an alarm.
+    #[error(
+        "{fault} needs a broker whose limits the run may change\nhelp: use --broker {brokers}, or leave the fault out"
+    )]
+    CannotAlarm {
+        /// The fault's section.
+        fault: &'static str,
+        /// Which can.
+        brokers: &'static str,
+    },
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -104,7 +115,7 @@ impl RunError {
     /// Whether the command line or the workload is at fault.
     pub fn is_usage(&self) -> bool {
         match self {
-            RunError::CannotPause => true,
+            RunError::CannotPause | RunError::CannotAlarm { .. } => true,
             RunError::Broker(error) => error.is_usage(),
             _ => false,
         }
@@ -130,14 +141,8 @@ pub async fn run(
     interrupt: &Interrupt,
     announce: impl FnOnce(&BrokerInfo),
 ) -> Result<Finished, RunError> {
-    if request
-        .plan
-        .cells
-        .iter()
-        .any(|cell| cell.workload.faults.broker_pause.is_some())
-        && !request.choice.can_pause()
-    {
-        return Err(RunError::CannotPause);
+    for cell in &request.plan.cells {
+        check_faults(&cell.workload.faults, &request.choice)?;
     }
     let started = clock::wall_time();
     let run_id = random_id();
@@ -170,6 +175,26 @@ pub async fn run(
         broker.stop().await?;
     }
     result
+}
+
+/// What a broker cannot be told to do is refused before anything is touched.
+fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> {
+    if faults.broker_pause.is_some() && !choice.can_pause() {
+        return Err(RunError::CannotPause);
+    }
+    if faults.memory_alarm.is_some() && !choice.can_alarm(Resource::Memory) {
+        return Err(RunError::CannotAlarm {
+            fault: "fault.memory_alarm",
+            brokers: "managed or --broker embedded",
+        });
+    }
+    if faults.disk_alarm.is_some() && !choice.can_alarm(Resource::Disk) {
+        return Err(RunError::CannotAlarm {
+            fault: "fault.disk_alarm",
+            brokers: "managed",
+        });
+    }
+    Ok(())
 }
 
 async fn may_make_vhosts(management: &ManagementClient) -> bool {
