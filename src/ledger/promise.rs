@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settle::LedgerReport;
 use crate::clock::Nanos;
-use crate::events::Stage;
+use crate::events::{PipelineKind, Stage};
 use crate::workload::Workload;
 use crate::workload::model::{AckMode, Dedupe, Overflow, QueueType};
 
@@ -81,17 +81,20 @@ pub fn judge(workload: &Workload, report: &LedgerReport, observed: &Observed) ->
         report,
         observed,
     };
-    let mut promises = vec![
-        judge.nothing_lost(),
-        judge.nothing_twice(),
-        judge.charged_once(),
-        judge.stock_balances(),
-        judge.all_audited(),
-        judge.all_notified(),
+    let mut promises = vec![judge.nothing_lost(), judge.nothing_twice()];
+    if workload.pipeline == PipelineKind::Orders {
+        promises.extend([
+            judge.charged_once(),
+            judge.stock_balances(),
+            judge.all_audited(),
+            judge.all_notified(),
+        ]);
+    }
+    promises.extend([
         judge.nothing_unfinished(),
         judge.causes_first(),
         judge.dead_letters_explained(),
-    ];
+    ]);
     promises.extend(judge.losses_explained());
     promises.extend(judge.ttl_respected());
     promises.extend(judge.prefetch_respected());
@@ -185,13 +188,26 @@ impl Judge<'_> {
     }
 
     /// The stages without which an order does not end.
-    const CHAIN: [Stage; 5] = [
-        Stage::Order,
-        Stage::Inventory,
-        Stage::Payment,
-        Stage::Shipping,
-        Stage::Customer,
-    ];
+    const fn chain(&self) -> &'static [Stage] {
+        match self.workload.pipeline {
+            PipelineKind::Orders => &[
+                Stage::Order,
+                Stage::Inventory,
+                Stage::Payment,
+                Stage::Shipping,
+                Stage::Customer,
+            ],
+            PipelineKind::WorkQueue => &[Stage::Worker],
+        }
+    }
+
+    /// The stage at which an order ends.
+    const fn last(&self) -> Stage {
+        match self.workload.pipeline {
+            PipelineKind::Orders => Stage::Order,
+            PipelineKind::WorkQueue => Stage::Worker,
+        }
+    }
 
     fn nothing_lost(&self) -> PromiseReport {
         let fates = &self.report.fates;
@@ -203,7 +219,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "nothing_lost",
             statement: "each confirmed order comes to an end or can be found in a queue or dead-letter queue",
-            not_given_because: self.may_lose(&Self::CHAIN),
+            not_given_because: self.may_lose(self.chain()),
             breaches: fates.lost + fates.dropped,
             finding: format!(
                 "{} of {} confirmed orders lost{}",
@@ -225,7 +241,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "nothing_twice",
             statement: "each effect happens at most once per order",
-            not_given_because: self.may_repeat(&Stage::ALL),
+            not_given_because: self.may_repeat(self.workload.pipeline.stages()),
             breaches: repeated,
             finding: format!("{repeated} orders with a repeated effect"),
             examples: &["duplicate_effect"],
@@ -312,7 +328,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "nothing_unfinished",
             statement: "an order at its end has left no step of the pipeline undone",
-            not_given_because: self.may_lose(&Self::CHAIN),
+            not_given_because: self.may_lose(self.chain()),
             breaches: unfinished,
             finding: format!("{unfinished} ended orders with a step undone"),
             examples: &["unfinished"],
@@ -325,7 +341,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "causes_first",
             statement: "no effect, answer or end comes without its cause, and no order ends twice",
-            not_given_because: self.may_repeat(&[Stage::Order]),
+            not_given_because: self.may_repeat(&[self.last()]),
             breaches: causeless,
             finding: format!("{causeless} without a cause"),
             examples: &["causeless"],
@@ -361,9 +377,11 @@ impl Judge<'_> {
 
     /// Whether a message may die for `reason` in the queue of the stage whose dead-letter queue this is.
     fn may_die(&self, dead_letter_queue: &str, reason: &str) -> bool {
-        let stage = Stage::ALL
-            .into_iter()
-            .find(|stage| dead_letter_queue.ends_with(&format!("{stage}.dead-letter")));
+        let mut stages = self.workload.pipeline.stages().iter().copied();
+        let stage = match self.workload.pipeline {
+            PipelineKind::Orders => stages.find(|stage| dead_letter_queue.ends_with(&format!("{stage}.dead-letter"))),
+            PipelineKind::WorkQueue => Some(Stage::Worker),
+        };
         let Some(stage) = stage else { return true };
         let queue = &self.workload.stage(stage).queue;
         match reason {
@@ -377,15 +395,10 @@ impl Judge<'_> {
     /// Where queues may drop messages, what is missing must be theirs: never delivered by one of them, and no more than the
     /// broker says they dropped.
     fn losses_explained(&self) -> Option<PromiseReport> {
-        let may: Vec<Stage> = Stage::ALL
-            .into_iter()
-            .filter(|stage| self.workload.may_drop(*stage).is_some())
-            .collect();
-        if may.is_empty() {
-            return None;
-        }
+        let stages = self.workload.pipeline.stages();
+        stages.iter().find_map(|stage| self.workload.may_drop(*stage))?;
         let report = self.report;
-        let dropped = self.dropped(&Stage::ALL);
+        let dropped = self.dropped(stages);
         let beyond = report
             .dropped_by_broker
             .map_or(0, |counted| dropped.saturating_sub(counted));
@@ -397,7 +410,7 @@ impl Judge<'_> {
         Some(self.conclude(Finding {
             name: "losses_explained",
             statement: "what is missing was dropped by a queue that may drop, and by no other way",
-            not_given_because: self.may_lose_unseen(&Stage::ALL),
+            not_given_because: self.may_lose_unseen(stages),
             breaches: elsewhere + beyond,
             finding: format!(
                 "{dropped} messages dropped ({says}); beside them {} missing",
@@ -440,10 +453,11 @@ impl Judge<'_> {
 
     /// Where no consumer has a prefetch there is nothing to respect.
     fn prefetch_respected(&self) -> Option<PromiseReport> {
-        let limited = Stage::ALL.into_iter().any(|stage| {
-            let settings = self.workload.stage(stage);
-            settings.prefetch.is_some() && settings.ack == AckMode::Manual
-        });
+        let limited = self
+            .workload
+            .stages
+            .iter()
+            .any(|settings| settings.prefetch.is_some() && settings.ack == AckMode::Manual);
         let exceeded = self.observed.prefetch_exceeded;
         limited.then(|| {
             self.conclude(Finding {

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::columns;
 use super::human::{self, ABSENT};
+use super::insight::{self, Recommendation, Scaling};
 use super::status::{self, Status};
+use super::sweep::Sweep;
 use crate::events::Stage;
 use crate::ledger::{PromiseReport, Trail, Verdict};
 use crate::measure::{Quantile, Series, StageSpan, Summary};
@@ -32,8 +35,15 @@ pub fn end_of_run(record: &RunRecord, style: Style) -> String {
         style,
     };
     page.verdict(record);
-    for trial in &record.trials {
-        page.trial(record, trial);
+    let sweep = Sweep::of(record);
+    if sweep.is_matrix() {
+        page.cells(&sweep);
+        // Of many trials the one that the charts show; the page and the tables have the others.
+        status::shown_trial(record)
+            .into_iter()
+            .for_each(|trial| page.trial(record, trial));
+    } else {
+        record.trials.iter().for_each(|trial| page.trial(record, trial));
     }
     page.out
 }
@@ -123,14 +133,84 @@ impl Page {
         }
     }
 
+    /// The cells beside each other, and what they say about their settings.
+    fn cells(&mut self, sweep: &Sweep<'_>) {
+        self.heading(&format!(
+            "{} and {}",
+            human::plural(sweep.cells.len() as u64, "cell"),
+            human::plural(sweep.record.trials.len() as u64, "trial")
+        ));
+        for row in columns::table(sweep) {
+            let tone = match row.verdict {
+                Some(Verdict::Fail) => Some(Tone::Bad),
+                Some(Verdict::Unknown) => Some(Tone::Doubt),
+                _ => None,
+            };
+            let line = tone.map_or_else(|| row.line.clone(), |tone| self.toned(tone, &row.line));
+            self.line(&line);
+        }
+        self.recommendations(&insight::recommendations(sweep));
+        for scaling in insight::scalings(sweep) {
+            self.scaling(&scaling);
+        }
+    }
+
+    fn recommendations(&mut self, recommendations: &[Recommendation]) {
+        if recommendations.is_empty() {
+            return;
+        }
+        self.heading("Smallest value within 5 % of the best goodput");
+        for one in recommendations {
+            let at = if one.others.is_empty() {
+                String::new()
+            } else {
+                format!(" at {}", one.others)
+            };
+            self.wrapped(None, 4, "  ", &format!("{}{at}: {}", one.setting, one.reason));
+            if let Some(doubt) = &one.doubt {
+                self.wrapped(Some(Tone::Doubt), 6, "    but ", doubt);
+            }
+        }
+    }
+
+    fn scaling(&mut self, scaling: &Scaling) {
+        let at = if scaling.others.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", scaling.others)
+        };
+        self.heading(&human::plain(&format!("Scaling over {}{at}", scaling.dimension)));
+        for step in &scaling.steps {
+            let limit = if step.at_the_load {
+                "  (all of the load: more could not show)"
+            } else {
+                ""
+            };
+            self.line(&format!(
+                "  {:<12} {:>10}  {:>6.2} times  {:>8} efficiency{limit}",
+                human::shortened(&human::plain(&step.label), 12),
+                human::rate(step.goodput_per_s),
+                step.speed_up,
+                human::share(step.efficiency)
+            ));
+        }
+    }
+
     fn trial(&mut self, record: &RunRecord, trial: &TrialRecord) {
         if record.trials.len() > 1 {
-            self.heading(&format!(
-                "Trial {} of {}: {}",
+            let cell = record.cell(trial).label.as_str();
+            let cell = if cell.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", human::plain(cell))
+            };
+            let heading = format!(
+                "Trial {} of {}{cell}: {}",
                 trial.trial,
                 record.trials.len(),
                 trial.verdict.name()
-            ));
+            );
+            self.heading(&human::shortened(&heading, COLUMNS));
         }
         if let Some(why) = &trial.aborted {
             self.wrapped(Some(Tone::Doubt), 11, "cut short: ", why);
@@ -442,6 +522,7 @@ mod tests {
             fixture::no_data(),
             fixture::three_trials(),
             fixture::embedded(),
+            fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3),
         ] {
             let text = end_of_run(&record, Style::Plain);
             for line in text.lines() {
@@ -461,6 +542,27 @@ mod tests {
         );
         let text = end_of_run(&fixture::embedded(), Style::Plain);
         assert!(text.contains(status::EMBEDDED) && text.contains("debug build"));
+    }
+
+    #[test]
+    fn of_a_matrix_the_cells_come_first_then_advice_then_one_trial() {
+        let text = end_of_run(&fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3), Style::Plain);
+        let mut at = 0;
+        for part in [
+            "10 cells and 30 trials",
+            "prefetch, consumers",
+            "unlimited, 4",
+            "Smallest value within 5 %",
+            "stage.payment.prefetch = 10 at consumers 4",
+            "but 3 repeats a cell cannot rule out chance",
+            "Scaling over consumers at prefetch 100",
+            "Trial 1 of 30 (prefetch 1, consumers 1): pass",
+        ] {
+            at += text[at..]
+                .find(part)
+                .unwrap_or_else(|| panic!("{part} is missing, or in the wrong place, in\n{text}"));
+        }
+        assert_eq!(text.matches("Trial ").count(), 1, "{text}");
     }
 
     #[test]

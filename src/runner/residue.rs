@@ -43,7 +43,7 @@ pub async fn read(
         },
         read: 0,
     };
-    for stage in Stage::ALL {
+    for stage in topology.stages().iter().copied() {
         let queued = reader.orders_in(topology.queue(stage)).await?;
         let (chain, beside) = (&mut reader.residue.queued, &mut reader.residue.queued_beside);
         if stage.is_in_chain() { chain } else { beside }.extend(queued);

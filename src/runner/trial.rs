@@ -75,7 +75,7 @@ pub struct Stand<'a> {
 impl Stand<'_> {
     /// The names of a trial's objects.
     pub fn topology(&self, trial: u32) -> Arc<Topology> {
-        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id))
+        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id), self.workload.pipeline)
     }
 }
 
@@ -229,16 +229,10 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
-    let mut watched: Vec<_> = Stage::ALL
-        .into_iter()
-        .map(|stage| topology.queue(stage).clone())
-        .collect();
+    let stages = topology.stages().iter().copied();
+    let mut watched: Vec<_> = stages.clone().map(|stage| topology.queue(stage).clone()).collect();
     if stand.workload.topology.dead_letter {
-        watched.extend(
-            Stage::ALL
-                .into_iter()
-                .map(|stage| topology.dead_letter_queue(stage).clone()),
-        );
+        watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
     let probe = DepthProbe::connect(&wiring.connector, watched).await?;
     declaring.close().await;
@@ -296,6 +290,7 @@ impl Ready<'_> {
         let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
         let depth_task = DepthTask {
             probe,
+            pipeline: stand.workload.pipeline,
             meters: pipeline.meters().to_vec(),
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,
@@ -330,7 +325,7 @@ impl Ready<'_> {
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
         let mut residue = fixed.verify(&ran).await;
         let may_drop = |stage: &Stage| stand.workload.may_drop(*stage).is_some();
-        residue.drops.by = Stage::ALL.into_iter().filter(may_drop).collect();
+        residue.drops.by = stand.workload.pipeline.stages().iter().copied().filter(may_drop).collect();
         let mut report = fixed.wiring.ledger.settle(&residue, &inventory);
         if !residue.drops.by.is_empty() && ran.aborted.is_none() {
             let missing = report.stages.iter().map(|counts| counts.dropped).sum();

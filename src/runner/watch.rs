@@ -160,6 +160,7 @@ impl<'a> Watch<'a> {
             self.row(at, "broker_message_bytes", bytes as f64);
         }
         for stage in Stage::ALL {
+            // A stage of another pipeline is never delivered anything.
             if let Some(wait) = self.sources.meters[stage.index()].take_recent_wait() {
                 self.row(at, &format!("delivery_age_ns_max.{stage}"), wait as f64);
             }
@@ -174,8 +175,8 @@ impl<'a> Watch<'a> {
 
     /// A look at the queues.
     pub fn depths(&mut self, depths: &Depths) {
-        for stage in Stage::ALL {
-            if let Some(ready) = depths.ready[stage.index()] {
+        for (position, stage) in depths.pipeline.stages().iter().copied().enumerate() {
+            if let Some(ready) = depths.ready[position] {
                 self.row(
                     depths.answered,
                     &format!("backlog_messages.{stage}.ready"),
@@ -185,7 +186,7 @@ impl<'a> Watch<'a> {
             self.row(
                 depths.answered,
                 &format!("backlog_messages.{stage}.unacked"),
-                depths.unacked[stage.index()] as f64,
+                depths.unacked[position] as f64,
             );
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));

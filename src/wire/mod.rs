@@ -9,7 +9,7 @@ pub mod topology;
 use std::sync::Arc;
 
 use crate::amqp::{Connector, PublishMeter};
-use crate::events::Event;
+use crate::events::{Event, PipelineKind};
 use crate::ledger::Ledger;
 use crate::measure::{Board, Window};
 use crate::orders::{OrderNumber, is_urgent};
@@ -57,12 +57,16 @@ impl Wiring {
         timer: Timer,
     ) -> Self {
         let orders = &workload.orders;
+        let ledger = match workload.pipeline {
+            PipelineKind::Orders => Ledger::new(orders.items, orders.stock_per_item),
+            PipelineKind::WorkQueue => Ledger::work_queue(),
+        };
         Wiring {
             connector,
             seed,
             topology,
             encoder: Arc::new(Encoder::new(OrderIds::new(ids), orders.body_size.0)),
-            ledger: Arc::new(Ledger::new(orders.items, orders.stock_per_item)),
+            ledger: Arc::new(ledger),
             board: Arc::default(),
             window: Arc::default(),
             timer,
@@ -78,19 +82,8 @@ impl Wiring {
 
     /// Properties of a message about an order: what it is, and what the workload has the broker do with it.
     pub fn properties(&self, number: OrderNumber, event: Event, kind: Kind) -> BasicProperties {
-        let Workload {
-            orders,
-            publish,
-            topology,
-            ..
-        } = &*self.workload;
+        let Workload { publish, topology, .. } = &*self.workload;
         let mut properties = message::properties(self.encoder.ids(), number, event, kind, publish);
-        if self.is_urgent(number) {
-            properties = properties.with_priority(orders.urgent_priority);
-        }
-        if let Some(ttl) = publish.ttl {
-            properties = properties.with_expiration(ttl.0.as_millis().to_string().into());
-        }
         if topology.order_exchange == ExchangeType::Headers && kind == Kind::Event {
             let mut headers = FieldTable::default();
             headers.insert(
@@ -98,6 +91,24 @@ impl Wiring {
                 AMQPValue::LongString(event.name().into()),
             );
             properties = properties.with_headers(headers);
+        }
+        self.in_queue(properties, number)
+    }
+
+    /// Properties of a job's message.
+    pub fn job_properties(&self, number: OrderNumber) -> BasicProperties {
+        let properties = message::job_properties(self.encoder.ids(), number, &self.workload.publish);
+        self.in_queue(properties, number)
+    }
+
+    /// What a message's queue is to look at.
+    fn in_queue(&self, mut properties: BasicProperties, number: OrderNumber) -> BasicProperties {
+        let Workload { orders, publish, .. } = &*self.workload;
+        if self.is_urgent(number) {
+            properties = properties.with_priority(orders.urgent_priority);
+        }
+        if let Some(ttl) = publish.ttl {
+            properties = properties.with_expiration(ttl.0.as_millis().to_string().into());
         }
         properties
     }

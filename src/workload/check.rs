@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Entry};
 use super::keys::{self, Value};
+use super::matrix::{self, Combination, Matrix, Varied};
 use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
-use crate::events::Stage;
+use crate::events::PipelineKind;
 use crate::units::Span;
 
 /// Largest workload file, in bytes.
@@ -78,15 +79,34 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// A workload that has passed.
+/// A workload file that has passed.
 #[derive(Debug, Clone)]
 pub struct Checked {
+    /// The combinations of what it varies, at least one.
+    pub cells: Vec<CheckedCell>,
+    /// The file's text, word for word.
+    pub text: String,
+}
+
+/// One combination of what a workload varies, a workload of its own.
+#[derive(Debug, Clone)]
+pub struct CheckedCell {
+    /// The varied settings in short; empty if nothing is varied.
+    pub label: String,
+    /// Its place on each dimension.
+    pub varied: Vec<Varied>,
     /// The workload.
     pub workload: Workload,
     /// Every setting, defaults included, in the order of the key table.
     pub settings: Vec<Setting>,
-    /// The file's text, word for word.
-    pub text: String,
+}
+
+impl Checked {
+    /// The first cell, the only one if nothing is varied.
+    pub fn into_first(self) -> CheckedCell {
+        let mut cells = self.cells.into_iter();
+        cells.next().expect("what has passed has at least one cell")
+    }
 }
 
 /// Reads and checks a workload file with `--set KEY=VALUE` overrides.
@@ -128,28 +148,132 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
     }];
     sources.extend(overrides.iter().map(|argument| file::argument_source(argument)));
     let mut problems = Vec::new();
-    let mut entries = file::entries_of_file(0, &text, &mut problems);
-    for (i, argument) in overrides.iter().enumerate() {
-        entries.extend(file::entry_of_argument(i + 1, argument, &mut problems));
-    }
-    let mut settings = Settings::resolve(&entries, &mut problems);
-    settings.default_name(stem, &mut problems);
-    settings.default_duration();
-    let workload = Builder {
-        settings: &settings,
-        problems: &mut problems,
-    }
-    .workload(file::question(&text));
+    let document = file::read_document(0, &text, &mut problems);
+    let arguments = matrix::arguments(overrides, &mut problems);
+    let matrix = Matrix::read(document, arguments, &mut problems);
+    let mut checker = Checker {
+        stem,
+        question: file::question(&text),
+        defaults: Settings::defaults(),
+        problems,
+        in_cells: InCells::default(),
+    };
+    let repeats = checker.repeats(&matrix);
+    let combinations = matrix.cells(repeats, &mut checker.problems);
+    let cells: Vec<CheckedCell> = combinations.into_iter().map(|cell| checker.cell(cell)).collect();
+    checker.refuse_twins(&cells);
+    let mut problems = checker.problems;
+    problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
-        Ok(Checked {
-            workload,
-            settings: settings.listed(),
-            text,
-        })
+        Ok(Checked { cells, text })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
-        problems.dedup();
+        let mut seen: Vec<Problem> = Vec::new();
+        problems.retain(|problem| {
+            let new = !seen.contains(problem);
+            if new {
+                seen.push(problem.clone());
+            }
+            new
+        });
         Err(WorkloadError::Invalid { problems, sources })
+    }
+}
+
+/// Checks one cell after the other.
+struct Checker<'a> {
+    stem: &'a str,
+    question: String,
+    defaults: Settings,
+    /// Mistakes in single settings, which are mistakes in every cell.
+    problems: Vec<Problem>,
+    in_cells: InCells,
+}
+
+impl Checker<'_> {
+    /// Repeats of each cell; a mistake in them is found again with the cells.
+    fn repeats(&self, matrix: &Matrix) -> u64 {
+        let mut settings = self.defaults.clone();
+        settings.apply(matrix.base(), &mut Vec::new());
+        match settings.value("trial.repeats") {
+            Some(Value::Count(repeats)) => *repeats,
+            _ => 1,
+        }
+    }
+
+    fn cell(&mut self, cell: Combination) -> CheckedCell {
+        let mut settings = self.defaults.clone();
+        settings.apply(&cell.entries, &mut self.problems);
+        settings.default_name(self.stem, &mut self.problems);
+        settings.default_duration();
+        let mut problems = Vec::new();
+        let workload = Builder {
+            settings: &settings,
+            problems: &mut problems,
+        }
+        .workload(self.question.clone());
+        self.in_cells.add(problems);
+        CheckedCell {
+            label: cell.label,
+            varied: cell.varied,
+            workload,
+            settings: settings.listed(),
+        }
+    }
+
+    /// Two cells of the same settings would be one cell run twice.
+    fn refuse_twins(&mut self, cells: &[CheckedCell]) {
+        let mut seen: HashMap<Vec<&str>, &CheckedCell> = HashMap::new();
+        for cell in cells {
+            let values: Vec<&str> = cell.settings.iter().map(|setting| setting.value.as_str()).collect();
+            if let Some(twin) = seen.insert(values, cell) {
+                self.problems.push(Problem {
+                    place: Place { source: 0, span: 0..0 },
+                    message: format!("the cells `{}` and `{}` have the same settings", twin.label, cell.label),
+                    help: Some(
+                        "let each variant set something of its own; --set outranks what a variant sets".to_owned(),
+                    ),
+                });
+                return;
+            }
+        }
+    }
+}
+
+/// Contradictions, by the cells in which they are met.
+#[derive(Default)]
+struct InCells {
+    cells: usize,
+    met: Vec<(Problem, Vec<usize>)>,
+}
+
+impl InCells {
+    fn add(&mut self, problems: Vec<Problem>) {
+        for problem in problems {
+            match self.met.iter_mut().find(|(known, _)| *known == problem) {
+                Some((_, cells)) if cells.last() == Some(&self.cells) => {}
+                Some((_, cells)) => cells.push(self.cells),
+                None => self.met.push((problem, vec![self.cells])),
+            }
+        }
+        self.cells += 1;
+    }
+
+    /// Each contradiction once. One that only some cells have says which.
+    fn merged(self, cells: &[CheckedCell]) -> Vec<Problem> {
+        let all = self.cells;
+        let merged = self.met.into_iter().map(|(mut problem, met)| {
+            let label = &cells[met[0]].label;
+            match met.len() {
+                n if n == all => {}
+                1 => problem.message.push_str(&format!(", in the cell `{label}`")),
+                n => problem
+                    .message
+                    .push_str(&format!(", in {n} of {all} cells, the first of them `{label}`")),
+            }
+            problem
+        });
+        merged.collect()
     }
 }
 
@@ -161,28 +285,33 @@ struct Found {
 }
 
 /// Every key's value.
+#[derive(Debug, Clone)]
 struct Settings {
     found: HashMap<String, Found>,
 }
 
 impl Settings {
-    fn resolve(entries: &[Entry], problems: &mut Vec<Problem>) -> Self {
-        let mut found: HashMap<String, Found> = keys::concrete()
+    fn defaults() -> Self {
+        let found = keys::concrete()
             .map(|(path, key)| {
                 let value = key.default.map(|written| key.kind.default_value(written));
                 (path, Found { value, places: None })
             })
             .collect();
+        Settings { found }
+    }
+
+    /// Later entries win.
+    fn apply(&mut self, entries: &[Entry], problems: &mut Vec<Problem>) {
         for entry in entries {
             let Some(key) = keys::find(&entry.path) else {
                 problems.push(unknown_key(entry));
                 continue;
             };
             match key.kind.read(&entry.raw) {
-                // Later entries win: `--set` over the file. TOML itself refuses a key given twice.
                 Ok(value) => {
                     let places = Some((entry.key.clone(), entry.value.clone()));
-                    found.insert(
+                    self.found.insert(
                         entry.path.clone(),
                         Found {
                             value: Some(value),
@@ -197,7 +326,6 @@ impl Settings {
                 }),
             }
         }
-        Settings { found }
     }
 
     /// A workload without a name bears its file's.
@@ -230,6 +358,16 @@ impl Settings {
         }
     }
 
+    /// The pipeline that runs; the default's while another is misspelt.
+    fn pipeline(&self) -> PipelineKind {
+        let word = match self.value("pipeline") {
+            Some(Value::Choice(word)) => *word,
+            _ => return PipelineKind::default(),
+        };
+        let named = PipelineKind::NAMES.into_iter().find(|(name, _)| *name == word);
+        named.map_or_else(PipelineKind::default, |(_, pipeline)| pipeline)
+    }
+
     fn value(&self, path: &str) -> Option<&Value> {
         self.found.get(path).and_then(|found| found.value.as_ref())
     }
@@ -240,7 +378,9 @@ impl Settings {
     }
 
     fn listed(&self) -> Vec<Setting> {
+        let pipeline = self.pipeline();
         keys::concrete()
+            .filter(|(path, _)| keys::is_of(path, pipeline))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -335,18 +475,39 @@ impl Builder<'_> {
         });
     }
 
+    /// Keys of what does not exist in this pipeline.
+    fn check_pipeline(&mut self, pipeline: PipelineKind) {
+        let foreign = keys::concrete().filter(|(path, _)| !keys::is_of(path, pipeline));
+        for (path, _) in foreign {
+            let stages: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            let help = if path.starts_with("stage.") {
+                format!("leave it out: the stages of this pipeline are {}", stages.join(", "))
+            } else {
+                "leave it out, or choose pipeline = \"orders\"".to_owned()
+            };
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect with pipeline = \"{pipeline}\""),
+                help,
+            );
+        }
+    }
+
     fn workload(mut self, question: String) -> Workload {
+        let pipeline = self.settings.pipeline();
+        self.check_pipeline(pipeline);
         let load = self.load();
         let publish = self.publish();
         let topology = self.topology();
         let orders = self.orders();
-        let stages: Vec<StageSettings> = Stage::ALL.into_iter().map(|stage| self.stage(stage)).collect();
+        let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let faults = self.faults(&load);
-        let canary = self.canary(&orders);
+        let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
             seed: self.count("seed").unwrap_or_default(),
+            pipeline,
             load,
             orders,
             publish,

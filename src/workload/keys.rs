@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::file::Raw;
 use super::model::{Defect, Overflow, ServiceTime};
-use crate::events::Stage;
+use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
 
 /// One key.
@@ -152,6 +152,12 @@ pub const KEYS: &[Key] = &[
         "Source of all randomness: same seed, same arrivals, payloads and outcomes.",
     ),
     key(
+        "pipeline",
+        Kind::Choice(&[PipelineKind::NAMES[0].0, PipelineKind::NAMES[1].0]),
+        Some("orders"),
+        "What runs: the order pipeline, or one queue of jobs with identical workers, where a job stands for an order.",
+    ),
+    key(
         "load.arrival",
         Kind::Choice(&["constant", "poisson", "burst", "closed"]),
         Some("constant"),
@@ -250,7 +256,7 @@ pub const KEYS: &[Key] = &[
         "orders.body_size",
         Kind::Size { max: BODY_MAX },
         Some("0B"),
-        "Least size of an event's body; shorter ones are padded.",
+        "Least size of an event's or job's body; shorter ones are padded.",
     ),
     key(
         "orders.urgent",
@@ -540,7 +546,41 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
     })
 }
 
+/// Whether the key has an effect in `pipeline`: its stage, or what it says something about, exists there.
+pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
+    const OF_ORDERS: [&str; 7] = [
+        "orders.items",
+        "orders.stock_per_item",
+        "orders.lines_max",
+        "orders.quantity_max",
+        "orders.payment_decline",
+        "topology.order_exchange",
+        "topology.alternate_exchange",
+    ];
+    let stage = path.strip_prefix("stage.").and_then(|rest| rest.split('.').next());
+    match stage {
+        Some(name) => pipeline.stages().iter().any(|stage| stage.name() == name),
+        None => pipeline == PipelineKind::Orders || !OF_ORDERS.contains(&path),
+    }
+}
+
 impl Kind {
+    /// Whether a value of this kind is written as a list. Such a key is varied by a list of lists, every other by a list.
+    pub const fn is_list(self) -> bool {
+        match self {
+            Kind::Duration { .. }
+            | Kind::Rate { .. }
+            | Kind::Size { .. }
+            | Kind::Share
+            | Kind::Count { .. }
+            | Kind::Limit { .. }
+            | Kind::Flag
+            | Kind::Choice(_)
+            | Kind::Name
+            | Kind::ServiceTime => false,
+        }
+    }
+
     /// Reads a value of this kind.
     ///
     /// # Errors
@@ -714,6 +754,20 @@ impl fmt::Display for Kind {
             Kind::ServiceTime => f.write_str(
                 "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
             ),
+        }
+    }
+}
+
+impl Value {
+    /// The value as a number in base units (seconds, bytes, per second, a share of 1), where it is a quantity.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Value::Duration(span) | Value::ServiceTime(ServiceTime::Fixed(span)) => Some(span.as_secs_f64()),
+            Value::Rate(rate) => Some(rate.per_second()),
+            Value::Size(size) => Some(size.0 as f64),
+            Value::Share(share) => Some(share.0),
+            Value::Count(count) | Value::Limit(Some(count)) => Some(*count as f64),
+            Value::Limit(None) | Value::Flag(_) | Value::Choice(_) | Value::Name(_) | Value::ServiceTime(_) => None,
         }
     }
 }

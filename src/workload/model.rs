@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::Stage;
+use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
 
 /// One experiment.
@@ -16,6 +16,8 @@ pub struct Workload {
     pub question: String,
     /// Source of all randomness.
     pub seed: u64,
+    /// Which pipeline runs.
+    pub pipeline: PipelineKind,
     /// How orders arrive.
     pub load: Load,
     /// What is in them.
@@ -24,7 +26,7 @@ pub struct Workload {
     pub publish: Publish,
     /// Exchanges and queues.
     pub topology: Topology,
-    /// The consumers, by [`Stage::index`].
+    /// The consumers, by their position in [`PipelineKind::stages`].
     pub stages: Vec<StageSettings>,
     /// What the user counts on; a configuration that cannot give it was refused.
     pub promises: StatedPromises,
@@ -41,9 +43,10 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The settings of one stage.
+    /// The settings of one stage, which must be of this workload's pipeline.
     pub fn stage(&self, stage: Stage) -> &StageSettings {
-        &self.stages[stage.index()]
+        let position = self.pipeline.position(stage);
+        &self.stages[position.expect("no stage of another pipeline is ever asked for")]
     }
 
     /// Why a message may vanish from a stage's queue by the queue's own rules, with no dead-letter queue to find it in.
@@ -453,7 +456,7 @@ pub struct Canary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Defect {
-    /// Payment acknowledges without working: the order is stuck, and so lost.
+    /// Payment (or the worker) acknowledges without working: the order is stuck, and so lost.
     LoseDelivery,
     /// Inventory has its effect and acknowledges without publishing its event.
     LoseEvent,
@@ -467,11 +470,13 @@ pub enum Defect {
     SkipAudit,
     /// E-mail acknowledges without sending.
     SkipNotification,
+    /// The worker does a job twice.
+    WorkTwice,
 }
 
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 7] = [
+    pub const NAMES: [(&'static str, Defect); 8] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -479,5 +484,20 @@ impl Defect {
         ("commit-twice", Defect::CommitTwice),
         ("skip-audit", Defect::SkipAudit),
         ("skip-notification", Defect::SkipNotification),
+        ("work-twice", Defect::WorkTwice),
     ];
+
+    /// Whether `pipeline` has the stage that it is planted in.
+    pub const fn is_of(self, pipeline: PipelineKind) -> bool {
+        match self {
+            Defect::LoseDelivery => true,
+            Defect::WorkTwice => matches!(pipeline, PipelineKind::WorkQueue),
+            Defect::LoseEvent
+            | Defect::ChargeTwice
+            | Defect::Oversell
+            | Defect::CommitTwice
+            | Defect::SkipAudit
+            | Defect::SkipNotification => matches!(pipeline, PipelineKind::Orders),
+        }
+    }
 }

@@ -35,6 +35,44 @@ from, and touches no broker.
 | share | `\"2%\"`, `\"0.5%\"` |
 | limit | a whole number, or `\"unlimited\"` |
 | service time | `\"none\"`, a duration, or a distribution: `{ uniform = [\"1ms\", \"9ms\"] }`, `{ exponential = \"5ms\" }` (its mean), `{ lognormal = { median = \"5ms\", p99 = \"50ms\" } }`; at most 1 h |
+
+## Varying settings
+
+Any key but `name`, `seed` and those of `[trial]` can have a list of values. Each list is a dimension; the run goes through the cross
+product of all dimensions, and each combination is a **cell**, checked as a workload of its own:
+
+```toml
+stage.payment.prefetch = [1, 10, 100, \"unlimited\"]
+stage.payment.ack_batch = [1, 50]
+
+[[matrix.exclude]]                      # 50 acknowledgements never fill with a prefetch of 1 or 10: leave these cells out
+stage.payment.prefetch = [1, 10]
+stage.payment.ack_batch = 50
+```
+
+Named variants set several keys at once. All tables of one name are one dimension, of which each cell has one:
+
+```toml
+[[variants.strategy]]
+name = \"small-prefetch\"
+stage.payment.prefetch = 2
+
+[[variants.strategy]]
+name = \"batched\"
+[variants.strategy.stage.payment]
+prefetch = 100
+ack_batch = 50
+```
+
+- A variant outranks the rest of the file. A key belongs to one dimension only. Lists do not stand inside variants.
+- An exclusion leaves out the cells in which **each** setting that it names has one of the values given; `variants.strategy = \"batched\"`
+  names a variant.
+- A key whose value is a list itself is varied by a list of lists.
+- `--set stage.payment.prefetch=[1,10]` makes or narrows a dimension, `--set stage.payment.prefetch=5` collapses it;
+  `--set variants.strategy=batched` picks variants.
+- Each cell runs `trial.repeats` times, in rounds: every round runs all cells once, in an order of its own that the seed draws. The cells
+  of a round have the same seed, hence the same arrivals and orders. A run has at most 1,000 trials.
+- `orderstorm check FILE` prints the dimensions, what each cell has of its own, and what they share.
 ";
 
 /// What a section is about, above its table.
@@ -50,7 +88,8 @@ fn introduction(section: &str) -> &'static str {
         "publish" => "How messages are published, by the load and by every stage.",
         "topology" => "Exchanges and queues.",
         "stage" => {
-            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them."
+            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them. `worker` is the stage \
+             of `pipeline = \"work-queue\"`, the others are those of `pipeline = \"orders\"`."
         }
         "promises" => {
             "Promises that you count on. What a configuration promises follows from its settings and is checked whether it is \

@@ -35,8 +35,11 @@ impl Fixed<'_> {
         let observed = Observed {
             drained,
             prefetch_exceeded: ran.meters.iter().map(|meter| meter.prefetch_exceeded()).sum(),
-            overstays: Stage::ALL
-                .into_iter()
+            overstays: workload
+                .pipeline
+                .stages()
+                .iter()
+                .copied()
                 .filter(|stage| workload.time_to_live(*stage).is_some())
                 .map(|stage| (stage, ran.meters[stage.index()].overstay()))
                 .collect(),
@@ -211,8 +214,8 @@ impl Fixed<'_> {
     }
 
     fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
-        Stage::ALL
-            .into_iter()
+        let stages = self.stand.workload.pipeline.stages().iter().copied();
+        stages
             .map(|stage| {
                 let settings = self.stand.workload.stage(stage);
                 let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);

@@ -124,7 +124,8 @@ impl Builder<'_> {
         if !matches!(workload.load.arrival, Arrival::Closed { .. }) {
             return;
         }
-        for stage in Stage::ALL.into_iter().filter(|stage| stage.is_in_chain()) {
+        let stages = workload.pipeline.stages().iter().copied();
+        for stage in stages.filter(|stage| stage.is_in_chain()) {
             let path = |key: &str| format!("stage.{stage}.{key}");
             let queue = &workload.stage(stage).queue;
             if queue.is_bounded() && queue.overflow == Overflow::DropHead {

@@ -1,10 +1,13 @@
 //! What is legal, and what is refused with which words.
 
 use super::*;
+use crate::events::PipelineKind;
 use crate::workload::model::{Arrival, Until};
 
-fn checked(text: &str) -> Checked {
-    check("w.toml", "w", text.to_owned(), &[]).unwrap_or_else(|error| panic!("{error}"))
+fn checked(text: &str) -> CheckedCell {
+    check("w.toml", "w", text.to_owned(), &[])
+        .unwrap_or_else(|error| panic!("{error}"))
+        .into_first()
 }
 
 fn refused(text: &str, overrides: &[&str]) -> (Vec<Problem>, String) {
@@ -26,7 +29,20 @@ fn an_empty_file_is_the_default_experiment() {
     let workload = checked("").workload;
     assert_eq!(workload.name, "w");
     assert_eq!(workload.load.until, Until::Duration(Span::from_secs(30)));
-    assert_eq!(workload.stages.len(), Stage::ALL.len());
+    assert_eq!(workload.pipeline, PipelineKind::Orders);
+    assert_eq!(workload.stages.len(), PipelineKind::Orders.stages().len());
+}
+
+#[test]
+fn a_work_queue_has_the_settings_of_its_worker_and_of_no_other_stage() {
+    let checked = checked("pipeline = \"work-queue\"\n[stage.worker]\nconsumers = 7");
+    assert_eq!(
+        (checked.workload.stages.len(), checked.workload.stages[0].consumers),
+        (1, 7)
+    );
+    let listed = |path: &str| checked.settings.iter().any(|setting| setting.path == path);
+    assert!(listed("stage.worker.prefetch") && listed("orders.body_size"));
+    assert!(!listed("stage.payment.prefetch") && !listed("orders.payment_decline"));
 }
 
 #[test]
@@ -67,7 +83,8 @@ fn the_command_line_wins_over_the_file_and_the_plan_says_who_spoke() {
         "[load]\nrate = \"5/s\"\nduration = \"3s\"".to_owned(),
         &overrides,
     )
-    .expect("legal");
+    .expect("legal")
+    .into_first();
     assert_eq!(
         checked.workload.load.arrival,
         Arrival::Constant {
@@ -121,6 +138,20 @@ fn contradictions_are_refused() {
             "[promises]\nnothing_twice = true\n[stage.sms]\ndedupe = \"none\"",
             "cannot be given",
         ),
+        ("[stage.worker]\nconsumers = 2", "no effect with pipeline = \"orders\""),
+        (
+            "pipeline = \"work-queue\"\n[stage.payment]\nconsumers = 2",
+            "the stages of this pipeline are worker",
+        ),
+        (
+            "pipeline = \"work-queue\"\n[orders]\npayment_decline = \"2%\"",
+            "no effect with pipeline = \"work-queue\"",
+        ),
+        (
+            "pipeline = \"work-queue\"\n[canary]\ndefect = \"oversell\"",
+            "choose one of \"lose-delivery\", \"work-twice\"",
+        ),
+        ("[canary]\ndefect = \"work-twice\"", "has no place in"),
         ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
         (
             "[fault.broker_pause]\nat = \"29s\"\nlasts = \"2s\"",
