@@ -57,7 +57,7 @@ fn summary(series: &str, seed: u64, samples: u64, median_ms: f64) -> Summary {
 
 fn median_ms(series: Series) -> f64 {
     match series {
-        Series::EndToEnd => 48.0,
+        Series::EndToEnd | Series::EndToEndUrgent | Series::EndToEndNormal => 48.0,
         Series::EndToEndFromSend => 46.5,
         Series::SendLag | Series::DriverLag => 0.18,
         Series::ConfirmLatency => 2.4,
@@ -576,6 +576,7 @@ pub fn no_data() -> RunRecord {
         driver_rss_bytes_max: None,
         broker_cpu_s: None,
         broker_rss_bytes_max: None,
+        broker_message_bytes_max: None,
     };
     trial.aborted = Some("interrupted by Ctrl-C".to_owned());
     let mut record = record(&checked, vec![trial]);
