@@ -228,6 +228,10 @@ pub struct TrialRecord {
     pub faults: Vec<Band>,
     /// Times at which the broker blocked a connection.
     pub blocked: Vec<Band>,
+    /// The same by connection and reason.
+    pub blocked_connections: Vec<BlockedConnection>,
+    /// Seconds during which at least one connection was blocked.
+    pub blocked_s: f64,
     /// Orders.
     pub orders: OrderCounts,
     /// Messages.
@@ -298,6 +302,19 @@ impl LoadPhaseRecord {
     }
 }
 
+/// A connection that the broker blocked for a reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockedConnection {
+    /// Its name, which says whose it is.
+    pub connection: String,
+    /// The broker's reason.
+    pub reason: String,
+    /// How often.
+    pub times: u32,
+    /// Seconds in all.
+    pub time_s: f64,
+}
+
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrderCounts {
@@ -358,6 +375,14 @@ pub struct StageRecord {
     pub redelivered: u64,
     /// Recognised as processed already.
     pub suppressed: u64,
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub refused: u64,
+    /// Messages that its queue may drop by its own rules and never delivered.
+    pub dropped: u64,
+    /// For which reasons its queue may drop messages, such as `maxlen` or `expired`; absent if it may not.
+    pub dropped_as: Option<String>,
+    /// Longest time from publish to delivery of the messages delivered: how old the oldest of its queue became.
+    pub delivery_age_ns_max: Option<u64>,
     /// Greatest ready + unacked of its queue, from samples.
     pub backlog_messages_max: Option<u64>,
     /// Busy share of its consumers' job slots over the measured part, 0 to 1.
@@ -388,6 +413,8 @@ pub struct Resources {
     pub broker_cpu_s: Option<f64>,
     /// Broker, greatest resident set, bytes.
     pub broker_rss_bytes_max: Option<u64>,
+    /// What the embedded broker held for its clients at most, bytes: messages and unread output.
+    pub broker_message_bytes_max: Option<u64>,
 }
 
 /// Whether the driver was the bottleneck.

@@ -12,11 +12,13 @@ use super::depth::Depths;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
+use crate::broker::embedded::BrokerHandle;
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::Ledger;
 use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
+use crate::pipeline::StageMeter;
 use crate::results::hlog::{HlogWriter, Interval};
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::sample::{ProcessProbe, ProcessSample};
@@ -44,6 +46,10 @@ pub struct Sources {
     pub publishes: Arc<PublishMeter>,
     pub schedule: Option<Schedule>,
     pub broker_pid: Option<u32>,
+    /// Counts of the embedded broker, if it is the run's.
+    pub embedded: Option<BrokerHandle>,
+    /// Stages, by [`Stage::index`].
+    pub meters: Vec<Arc<StageMeter>>,
     pub cores: u32,
 }
 
@@ -54,6 +60,8 @@ pub struct Maxima {
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
+    /// What the embedded broker holds for its clients, bytes.
+    pub broker_messages: Option<u64>,
 }
 
 /// What the measured part looked like, for the rule that judges it.
@@ -161,6 +169,16 @@ impl<'a> Watch<'a> {
         }
         self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
         self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|sample| sample.rss_bytes));
+        if let Some(bytes) = self.sources.embedded.as_ref().map(BrokerHandle::memory_used) {
+            self.maxima.broker_messages = self.maxima.broker_messages.max(Some(bytes));
+            self.row(at, "broker_message_bytes", bytes as f64);
+        }
+        for stage in Stage::ALL {
+            // A stage of another pipeline is never delivered anything.
+            if let Some(wait) = self.sources.meters[stage.index()].take_recent_wait() {
+                self.row(at, &format!("delivery_age_ns_max.{stage}"), wait as f64);
+            }
+        }
         self.row(at, "in_flight_messages", self.sources.publishes.in_flight() as f64);
         self.row(at, "open_orders", self.sources.ledger.open() as f64);
         self.snapshot.elapsed_s = self.seconds(at).max(0.0);

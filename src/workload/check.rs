@@ -5,6 +5,7 @@ mod faults;
 mod load;
 mod promises;
 mod publish;
+mod queue;
 mod stage;
 mod topology;
 
@@ -595,6 +596,7 @@ impl Builder<'_> {
             canary,
         };
         self.check_promises(&workload);
+        self.check_closed_loop(&workload);
         workload
     }
 }

@@ -65,6 +65,7 @@ impl Builder<'_> {
             } else {
                 Dedupe::Memory
             },
+            queue: self.queue(stage),
         }
     }
 }
