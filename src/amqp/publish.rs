@@ -62,9 +62,20 @@ pub struct PublishMeter {
     nacked: AtomicU64,
     returned: AtomicU64,
     unknown: AtomicU64,
+    slowest_confirm: AtomicU64,
 }
 
 impl PublishMeter {
+    /// Notes that a publish was confirmed `ns` nanoseconds after it was begun.
+    pub fn confirmed_after(&self, ns: u64) {
+        self.slowest_confirm.fetch_max(ns, Ordering::Relaxed);
+    }
+
+    /// Longest time from a publish to its confirm so far, nanoseconds; 0: none was confirmed.
+    pub fn slowest_confirm(&self) -> u64 {
+        self.slowest_confirm.load(Ordering::Relaxed)
+    }
+
     /// Handed to the client.
     pub fn published(&self) -> u64 {
         self.published.load(Ordering::Relaxed)

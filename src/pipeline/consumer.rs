@@ -31,7 +31,7 @@ use crate::measure::{Series, StageSpan};
 use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
-use crate::wire::message::{Envelope, Kind, decode, properties};
+use crate::wire::message::{Envelope, Kind, decode};
 use crate::workload::model::{AckMode, StageSettings};
 
 /// Before a delivery whose event could not be published goes back to its queue; else it would come straight back.
@@ -53,6 +53,8 @@ pub struct StageContext {
     pub settings: StageSettings,
     /// Holds its consumers back.
     pub switch: Arc<StageSwitch>,
+    /// How long a message may wait in its queue; absent: for ever.
+    pub time_to_live: Option<Nanos>,
     /// What it is wired to.
     pub wiring: Wiring,
     /// Where ends of orders go, for a closed loop.
@@ -357,22 +359,29 @@ impl Lane<'_> {
 
     async fn process(&self, delivery: Delivery, delivered: Nanos, work_ns: Nanos) -> Settlement {
         let StageContext {
-            stage,
-            meter,
-            wiring,
-            store,
-            ..
+            stage, meter, wiring, ..
         } = self.stage;
         let Ok(message) = decode(wiring.encoder.ids(), &delivery.data) else {
             meter.malformed.fetch_add(1, Ordering::Relaxed);
             return Settlement::Reject;
         };
+        meter.waited(delivered.saturating_sub(message.published), self.stage.time_to_live);
         if !stage.consumes().contains(&message.event) {
             meter.not_for_stage.fetch_add(1, Ordering::Relaxed);
             return Settlement::Ack;
         }
         wiring.ledger.delivered(message.number, *stage, delivery.redelivered);
-        meter.waited(delivered.saturating_sub(message.published));
+        let settlement = self.work_on(&message, delivered, work_ns).await;
+        if matches!(settlement, Settlement::Ack | Settlement::Reject) {
+            wiring.ledger.settled(message.number, *stage, message.event);
+        }
+        settlement
+    }
+
+    async fn work_on(&self, message: &Envelope, delivered: Nanos, work_ns: Nanos) -> Settlement {
+        let StageContext {
+            stage, wiring, store, ..
+        } = self.stage;
         // The slots are closed when the stage is switched off.
         let Ok(slot) = self.slots.acquire().await else {
             return Settlement::Abandon;
@@ -388,10 +397,10 @@ impl Lane<'_> {
                 if work_ns > 0 {
                     wiring.timer.sleep_until(started + work_ns).await;
                 }
-                match self.stage.service.handle(&message) {
-                    Reaction::Effect(emit) => self.effect(&message, emit),
+                match self.stage.service.handle(message) {
+                    Reaction::Effect(emit) => self.effect(message, emit),
                     Reaction::EffectWithoutEvent => {
-                        self.effect(&message, Emit::Nothing);
+                        self.effect(message, Emit::Nothing);
                         return Settlement::Ack;
                     }
                     Reaction::EffectTwice => {
@@ -409,10 +418,10 @@ impl Lane<'_> {
             started,
             effect,
         };
-        let settlement = self.emit(&message, emit, stamps).await;
+        let settlement = self.emit(message, emit, stamps).await;
         if settlement == Settlement::Ack {
             store.done(message.number, message.event);
-            self.record(&message, stamps);
+            self.record(message, stamps);
         }
         settlement
     }
@@ -462,19 +471,13 @@ impl Lane<'_> {
             return Settlement::Reject;
         };
         let published = self.now();
-        if kind == Kind::Event && on_critical_path(self.stage.stage, message.event) {
+        if kind == Kind::Event && self.stage.stage.is_critical(message.event) {
             wiring
                 .ledger
                 .accounted(message.number, published.saturating_sub(message.published));
         }
         let body = wiring.encoder.event(event, message, published);
-        let properties = properties(
-            wiring.encoder.ids(),
-            message.number,
-            event,
-            kind,
-            &wiring.workload.publish,
-        );
+        let properties = wiring.properties(message.number, event, kind);
         let outcome = publisher
             .publish(Message {
                 exchange,
@@ -485,6 +488,7 @@ impl Lane<'_> {
             .await;
         match outcome {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
+                wiring.publishes.confirmed_after(self.now().saturating_sub(published));
                 if kind == Kind::Event {
                     self.emitted(message, event, published);
                 }
@@ -495,6 +499,11 @@ impl Lane<'_> {
             Outcome::Refused(Refusal::Returned) => Settlement::Reject,
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
             Outcome::Refused(Refusal::Nack) | Outcome::Unknown(Uncertainty::Timeout) => {
+                let refused = outcome == Outcome::Refused(Refusal::Nack);
+                self.stage
+                    .meter
+                    .refused
+                    .fetch_add(u64::from(refused), Ordering::Relaxed);
                 self.stage.meter.requeued.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(REQUEUE_PAUSE).await;
                 Settlement::Requeue
@@ -519,6 +528,14 @@ impl Lane<'_> {
         if window.contains(order.intended) {
             board.record(Series::EndToEnd, at.saturating_sub(order.intended));
             board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));
+            if self.stage.wiring.workload.orders.urgent.0 > 0.0 {
+                let class = if self.stage.wiring.is_urgent(message.number) {
+                    Series::EndToEndUrgent
+                } else {
+                    Series::EndToEndNormal
+                };
+                board.record(class, at.saturating_sub(order.intended));
+            }
         }
         if let Some(finished) = &self.stage.finished {
             // The load may have ended; then nobody waits for the order.
@@ -558,21 +575,6 @@ impl Lane<'_> {
                 .fetch_add(effect.saturating_sub(started), Ordering::Relaxed);
         }
     }
-}
-
-/// The steps that an order's end waits for; the others run beside them.
-fn on_critical_path(stage: Stage, event: Event) -> bool {
-    matches!(
-        (stage, event),
-        (Stage::Inventory, Event::OrderCreated)
-            | (Stage::Payment, Event::InventoryReserved)
-            | (Stage::Shipping, Event::PaymentSuccess | Event::CustomerConfirmed)
-            | (Stage::Customer, Event::OrderShipped)
-            | (
-                Stage::Order,
-                Event::ShippingPrepared | Event::ShippingDelivered | Event::InventoryOutOfStock | Event::PaymentFailed
-            )
-    )
 }
 
 /// Deliveries of one channel that are finished but not acknowledged, and those that stand before them.

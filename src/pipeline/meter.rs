@@ -17,7 +17,11 @@ pub struct StageMeter {
     pub(super) requeued: AtomicU64,
     pub(super) busy_ns: AtomicU64,
     held_max: AtomicU64,
-    queue_wait_max_ns: AtomicU64,
+    pub(super) refused: AtomicU64,
+    /// Longest wait of a message delivered since somebody asked, and of all; nanoseconds. One more than the value: 0 is none.
+    recent_wait: AtomicU64,
+    longest_wait: AtomicU64,
+    overstay: AtomicU64,
     consumers: Box<[ConsumerMeter]>,
 }
 
@@ -35,7 +39,10 @@ impl StageMeter {
             requeued: AtomicU64::default(),
             busy_ns: AtomicU64::default(),
             held_max: AtomicU64::default(),
-            queue_wait_max_ns: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            recent_wait: AtomicU64::default(),
+            longest_wait: AtomicU64::default(),
+            overstay: AtomicU64::default(),
             consumers: (0..consumers).map(|_| ConsumerMeter::default()).collect(),
         }
     }
@@ -55,9 +62,15 @@ impl StageMeter {
         self.held_max.fetch_max(held, Ordering::Relaxed);
     }
 
-    /// A delivery had waited that long in its queue.
-    pub(super) fn waited(&self, ns: Nanos) {
-        self.queue_wait_max_ns.fetch_max(ns, Ordering::Relaxed);
+    /// Notes that a message was delivered after `wait` nanoseconds in flight and in its queue, where it may stay for
+    /// `time_to_live`.
+    pub(super) fn waited(&self, wait: Nanos, time_to_live: Option<Nanos>) {
+        let mark = wait.saturating_add(1);
+        self.recent_wait.fetch_max(mark, Ordering::Relaxed);
+        self.longest_wait.fetch_max(mark, Ordering::Relaxed);
+        if let Some(beyond) = time_to_live.and_then(|ttl| wait.checked_sub(ttl)) {
+            self.overstay.fetch_max(beyond, Ordering::Relaxed);
+        }
     }
 
     /// Greatest number of deliveries held at once.
@@ -65,9 +78,24 @@ impl StageMeter {
         self.held_max.load(Ordering::Relaxed)
     }
 
-    /// Longest wait of a message in the queue, nanoseconds; absent if none came.
-    pub fn queue_wait_max_ns(&self) -> Option<Nanos> {
-        (self.delivered() > 0).then(|| self.queue_wait_max_ns.load(Ordering::Relaxed))
+    /// Longest queue wait of the messages delivered since the last call; absent if there were none.
+    pub fn take_recent_wait(&self) -> Option<Nanos> {
+        self.recent_wait.swap(0, Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Longest queue wait of all messages delivered so far; absent if there were none.
+    pub fn longest_wait(&self) -> Option<Nanos> {
+        self.longest_wait.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// By how much the latest delivery came after its message's time to live, counted from the publish; 0: none did.
+    pub fn overstay(&self) -> Nanos {
+        self.overstay.load(Ordering::Relaxed)
+    }
+
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Deliveries, redeliveries among them.

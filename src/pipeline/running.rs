@@ -16,6 +16,7 @@ use crate::amqp::{AmqpError, Link, Publisher};
 use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
+use crate::units::Span;
 use crate::wire::Wiring;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
@@ -100,6 +101,7 @@ impl Pipeline {
             meter: Arc::clone(&self.meters[stage.index()]),
             settings,
             switch: Arc::clone(&switch),
+            time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
             wiring: wiring.clone(),
             finished: self.finished.clone(),
         });

@@ -73,8 +73,6 @@ pub struct Spread {
     pub min: f64,
     /// Greatest.
     pub max: f64,
-    /// Bootstrap interval of the median (95 %); absent under [`REPEATS_MIN`] repeats.
-    pub interval: Option<Interval>,
 }
 
 impl<'a> Sweep<'a> {
@@ -157,16 +155,15 @@ impl<'a> Sweep<'a> {
     pub fn best(&self, figure: Figure) -> Option<usize> {
         let values: Vec<Vec<f64>> = self.cells.iter().map(|cell| cell.values(figure)).collect();
         let score = |at: &usize| {
-            stats::median(&values[*at]).and_then(|median| match figure.better() {
-                Better::Higher => Some(median),
-                Better::Lower => Some(-median),
-                Better::Neither => None,
+            stats::median(&values[*at]).map(|median| match figure.better() {
+                Better::Higher => median,
+                Better::Lower => -median,
             })
         };
         let candidate = (0..values.len())
             .filter(|at| score(at).is_some())
             .max_by(|a, b| score(a).unwrap_or_default().total_cmp(&score(b).unwrap_or_default()))?;
-        if !self.is_matrix() || values.iter().any(Vec::is_empty) {
+        if !self.is_matrix() || !figure.is_outcome() || values.iter().any(Vec::is_empty) {
             return None;
         }
         let others = (0..values.len()).filter(|at| *at != candidate);
@@ -191,14 +188,19 @@ impl Cell<'_> {
     /// A figure over the repeats; absent if none has it.
     pub fn spread(&self, figure: Figure) -> Option<Spread> {
         let values = self.values(figure);
-        let interval = || stats::interval(&[&values], 0, figure.name(), |drawn| stats::median(&drawn[0]));
         Some(Spread {
             n: values.len(),
             median: stats::median(&values)?,
             min: values.iter().copied().reduce(f64::min)?,
             max: values.iter().copied().reduce(f64::max)?,
-            interval: if values.len() >= REPEATS_MIN { interval() } else { None },
         })
+    }
+
+    /// Bootstrap interval (95 %) of the median over the repeats; absent under [`REPEATS_MIN`] repeats.
+    pub fn interval(&self, figure: Figure) -> Option<Interval> {
+        let values = self.values(figure);
+        let interval = || stats::interval(&[&values], 0, figure.name(), |drawn| stats::median(&drawn[0]));
+        if values.len() >= REPEATS_MIN { interval() } else { None }
     }
 
     /// The worst verdict of its trials; unknown without trials.
@@ -309,7 +311,11 @@ mod tests {
             (spread.n, spread.min, spread.max, spread.median) == (3, 495.9, 497.9, 496.9),
             "{spread:?}"
         );
-        assert_eq!(spread.interval, None, "three repeats have no interval");
+        assert_eq!(
+            sweep.cells[0].interval(Figure::Goodput),
+            None,
+            "three repeats have no interval"
+        );
     }
 
     #[test]

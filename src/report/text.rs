@@ -100,8 +100,8 @@ impl Page {
         let status = Status::of(record);
         let tone = match status {
             Status::Pass => Tone::Good,
-            Status::Fail | Status::Invalid | Status::CouldNotRun => Tone::Bad,
-            Status::Unknown | Status::Interrupted => Tone::Doubt,
+            Status::Fail | Status::Missed | Status::Invalid | Status::CouldNotRun => Tone::Bad,
+            Status::Unknown | Status::Interrupted | Status::Partial => Tone::Doubt,
         };
         self.wrapped(
             Some(tone),
@@ -247,6 +247,8 @@ impl Page {
             ("cancelled", fates.cancelled()),
             ("dead-lettered", fates.dead_lettered),
             ("still queued", fates.still_queued),
+            ("unrouted", fates.unrouted),
+            ("dropped", fates.dropped),
             ("lost", fates.lost),
             ("refused", fates.nacked),
             ("returned", fates.returned),
@@ -262,6 +264,21 @@ impl Page {
         if dead > 0 {
             self.line(&format!("  {} in dead-letter queues", human::plural(dead, "message")));
         }
+        for stage in trial.stages.iter().filter(|stage| stage.dropped > 0) {
+            self.line(&format!(
+                "  {} dropped from the {} queue ({})",
+                human::plural(stage.dropped, "message"),
+                stage.stage,
+                stage.dropped_as.as_deref().unwrap_or("by its rules")
+            ));
+        }
+        let refused: u64 = trial.stages.iter().map(|stage| stage.refused).sum();
+        if refused > 0 {
+            self.line(&format!(
+                "  {} of stages refused by full queues, each tried again",
+                human::plural(refused, "publish")
+            ));
+        }
     }
 
     fn rates(&mut self, trial: &TrialRecord) {
@@ -273,6 +290,7 @@ impl Page {
             rate(trial.rates.achieved_rate_per_s),
             rate(trial.rates.goodput_per_s)
         ));
+        self.load_phases(trial);
         let drain = match (trial.drain.drained, trial.drain.time_s) {
             (true, Some(time_s)) => format!("drained in {}", human::seconds(time_s)),
             (true, None) => "drained".to_owned(),
@@ -282,9 +300,16 @@ impl Page {
         let backlog = trial
             .backlog_messages_max
             .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
-        self.line(&format!("  {drain}, largest backlog {backlog}"));
+        let oldest = trial.stages.iter().filter_map(|stage| stage.delivery_age_ns_max).max();
+        let oldest = oldest.map_or(String::new(), |ns| {
+            format!(", oldest message delivered {}", human::nanos(ns as f64))
+        });
+        self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
         if let Some(backlog) = &trial.backlog {
             self.wrapped(None, 4, "  ", &super::backlog::sentence(backlog));
+        }
+        if !trial.blocked_connections.is_empty() {
+            self.blocked(trial);
         }
     }
 
@@ -308,6 +333,33 @@ impl Page {
                 human::count(u64::from(stage.consumers)),
                 stage.delivery_gini.unwrap_or_default(),
                 human::count(stage.unacked_messages_max),
+            ));
+        }
+    }
+
+    fn blocked(&mut self, trial: &TrialRecord) {
+        self.line(&format!(
+            "  blocked by the broker for {}:",
+            human::seconds(trial.blocked_s)
+        ));
+        let parts: Vec<String> = trial
+            .blocked_connections
+            .iter()
+            .map(|one| format!("{} {} ({})", one.connection, human::seconds(one.time_s), one.reason))
+            .collect();
+        self.wrapped(None, 4, "    ", &parts.join(", "));
+    }
+
+    fn load_phases(&mut self, trial: &TrialRecord) {
+        let rate = |rate: Option<f64>| rate.map_or(ABSENT.to_owned(), human::rate);
+        for phase in &trial.load_phases {
+            self.line(&format!(
+                "  {:<NAME_MAX$} {:>9} to {:<9} offered {}, achieved {}",
+                human::shortened(&human::plain(&phase.band.name), NAME_MAX),
+                human::seconds(phase.band.start_s),
+                human::seconds(phase.band.end_s),
+                rate(phase.offered_load_per_s()),
+                rate(phase.achieved_rate_per_s())
             ));
         }
     }
@@ -388,6 +440,12 @@ impl Page {
                 "  broker {} CPU, {} memory",
                 cpu(used.broker_cpu_s),
                 bytes(used.broker_rss_bytes_max)
+            ));
+        }
+        if let Some(held) = used.broker_message_bytes_max {
+            self.line(&format!(
+                "  embedded broker {} of messages at most, within the driver's memory",
+                human::bytes(held as f64)
             ));
         }
     }
@@ -473,7 +531,7 @@ fn latency_row(summary: &Summary) -> String {
 }
 
 /// Breaks at spaces; a word that is too long is cut.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {
@@ -537,6 +595,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }

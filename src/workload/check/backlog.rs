@@ -3,7 +3,8 @@
 use super::Builder;
 use crate::events::{PipelineKind, Stage};
 use crate::units::Span;
-use crate::workload::model::{Arrival, Backlog, BacklogArrivals, Load, StageOutage, Until};
+use crate::workload::model::{Backlog, BacklogArrivals, Load, StageOutage, Until};
+use crate::workload::pattern::{Arrival, Jitter, Pattern, Shape};
 
 impl Builder<'_> {
     pub(super) fn backlog(&mut self, pipeline: PipelineKind, load: &Load) -> Option<Backlog> {
@@ -122,7 +123,13 @@ fn arrivals_at_most(load: &Load) -> Option<u64> {
         Until::Orders(orders) => Some(orders),
         Until::Duration(duration) => {
             let all_s = (load.warm_up.0 + duration.0).as_secs_f64();
-            load.arrival.mean_rate().map(|rate| (rate * all_s).ceil() as u64)
+            match &load.arrival {
+                Arrival::Open(Pattern {
+                    shape: Shape::Constant { rate },
+                    jitter: Jitter::None,
+                }) => Some((rate.per_second() * all_s).ceil() as u64),
+                _ => None,
+            }
         }
     }
 }

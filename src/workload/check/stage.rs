@@ -66,6 +66,7 @@ impl Builder<'_> {
             } else {
                 Dedupe::Memory
             },
+            queue: self.queue(stage),
             slow_share: self.share(&path("slow_share")).unwrap_or_default(),
             slow_factor: self.count_u32(&path("slow_factor")),
         }
