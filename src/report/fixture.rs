@@ -231,6 +231,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             time_s: Some(DRAIN_S),
             deadline_s: 60.0,
         },
+        overloads: Vec::new(),
         backlog_messages_max: Some(812),
         resources: Resources {
             driver_cpu_s: Some(38.2),
@@ -502,6 +503,16 @@ pub fn failed() -> RunRecord {
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    trial.overloads = vec![OverloadRecord {
+        stage: Stage::Payment,
+        capacity_per_s: 400.0,
+        begins_s: 35.0,
+        peak_s: 45.0,
+        backlog_orders_predicted: 1_000.0,
+        backlog_messages_max: Some(1_012),
+        clear_time_predicted_s: 10.0,
+        clear_time_s: Some(10.4),
+    }];
     let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
         band: band(name, start_s, end_s),
         orders_offered: orders_sent + 20,

@@ -283,6 +283,7 @@ impl Page {
             .backlog_messages_max
             .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
         self.line(&format!("  {drain}, largest backlog {backlog}"));
+        self.overloads(trial);
     }
 
     fn load_phases(&mut self, trial: &TrialRecord) {
@@ -296,6 +297,33 @@ impl Page {
                 rate(phase.offered_load_per_s()),
                 rate(phase.achieved_rate_per_s())
             ));
+        }
+    }
+
+    fn overloads(&mut self, trial: &TrialRecord) {
+        for overload in &trial.overloads {
+            let backlog = overload.backlog_messages_max;
+            let cleared = match (overload.clear_time_s, overload.clear_time_ratio()) {
+                (Some(time_s), Some(ratio)) => format!(
+                    "cleared in {} ({} predicted, ratio {ratio:.2})",
+                    human::seconds(time_s),
+                    human::seconds(overload.clear_time_predicted_s)
+                ),
+                _ => format!(
+                    "not seen to clear ({} predicted)",
+                    human::seconds(overload.clear_time_predicted_s)
+                ),
+            };
+            let says = format!(
+                "{} overloaded from {} to {} (it takes {}): backlog {} ({} predicted), {cleared}",
+                overload.stage,
+                human::seconds(overload.begins_s),
+                human::seconds(overload.peak_s),
+                human::rate(overload.capacity_per_s),
+                backlog.map_or(ABSENT.to_owned(), human::count),
+                human::count(overload.backlog_orders_predicted.round() as u64)
+            );
+            self.wrapped(None, 4, "  ", &says);
         }
     }
 
@@ -524,6 +552,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "payment overloaded from 35.0 s to 45.0 s (it takes 400/s): backlog 1,012",
             "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

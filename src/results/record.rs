@@ -222,6 +222,9 @@ pub struct TrialRecord {
     pub stages: Vec<StageRecord>,
     /// The drain.
     pub drain: DrainRecord,
+    /// Stretches in which more orders were planned than the narrowest stage can take.
+    #[serde(default)]
+    pub overloads: Vec<OverloadRecord>,
     /// Greatest sum of ready and unacked messages over all queues of the pipeline, from samples.
     pub backlog_messages_max: Option<u64>,
     /// CPU and memory.
@@ -342,6 +345,34 @@ pub struct StageRecord {
     pub backlog_messages_max: Option<u64>,
     /// Busy share of its consumers' job slots over the measured part, 0 to 1.
     pub utilisation: Option<f64>,
+}
+
+/// A planned overload of the narrowest stage: how it should go, and how it went. Seconds since the load began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverloadRecord {
+    /// The stage with the least capacity.
+    pub stage: Stage,
+    /// Orders that it can take per second, by its service time and its consumers.
+    pub capacity_per_s: f64,
+    /// When orders should begin to pile up.
+    pub begins_s: f64,
+    /// When the pile should be highest.
+    pub peak_s: f64,
+    /// How high it should be then, orders: B = ∫(λ − μ).
+    pub backlog_orders_predicted: f64,
+    /// The greatest backlog of the stage's queue in the samples of that time.
+    pub backlog_messages_max: Option<u64>,
+    /// From the peak until nothing waits any more, as it should be: B / (μ − λ).
+    pub clear_time_predicted_s: f64,
+    /// … as it was, by the first sample in which nothing waited; absent if there was none.
+    pub clear_time_s: Option<f64>,
+}
+
+impl OverloadRecord {
+    /// Measured over predicted time to clear.
+    pub fn clear_time_ratio(&self) -> Option<f64> {
+        Some(self.clear_time_s? / self.clear_time_predicted_s).filter(|ratio| ratio.is_finite())
+    }
 }
 
 /// The drain of a trial.

@@ -6,6 +6,7 @@
 mod ceiling;
 mod depth;
 mod manifest;
+mod overload;
 mod provenance;
 mod residue;
 mod run;

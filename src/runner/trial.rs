@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::depth::{DepthTask, Depths};
+use super::overload::OverloadWatch;
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Course, Files, Maxima, Sources, Watch};
@@ -315,13 +316,15 @@ impl Ready<'_> {
             stop_load,
             stop_probe,
         };
+        let schedule = Schedule::new(&stand.workload.load, trial.seed);
         let sources = Sources {
             clock: stand.clock,
             board: Arc::clone(&fixed.wiring.board),
             ledger: Arc::clone(&fixed.wiring.ledger),
             load: Arc::clone(&load_meter),
             publishes: Arc::clone(&fixed.wiring.publishes),
-            schedule: Schedule::new(&stand.workload.load, trial.seed),
+            overloads: OverloadWatch::new(&stand.workload, schedule.as_ref()),
+            schedule,
             broker_pid: stand.broker.pid(),
             cores: stand.cores,
         };

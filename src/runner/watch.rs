@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
+use super::overload::OverloadWatch;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
 use crate::results::hlog::{HlogWriter, Interval};
+use crate::results::record::OverloadRecord;
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::sample::{ProcessProbe, ProcessSample};
 
@@ -41,6 +43,7 @@ pub struct Sources {
     pub load: Arc<LoadMeter>,
     pub publishes: Arc<PublishMeter>,
     pub schedule: Option<Schedule>,
+    pub overloads: OverloadWatch,
     pub broker_pid: Option<u32>,
     pub cores: u32,
 }
@@ -62,6 +65,8 @@ pub struct Course {
     /// Samples of the whole backlog, and their sum.
     pub backlog_samples: u64,
     pub backlog_sum: u64,
+    /// Planned overloads and what became of them.
+    pub overloads: Vec<OverloadRecord>,
 }
 
 /// Watches one trial.
@@ -77,6 +82,7 @@ pub struct Watch<'a> {
     last_second: Second,
     maxima: Maxima,
     course: Course,
+    overloads: OverloadWatch,
     snapshot: Snapshot,
     screen: &'a Sender<Snapshot>,
     /// The first failure to write; measuring goes on without the files.
@@ -102,11 +108,12 @@ impl<'a> Watch<'a> {
     pub fn new(
         trial: u32,
         files: &'a mut Files,
-        sources: Sources,
+        mut sources: Sources,
         began: Nanos,
         snapshot: Snapshot,
         screen: &'a Sender<Snapshot>,
     ) -> Self {
+        let overloads = std::mem::take(&mut sources.overloads);
         Watch {
             trial,
             files,
@@ -120,6 +127,7 @@ impl<'a> Watch<'a> {
             },
             maxima: Maxima::default(),
             course: Course::default(),
+            overloads,
             snapshot,
             screen,
             failure: None,
@@ -189,6 +197,7 @@ impl<'a> Watch<'a> {
             self.row(depths.answered, "dead_letters_messages", dead as f64);
         }
         self.maxima.backlog = self.maxima.backlog.max(depths.total());
+        self.overloads.look(depths, self.began);
         self.snapshot.backlog = depths.total();
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
             self.course.backlog_samples += 1;
@@ -283,6 +292,7 @@ impl<'a> Watch<'a> {
     /// Ends the last interval; returns the maxima, the course and the first failure to write.
     pub fn finish(mut self) -> (Maxima, Course, Option<SeriesError>) {
         self.second();
+        self.course.overloads = self.overloads.records();
         (self.maxima, self.course, self.failure)
     }
 }

@@ -77,6 +77,7 @@ impl Fixed<'_> {
                 time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
                 deadline_s: workload.drain.deadline.as_secs_f64(),
             },
+            overloads: ran.course.overloads.clone(),
             backlog_messages_max: ran.maxima.backlog,
             resources: Resources {
                 driver_cpu_s: ran.usage.driver_s,
