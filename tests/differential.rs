@@ -3,6 +3,7 @@
 //! `ORDERSTORM_DIFFERENTIAL_SCRIPTS` sets how many (default 1,000), `ORDERSTORM_DIFFERENTIAL_SEED` the first seed,
 //! `ORDERSTORM_DIFFERENTIAL_URI` (`user:password@address:port`) a running RabbitMQ to use instead of a private node.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ mod script;
 mod side;
 mod wire;
 
-use script::{Script, Step};
+use script::{Place, Script, Step};
 use side::{Seen, Side};
 use wire::Target;
 
@@ -31,7 +32,7 @@ struct Mismatch {
 /// What `expected` and `found` do not have in common, line by line.
 fn differences(mismatch: &Mismatch) -> String {
     let mut out = String::new();
-    let keys: std::collections::BTreeSet<_> = mismatch.rabbitmq.keys().chain(mismatch.embedded.keys()).collect();
+    let keys: BTreeSet<_> = mismatch.rabbitmq.keys().chain(mismatch.embedded.keys()).collect();
     for key in keys {
         let (left, right) = (mismatch.rabbitmq.get(key), mismatch.embedded.get(key));
         if left != right {
@@ -41,10 +42,48 @@ fn differences(mismatch: &Mismatch) -> String {
     out
 }
 
+/// How a script went.
+enum Outcome {
+    Same,
+    /// It ended early, at a step in which RabbitMQ's own chance shows.
+    Chance,
+    Differs(Mismatch),
+}
+
+/// Whose deliveries are bounded together, as far as a script has got.
+#[derive(Default)]
+struct Sharing {
+    /// Channels with a global prefetch, now or before.
+    limited: BTreeSet<Place>,
+    /// Consumers without acks, under their names in [`Seen`]: they wait for room like the others, and take none.
+    without_acks: BTreeSet<String>,
+}
+
+impl Sharing {
+    fn note(&mut self, place: Place, step: &Step) {
+        match step {
+            Step::Qos {
+                global: true,
+                count: 1..,
+            } => _ = self.limited.insert(place),
+            Step::Consume { tag, no_ack: true, .. } => {
+                let key = format!("{}:{} consumer {tag}", place.connection, place.channel);
+                self.without_acks.insert(key);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Differences that RabbitMQ shows against itself, run by run. The script ends there: what follows would build on them.
-fn is_chance(left: &Seen, right: &Seen) -> bool {
+fn is_chance(left: &Seen, right: &Seen, sharing: &Sharing, step: &Step) -> bool {
     // Two queues delivered to one channel, and either may be first.
-    if without_tags(left) == without_tags(right) {
+    if without_tags(left) == without_tags(right)
+        || sharing
+            .limited
+            .iter()
+            .any(|place| is_other_share(left, right, *place, &sharing.without_acks, step))
+    {
         return true;
     }
     // An error ended a connection. Its channels do not end at the same moment, so what one gives back may still be
@@ -64,6 +103,61 @@ fn is_chance(left: &Seen, right: &Seen) -> bool {
     })
 }
 
+/// Whether the two differ only in how the consumers of one channel, which take from several queues at once, share its
+/// limit, and in what that leaves to others. RabbitMQ tells the queues of room in an order that it draws by lot: a consumer
+/// without acks is served if its queue is told while there is room, and after a step that gives messages back, a queue may
+/// hear of the room before it has them, and deliver a later one.
+///
+/// What must agree all the same: everything that is no delivery; how many deliveries the channel was given against its
+/// limit; deliveries and ready messages together; and to each consumer of the channel the beginning of what it was given,
+/// unless messages came back.
+fn is_other_share(left: &Seen, right: &Seen, place: Place, without_acks: &BTreeSet<String>, step: &Step) -> bool {
+    let gives_back = matches!(
+        step,
+        Step::Recover { .. } | Step::Nack { requeue: true, .. } | Step::Reject { requeue: true, .. }
+    );
+    let (left, right) = (without_tags(left), without_tags(right));
+    let prefix = format!("{}:{} consumer ", place.connection, place.channel);
+    let of_place = |key: &&String| key.starts_with(&prefix);
+    let others = |seen: &Seen| -> Seen {
+        let no_delivery = |key: &str| !key.contains(" consumer ") && key != "queues";
+        let others = seen.iter().filter(|(key, _)| no_delivery(key));
+        others.map(|(key, lines)| (key.clone(), lines.clone())).collect()
+    };
+    let bounded = |seen: &Seen| -> usize {
+        let keys = seen.keys().filter(of_place).filter(|key| !without_acks.contains(*key));
+        keys.map(|key| seen[key].len()).sum()
+    };
+    let in_all = |seen: &Seen| -> usize {
+        let deliveries: usize = seen
+            .iter()
+            .filter(|(key, _)| key.contains(" consumer "))
+            .map(|(_, lines)| lines.len())
+            .sum();
+        deliveries + ready(seen)
+    };
+    let consumers: BTreeSet<&String> = left.keys().chain(right.keys()).filter(of_place).collect();
+    let begins_alike = |key: &String| {
+        let nothing = Vec::new();
+        let (left, right) = (left.get(key).unwrap_or(&nothing), right.get(key).unwrap_or(&nothing));
+        left.iter().zip(right).all(|(one, other)| one == other)
+    };
+    consumers.len() > 1
+        && others(&left) == others(&right)
+        && bounded(&left) == bounded(&right)
+        && in_all(&left) == in_all(&right)
+        && (gives_back || consumers.into_iter().all(begins_alike))
+}
+
+/// Ready messages of all queues.
+fn ready(seen: &Seen) -> usize {
+    let count = |line: &String| -> Option<usize> {
+        let (_, rest) = line.split_once(": ")?;
+        rest.split_once(" ready")?.0.parse().ok()
+    };
+    seen.get("queues").into_iter().flatten().filter_map(count).sum()
+}
+
 /// The same without the delivery tags.
 fn without_tags(seen: &Seen) -> Seen {
     let strip = |line: &String| match line.strip_prefix("deliver ").and_then(|rest| rest.split_once(' ')) {
@@ -75,16 +169,17 @@ fn without_tags(seen: &Seen) -> Seen {
         .collect()
 }
 
-/// Runs a script on both; `None`: no difference.
-fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
+/// Runs a script on both.
+fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Outcome> {
     let result = run_steps(rabbitmq, embedded, script);
     rabbitmq.clean()?;
     embedded.clean()?;
     result
 }
 
-fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Option<Mismatch>> {
+fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Outcome> {
     let mut number = 1;
+    let mut sharing = Sharing::default();
     for side in [&mut *rabbitmq, &mut *embedded] {
         side.rounds = if script.bursts { 1 } else { 3 };
     }
@@ -102,11 +197,12 @@ fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::R
         let right = embedded
             .apply(*place, step, tag, number)
             .map_err(|error| failed("embedded", error))?;
-        if left != right && is_chance(&left, &right) {
-            return Ok(None);
+        sharing.note(*place, step);
+        if left != right && is_chance(&left, &right, &sharing, step) {
+            return Ok(Outcome::Chance);
         }
         if left != right {
-            return Ok(Some(Mismatch {
+            return Ok(Outcome::Differs(Mismatch {
                 at,
                 rabbitmq: left,
                 embedded: right,
@@ -120,7 +216,7 @@ fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::R
             std::thread::sleep(Duration::from_millis(110));
         }
     }
-    Ok(None)
+    Ok(Outcome::Same)
 }
 
 /// Leaves out steps for as long as the rest still disagrees.
@@ -129,7 +225,7 @@ fn shrink(rabbitmq: &mut Side, embedded: &mut Side, script: &Script, at: usize) 
         steps: script.steps[..=at].to_vec(),
         ..script.clone()
     };
-    let Some(mut mismatch) = run(rabbitmq, embedded, &best)? else {
+    let Outcome::Differs(mut mismatch) = run(rabbitmq, embedded, &best)? else {
         return Err(io::Error::other("the mismatch did not come again"));
     };
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -140,12 +236,12 @@ fn shrink(rabbitmq: &mut Side, embedded: &mut Side, script: &Script, at: usize) 
             let mut shorter = best.clone();
             shorter.steps.drain(start..(start + size).min(best.steps.len()));
             match run(rabbitmq, embedded, &shorter)? {
-                Some(found) => {
+                Outcome::Differs(found) => {
                     shorter.steps.truncate(found.at + 1);
                     best = shorter;
                     mismatch = found;
                 }
-                None => start += size,
+                Outcome::Same | Outcome::Chance => start += size,
             }
         }
         size /= 2;
@@ -228,13 +324,14 @@ fn compare(rabbitmq: &mut Side, embedded: &mut Side) -> Vec<String> {
     embedded.clean().expect("a clean broker");
     let started = Instant::now();
     let mut failures = Vec::new();
-    let mut steps = 0;
+    let (mut steps, mut by_chance) = (0, 0);
     for seed in first..first + count {
         let script = Script::from_seed(seed);
         steps += script.steps.len();
         match run(rabbitmq, embedded, &script) {
-            Ok(None) => {}
-            Ok(Some(mismatch)) => failures.push(report(rabbitmq, embedded, seed, &script, &mismatch)),
+            Ok(Outcome::Same) => {}
+            Ok(Outcome::Chance) => by_chance += 1,
+            Ok(Outcome::Differs(mismatch)) => failures.push(report(rabbitmq, embedded, seed, &script, &mismatch)),
             Err(error) => failures.push(format!("seed {seed}: {error}\n")),
         }
         if failures.len() >= MOST_FAILURES {
@@ -242,7 +339,7 @@ fn compare(rabbitmq: &mut Side, embedded: &mut Side) -> Vec<String> {
         }
     }
     println!(
-        "{count} scripts from seed {first}, {steps} steps, {} differ, {:?}",
+        "{count} scripts from seed {first}, {steps} steps, {} differ, {by_chance} ended early at RabbitMQ's own chance, {:?}",
         failures.len(),
         started.elapsed()
     );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::events::{Event, Stage};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::ledger::{EffectCount, Fates, LedgerReport, Observed, StageCounts, StockReport, Trail, Verdict, judge};
 use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
@@ -57,7 +57,7 @@ fn summary(series: &str, seed: u64, samples: u64, median_ms: f64) -> Summary {
 
 fn median_ms(series: Series) -> f64 {
     match series {
-        Series::EndToEnd => 48.0,
+        Series::EndToEnd | Series::EndToEndUrgent | Series::EndToEndNormal => 48.0,
         Series::EndToEndFromSend => 46.5,
         Series::SendLag | Series::DriverLag => 0.18,
         Series::ConfirmLatency => 2.4,
@@ -101,7 +101,7 @@ fn latencies(seed: u64) -> Vec<Summary> {
 
 fn ledger(fates: Fates) -> LedgerReport {
     let placed = fates.total();
-    let effects = Stage::ALL.into_iter().flat_map(|stage| {
+    let effects = PipelineKind::Orders.stages().iter().copied().flat_map(|stage| {
         stage.consumes().iter().map(move |event| EffectCount {
             stage,
             event: *event,
@@ -130,19 +130,23 @@ fn ledger(fates: Fates) -> LedgerReport {
             ..StockReport::default()
         },
         effects: effects.collect(),
-        stages: Stage::ALL
-            .into_iter()
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
             .map(|stage| StageCounts {
                 stage,
                 delivered: placed,
                 redelivered: 0,
                 suppressed: 0,
+                dropped: 0,
             })
             .collect(),
         residual_share: (placed > 0).then_some(0.0004),
         dead_letters: Vec::new(),
         foreign_dead_letters: 0,
         residue_complete: true,
+        dropped_by_broker: None,
         examples: BTreeMap::new(),
     }
 }
@@ -174,6 +178,10 @@ fn stage_record(stage: Stage) -> StageRecord {
         delivered: ORDERS,
         redelivered: 0,
         suppressed: 0,
+        refused: 0,
+        dropped: 0,
+        dropped_as: None,
+        delivery_age_ns_max: Some(120_000_000),
         backlog_messages_max: Some(40 + 30 * stage.index() as u64),
         utilisation: Some(0.1 + 0.09 * stage.index() as f64),
     }
@@ -191,6 +199,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         drained: true,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     TrialRecord {
         trial: number,
@@ -202,6 +211,8 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         load_phases: Vec::new(),
         faults: Vec::new(),
         blocked: Vec::new(),
+        blocked_connections: Vec::new(),
+        blocked_s: 0.0,
         orders: OrderCounts {
             planned: Some(ORDERS),
             published: ORDERS,
@@ -225,7 +236,12 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             goodput_per_s: Some(498.9 - f64::from(number)),
         },
         latencies: latencies(u64::from(number)),
-        stages: Stage::ALL.into_iter().map(stage_record).collect(),
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
+            .map(stage_record)
+            .collect(),
         drain: DrainRecord {
             drained: true,
             time_s: Some(DRAIN_S),
@@ -239,6 +255,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             driver_rss_bytes_max: Some(48 << 20),
             broker_cpu_s: Some(71.0),
             broker_rss_bytes_max: Some(190 << 20),
+            broker_message_bytes_max: None,
         },
         validity: Validity {
             valid: true,
@@ -250,6 +267,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         ledger,
         verdict: Verdict::Pass,
         aborted: None,
+        interrupted: false,
     }
 }
 
@@ -305,6 +323,10 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
         }],
         rng: "ChaCha12".to_owned(),
+        progress: Progress {
+            trials_planned: trials.len() as u32,
+            ..Progress::default()
+        },
         trials,
     }
 }
@@ -375,6 +397,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
             record.trials.push(trial);
         }
     }
+    record.progress.trials_planned = record.trials.len() as u32;
     record
 }
 
@@ -498,6 +521,7 @@ pub fn failed() -> RunRecord {
         drained: false,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     trial.promises = judge(&checked.workload, &ledger, &observed);
     trial.ledger = ledger;
@@ -578,6 +602,7 @@ pub fn no_data() -> RunRecord {
         driver_rss_bytes_max: None,
         broker_cpu_s: None,
         broker_rss_bytes_max: None,
+        broker_message_bytes_max: None,
     };
     trial.aborted = Some("interrupted by Ctrl-C".to_owned());
     let mut record = record(&checked, vec![trial]);
@@ -674,7 +699,7 @@ fn sample_row(trial: &TrialRecord, time_s: f64, put: &mut impl FnMut(&str, f64))
         (_, true) => 900.0,
         _ => 0.0,
     };
-    for stage in Stage::ALL {
+    for stage in PipelineKind::Orders.stages().iter().copied() {
         let weight = (9 - stage.index()) as f64;
         let ready =
             (noise(stage.name()) * 20.0 * weight + if stage == Stage::Payment { surge } else { surge / 9.0 }).round();

@@ -100,8 +100,8 @@ impl Page {
         let status = Status::of(record);
         let tone = match status {
             Status::Pass => Tone::Good,
-            Status::Fail | Status::Invalid | Status::CouldNotRun => Tone::Bad,
-            Status::Unknown | Status::Interrupted => Tone::Doubt,
+            Status::Fail | Status::Missed | Status::Invalid | Status::CouldNotRun => Tone::Bad,
+            Status::Unknown | Status::Interrupted | Status::Partial => Tone::Doubt,
         };
         self.wrapped(
             Some(tone),
@@ -246,6 +246,8 @@ impl Page {
             ("cancelled", fates.cancelled()),
             ("dead-lettered", fates.dead_lettered),
             ("still queued", fates.still_queued),
+            ("unrouted", fates.unrouted),
+            ("dropped", fates.dropped),
             ("lost", fates.lost),
             ("refused", fates.nacked),
             ("returned", fates.returned),
@@ -260,6 +262,21 @@ impl Page {
         let dead: u64 = trial.ledger.dead_letters.iter().map(|(_, _, n)| n).sum();
         if dead > 0 {
             self.line(&format!("  {} in dead-letter queues", human::plural(dead, "message")));
+        }
+        for stage in trial.stages.iter().filter(|stage| stage.dropped > 0) {
+            self.line(&format!(
+                "  {} dropped from the {} queue ({})",
+                human::plural(stage.dropped, "message"),
+                stage.stage,
+                stage.dropped_as.as_deref().unwrap_or("by its rules")
+            ));
+        }
+        let refused: u64 = trial.stages.iter().map(|stage| stage.refused).sum();
+        if refused > 0 {
+            self.line(&format!(
+                "  {} of stages refused by full queues, each tried again",
+                human::plural(refused, "publish")
+            ));
         }
     }
 
@@ -282,8 +299,28 @@ impl Page {
         let backlog = trial
             .backlog_messages_max
             .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
-        self.line(&format!("  {drain}, largest backlog {backlog}"));
+        let oldest = trial.stages.iter().filter_map(|stage| stage.delivery_age_ns_max).max();
+        let oldest = oldest.map_or(String::new(), |ns| {
+            format!(", oldest message delivered {}", human::nanos(ns as f64))
+        });
+        self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
+        if !trial.blocked_connections.is_empty() {
+            self.blocked(trial);
+        }
         self.overloads(trial);
+    }
+
+    fn blocked(&mut self, trial: &TrialRecord) {
+        self.line(&format!(
+            "  blocked by the broker for {}:",
+            human::seconds(trial.blocked_s)
+        ));
+        let parts: Vec<String> = trial
+            .blocked_connections
+            .iter()
+            .map(|one| format!("{} {} ({})", one.connection, human::seconds(one.time_s), one.reason))
+            .collect();
+        self.wrapped(None, 4, "    ", &parts.join(", "));
     }
 
     fn load_phases(&mut self, trial: &TrialRecord) {
@@ -405,6 +442,12 @@ impl Page {
                 bytes(used.broker_rss_bytes_max)
             ));
         }
+        if let Some(held) = used.broker_message_bytes_max {
+            self.line(&format!(
+                "  embedded broker {} of messages at most, within the driver's memory",
+                human::bytes(held as f64)
+            ));
+        }
     }
 
     fn promises(&mut self, trial: &TrialRecord) {
@@ -488,7 +531,7 @@ fn latency_row(summary: &Summary) -> String {
 }
 
 /// Breaks at spaces; a word that is too long is cut.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {

@@ -49,11 +49,18 @@ pub struct RunRecord {
     pub cells: Vec<CellRecord>,
     /// The random generator behind the seed.
     pub rng: String,
+    /// How far the run is, and what it takes to go on with it.
+    pub progress: Progress,
     /// The trials, in the order in which they ran.
     pub trials: Vec<TrialRecord>,
 }
 
 impl RunRecord {
+    /// Whether trials of the plan are missing.
+    pub fn is_partial(&self) -> bool {
+        (self.trials.len() as u32) < self.progress.trials_planned
+    }
+
     /// The cell that `trial` belongs to.
     pub fn cell(&self, trial: &TrialRecord) -> &CellRecord {
         &self.cells[trial.cell as usize]
@@ -74,6 +81,17 @@ impl RunRecord {
             "open and closed loop"
         }
     }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Trials that the plan has.
+    pub trials_planned: u32,
+    /// The `--set` arguments of the run, word for word.
+    pub overrides: Vec<String>,
+    /// When the run was gone on with after it had been left, RFC 3339, UTC.
+    pub resumed: Vec<String>,
 }
 
 /// One combination of the varied settings.
@@ -210,6 +228,10 @@ pub struct TrialRecord {
     pub faults: Vec<Band>,
     /// Times at which the broker blocked a connection.
     pub blocked: Vec<Band>,
+    /// The same by connection and reason.
+    pub blocked_connections: Vec<BlockedConnection>,
+    /// Seconds during which at least one connection was blocked.
+    pub blocked_s: f64,
     /// Orders.
     pub orders: OrderCounts,
     /// Messages.
@@ -239,6 +261,8 @@ pub struct TrialRecord {
     pub verdict: Verdict,
     /// The trial was cut short: why.
     pub aborted: Option<String>,
+    /// Somebody stopped it.
+    pub interrupted: bool,
 }
 
 /// A named stretch of a trial, seconds since the load began (negative before it).
@@ -279,6 +303,19 @@ impl LoadPhaseRecord {
         let length_s = self.band.end_s - self.band.start_s;
         (length_s > 0.0).then(|| orders as f64 / length_s)
     }
+}
+
+/// A connection that the broker blocked for a reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockedConnection {
+    /// Its name, which says whose it is.
+    pub connection: String,
+    /// The broker's reason.
+    pub reason: String,
+    /// How often.
+    pub times: u32,
+    /// Seconds in all.
+    pub time_s: f64,
 }
 
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.
@@ -341,6 +378,14 @@ pub struct StageRecord {
     pub redelivered: u64,
     /// Recognised as processed already.
     pub suppressed: u64,
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub refused: u64,
+    /// Messages that its queue may drop by its own rules and never delivered.
+    pub dropped: u64,
+    /// For which reasons its queue may drop messages, such as `maxlen` or `expired`; absent if it may not.
+    pub dropped_as: Option<String>,
+    /// Longest time from publish to delivery of the messages delivered: how old the oldest of its queue became.
+    pub delivery_age_ns_max: Option<u64>,
     /// Greatest ready + unacked of its queue, from samples.
     pub backlog_messages_max: Option<u64>,
     /// Busy share of its consumers' job slots over the measured part, 0 to 1.
@@ -399,6 +444,8 @@ pub struct Resources {
     pub broker_cpu_s: Option<f64>,
     /// Broker, greatest resident set, bytes.
     pub broker_rss_bytes_max: Option<u64>,
+    /// What the embedded broker held for its clients at most, bytes: messages and unread output.
+    pub broker_message_bytes_max: Option<u64>,
 }
 
 /// Whether the driver was the bottleneck.

@@ -13,11 +13,13 @@ use super::overload::OverloadWatch;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
+use crate::broker::embedded::BrokerHandle;
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::Ledger;
 use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
+use crate::pipeline::StageMeter;
 use crate::results::hlog::{HlogWriter, Interval};
 use crate::results::record::OverloadRecord;
 use crate::results::series::{SeriesError, SeriesWriter};
@@ -30,8 +32,10 @@ pub struct Files {
     pub series: SeriesWriter<BufWriter<File>>,
     /// `latency.hlog`.
     pub hlog: HlogWriter,
-    /// The log's origin on the run's clock.
+    /// When this process began to write the log, on the run's clock.
     pub hlog_began: Nanos,
+    /// How old the log was then: it may have been begun by an earlier session.
+    pub hlog_offset: Duration,
 }
 
 /// What a trial is watched through.
@@ -45,6 +49,10 @@ pub struct Sources {
     pub schedule: Option<Schedule>,
     pub overloads: OverloadWatch,
     pub broker_pid: Option<u32>,
+    /// Counts of the embedded broker, if it is the run's.
+    pub embedded: Option<BrokerHandle>,
+    /// Stages, by [`Stage::index`].
+    pub meters: Vec<Arc<StageMeter>>,
     pub cores: u32,
 }
 
@@ -55,6 +63,8 @@ pub struct Maxima {
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
+    /// What the embedded broker holds for its clients, bytes.
+    pub broker_messages: Option<u64>,
 }
 
 /// What the measured part looked like, for the rule that judges it.
@@ -167,6 +177,16 @@ impl<'a> Watch<'a> {
         }
         self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
         self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|sample| sample.rss_bytes));
+        if let Some(bytes) = self.sources.embedded.as_ref().map(BrokerHandle::memory_used) {
+            self.maxima.broker_messages = self.maxima.broker_messages.max(Some(bytes));
+            self.row(at, "broker_message_bytes", bytes as f64);
+        }
+        for stage in Stage::ALL {
+            // A stage of another pipeline is never delivered anything.
+            if let Some(wait) = self.sources.meters[stage.index()].take_recent_wait() {
+                self.row(at, &format!("delivery_age_ns_max.{stage}"), wait as f64);
+            }
+        }
         self.row(at, "in_flight_messages", self.sources.publishes.in_flight() as f64);
         self.row(at, "open_orders", self.sources.ledger.open() as f64);
         self.snapshot.elapsed_s = self.seconds(at).max(0.0);
@@ -177,8 +197,8 @@ impl<'a> Watch<'a> {
 
     /// A look at the queues.
     pub fn depths(&mut self, depths: &Depths) {
-        for stage in Stage::ALL {
-            if let Some(ready) = depths.ready[stage.index()] {
+        for (position, stage) in depths.pipeline.stages().iter().copied().enumerate() {
+            if let Some(ready) = depths.ready[position] {
                 self.row(
                     depths.answered,
                     &format!("backlog_messages.{stage}.ready"),
@@ -188,7 +208,7 @@ impl<'a> Watch<'a> {
             self.row(
                 depths.answered,
                 &format!("backlog_messages.{stage}.unacked"),
-                depths.unacked[stage.index()] as f64,
+                depths.unacked[position] as f64,
             );
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));
@@ -245,7 +265,7 @@ impl<'a> Watch<'a> {
 
     fn end_interval(&mut self, before: Nanos, at: Nanos) {
         let board = Arc::clone(&self.sources.board);
-        let start = Duration::from_nanos(before.saturating_sub(self.files.hlog_began));
+        let start = self.files.hlog_offset + Duration::from_nanos(before.saturating_sub(self.files.hlog_began));
         let length = Duration::from_nanos(at - before);
         let (mut quantiles, mut mean) = ([None, None], None);
         board.end_interval(|series, recorder| {

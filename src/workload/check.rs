@@ -5,6 +5,7 @@ mod faults;
 mod load;
 mod promises;
 mod publish;
+mod queue;
 mod stage;
 mod topology;
 
@@ -17,7 +18,7 @@ use super::keys::{self, Key, Value};
 use super::matrix::{self, Combination, Matrix, Varied};
 use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
-use crate::events::Stage;
+use crate::events::PipelineKind;
 use crate::units::Span;
 
 /// Largest workload file, in bytes.
@@ -26,6 +27,8 @@ const FILE_MAX: u64 = 1 << 20;
 const SIMILAR: f64 = 0.8;
 /// The load's length when neither a time nor a number of orders is given; the table of keys says so in words.
 const DURATION_DEFAULT: Span = Span::from_secs(30);
+/// The pause between trials when none is given; the table of keys says so in words.
+const COOL_DOWN_DEFAULT: Span = Span::from_secs(1);
 
 /// Why there is no workload.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,8 @@ pub struct Checked {
     pub cells: Vec<CheckedCell>,
     /// The file's text, word for word.
     pub text: String,
+    /// The `--set` arguments, word for word.
+    pub overrides: Vec<String>,
 }
 
 /// One combination of what a workload varies, a workload of its own.
@@ -167,17 +172,23 @@ fn check_beside(
         stem,
         question: file::question(&text),
         defaults: Settings::defaults(),
+        trials: 1,
         problems,
         in_cells: InCells::default(),
     };
     let repeats = checker.repeats(&matrix);
     let combinations = matrix.cells(repeats, &mut checker.problems);
+    checker.trials = repeats * combinations.len() as u64;
     let cells: Vec<CheckedCell> = combinations.into_iter().map(|cell| checker.cell(cell)).collect();
     checker.refuse_twins(&cells);
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
-        Ok(Checked { cells, text })
+        Ok(Checked {
+            cells,
+            text,
+            overrides: overrides.to_owned(),
+        })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
         let mut seen: Vec<Problem> = Vec::new();
@@ -199,6 +210,8 @@ struct Checker<'a> {
     stem: &'a str,
     question: String,
     defaults: Settings,
+    /// Of all cells.
+    trials: u64,
     /// Mistakes in single settings, which are mistakes in every cell.
     problems: Vec<Problem>,
     in_cells: InCells,
@@ -220,7 +233,15 @@ impl Checker<'_> {
         settings.apply(&cell.entries, &mut self.problems);
         settings.default_name(self.stem, &mut self.problems);
         settings.default_duration();
+        settings.default_cool_down(self.trials);
         let mut problems = Vec::new();
+        if let (1, Some((_, place))) = (self.trials, settings.written("trial.cool_down")) {
+            problems.push(Problem {
+                place: place.clone(),
+                message: "`trial.cool_down` has no effect with one trial".to_owned(),
+                help: Some("leave it out, raise trial.repeats, or vary a setting".to_owned()),
+            });
+        }
         let workload = Builder {
             folder: self.folder,
             settings: &settings,
@@ -387,6 +408,25 @@ impl Settings {
         }
     }
 
+    /// Several trials have a pause between them.
+    fn default_cool_down(&mut self, trials: u64) {
+        if trials > 1
+            && let Some(pause) = self.found.get_mut("trial.cool_down")
+        {
+            pause.value.get_or_insert(Value::Duration(COOL_DOWN_DEFAULT));
+        }
+    }
+
+    /// The pipeline that runs; the default's while another is misspelt.
+    fn pipeline(&self) -> PipelineKind {
+        let word = match self.value("pipeline") {
+            Some(Value::Choice(word)) => *word,
+            _ => return PipelineKind::default(),
+        };
+        let named = PipelineKind::NAMES.into_iter().find(|(name, _)| *name == word);
+        named.map_or_else(PipelineKind::default, |(_, pipeline)| pipeline)
+    }
+
     fn value(&self, path: &str) -> Option<&Value> {
         self.found.get(path).and_then(|found| found.value.as_ref())
     }
@@ -397,10 +437,11 @@ impl Settings {
     }
 
     fn listed(&self) -> Vec<Setting> {
+        let pipeline = self.pipeline();
         // With phases the load as a whole has no shape.
         let speaks = |path: &str| self.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
         keys::concrete_with_phases(self.phases)
-            .filter(|(path, _)| speaks(path))
+            .filter(|(path, _)| keys::is_of(path, pipeline) && speaks(path))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -498,18 +539,39 @@ impl Builder<'_> {
         });
     }
 
+    /// Keys of what does not exist in this pipeline.
+    fn check_pipeline(&mut self, pipeline: PipelineKind) {
+        let foreign = keys::concrete().filter(|(path, _)| !keys::is_of(path, pipeline));
+        for (path, _) in foreign {
+            let stages: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            let help = if path.starts_with("stage.") {
+                format!("leave it out: the stages of this pipeline are {}", stages.join(", "))
+            } else {
+                "leave it out, or choose pipeline = \"orders\"".to_owned()
+            };
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect with pipeline = \"{pipeline}\""),
+                help,
+            );
+        }
+    }
+
     fn workload(mut self, question: String) -> Workload {
+        let pipeline = self.settings.pipeline();
+        self.check_pipeline(pipeline);
         let load = self.load();
         let publish = self.publish();
         let topology = self.topology();
         let orders = self.orders();
-        let stages: Vec<StageSettings> = Stage::ALL.into_iter().map(|stage| self.stage(stage)).collect();
+        let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let faults = self.faults(&load);
-        let canary = self.canary(&orders);
+        let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
             seed: self.count("seed").unwrap_or_default(),
+            pipeline,
             load,
             orders,
             publish,
@@ -528,11 +590,14 @@ impl Builder<'_> {
             },
             trial: TrialSettings {
                 repeats: self.count_u32("trial.repeats"),
+                cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
+            backlog: None,
             faults,
             canary,
         };
         self.check_promises(&workload);
+        self.check_closed_loop(&workload);
         workload
     }
 }

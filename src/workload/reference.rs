@@ -88,7 +88,8 @@ fn introduction(section: &str) -> &'static str {
         "publish" => "How messages are published, by the load and by every stage.",
         "topology" => "Exchanges and queues.",
         "stage" => {
-            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them."
+            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them. `worker` is the stage \
+             of `pipeline = \"work-queue\"`, the others are those of `pipeline = \"orders\"`."
         }
         "promises" => {
             "Promises that you count on. What a configuration promises follows from its settings and is checked whether it is \

@@ -91,7 +91,11 @@ fn badges<DB: DrawingBackend>(
     if status::is_embedded(record) {
         badges.push((status::EMBEDDED, ALARM));
     }
-    if figures.trial.is_some_and(|trial| !trial.validity.valid) {
+    let invalid = match figures.trial {
+        Some(trial) => !trial.validity.valid,
+        None => !status::all_valid(record),
+    };
+    if invalid {
         badges.push(("INVALID", ALARM));
     }
     let mut right = WIDTH - MARGIN;

@@ -1,6 +1,7 @@
 //! What is legal, and what is refused with which words.
 
 use super::*;
+use crate::events::PipelineKind;
 use crate::workload::model::{Arrival, Until};
 
 fn checked(text: &str) -> CheckedCell {
@@ -28,7 +29,20 @@ fn an_empty_file_is_the_default_experiment() {
     let workload = checked("").workload;
     assert_eq!(workload.name, "w");
     assert_eq!(workload.load.until, Until::Duration(Span::from_secs(30)));
-    assert_eq!(workload.stages.len(), Stage::ALL.len());
+    assert_eq!(workload.pipeline, PipelineKind::Orders);
+    assert_eq!(workload.stages.len(), PipelineKind::Orders.stages().len());
+}
+
+#[test]
+fn a_work_queue_has_the_settings_of_its_worker_and_of_no_other_stage() {
+    let checked = checked("pipeline = \"work-queue\"\n[stage.worker]\nconsumers = 7");
+    assert_eq!(
+        (checked.workload.stages.len(), checked.workload.stages[0].consumers),
+        (1, 7)
+    );
+    let listed = |path: &str| checked.settings.iter().any(|setting| setting.path == path);
+    assert!(listed("stage.worker.prefetch") && listed("orders.body_size"));
+    assert!(!listed("stage.payment.prefetch") && !listed("orders.payment_decline"));
 }
 
 #[test]
@@ -122,7 +136,77 @@ fn contradictions_are_refused() {
             "[promises]\nnothing_twice = true\n[stage.sms]\ndedupe = \"none\"",
             "cannot be given",
         ),
+        ("[stage.worker]\nconsumers = 2", "no effect with pipeline = \"orders\""),
+        (
+            "pipeline = \"work-queue\"\n[stage.payment]\nconsumers = 2",
+            "the stages of this pipeline are worker",
+        ),
+        (
+            "pipeline = \"work-queue\"\n[orders]\npayment_decline = \"2%\"",
+            "no effect with pipeline = \"work-queue\"",
+        ),
+        (
+            "pipeline = \"work-queue\"\n[canary]\ndefect = \"oversell\"",
+            "choose one of \"lose-delivery\", \"work-twice\"",
+        ),
+        ("[canary]\ndefect = \"work-twice\"", "has no place in"),
         ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
+        ("[fault.memory_alarm]\nlasts = \"1s\"", "needs both"),
+        (
+            "[fault.disk_alarm]\nat = \"29s\"\nlasts = \"2s\"",
+            "after the load does",
+        ),
+        (
+            "[stage.payment]\noverflow = \"reject-publish\"",
+            "no effect on a queue without a limit",
+        ),
+        (
+            "publish.confirms = false\n[stage.payment]\nmax_length = 5\noverflow = \"reject-publish\"",
+            "its fate would be unknown",
+        ),
+        (
+            "topology.dead_letter = false\n[stage.payment]\nmax_length = 5\noverflow = \"reject-publish-dlx\"",
+            "there are no dead-letter queues",
+        ),
+        ("[stage.payment]\nmax_length_bytes = \"0B\"", "holds nothing"),
+        (
+            "[stage.payment]\nmax_priority = 5",
+            "no effect while no order is urgent",
+        ),
+        ("[orders]\nurgent_priority = 5", "no effect while no order is urgent"),
+        (
+            "[stage.payment]\nsingle_active_consumer = true",
+            "no effect with one consumer",
+        ),
+        ("[stage.payment]\ndelivery_limit = 5", "no effect on a classic queue"),
+        (
+            "orders.urgent = \"10%\"\n[stage.payment]\nmax_priority = 5\nqueue_type = \"quorum\"",
+            "takes no x-max-priority",
+        ),
+        (
+            "[stage.payment]\nmax_length = 5\noverflow = \"reject-publish-dlx\"\nqueue_type = \"quorum\"",
+            "has no overflow mode",
+        ),
+        (
+            "topology.durable = false\n[stage.payment]\nqueue_type = \"quorum\"",
+            "is always durable",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\n[stage.payment]\nmax_length = 5",
+            "would wait for ever",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\n[publish]\nttl = \"1s\"",
+            "would wait for ever",
+        ),
+        (
+            "topology.dead_letter = false\npromises.nothing_lost = true\n[stage.payment]\nmax_length = 5",
+            "cannot be given",
+        ),
+        (
+            "topology.dead_letter = false\npromises.nothing_lost = true\n[stage.payment]\nmessage_ttl = \"5s\"",
+            "cannot be given",
+        ),
         (
             "[fault.broker_pause]\nat = \"29s\"\nlasts = \"2s\"",
             "after the load does",
@@ -306,7 +390,7 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
             setting.origin != Origin::Default
                 || !matches!(
                     setting.path.rsplit('.').next(),
-                    Some("ack_flush" | "think_time" | "every")
+                    Some("ack_flush" | "think_time" | "every" | "overflow" | "urgent_priority")
                 )
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))
