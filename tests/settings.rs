@@ -129,13 +129,19 @@ const EFFECTS: &[(&str, &str)] = &[
     ("fault.disk_alarm.at", "tests/pipeline.rs"),
     ("fault.disk_alarm.lasts", "tests/pipeline.rs"),
     ("orders.urgent", "messages_of_urgent_orders_bear_their_priority"),
-    ("orders.urgent_priority", "messages_of_urgent_orders_bear_their_priority"),
+    (
+        "orders.urgent_priority",
+        "messages_of_urgent_orders_bear_their_priority",
+    ),
     ("publish.ttl", "what_waits_longer_than_the_queue_s_time_to_live_expires"),
     (
         "topology.alternate_exchange",
         "what_cannot_be_routed_goes_to_the_alternate_exchange",
     ),
-    ("stage.*.max_length", "a_full_queue_drops_or_refuses_by_its_overflow_mode"),
+    (
+        "stage.*.max_length",
+        "a_full_queue_drops_or_refuses_by_its_overflow_mode",
+    ),
     ("stage.*.max_length_bytes", "a_limit_in_bytes_counts_bodies"),
     ("stage.*.overflow", "a_full_queue_drops_or_refuses_by_its_overflow_mode"),
     (

@@ -21,7 +21,9 @@ const COLUMNS: &[Column] = &[
     ("dead_letters_rejected", |t, s| dead_letters(t, s, "rejected")),
     ("dead_letters_expired", |t, s| dead_letters(t, s, "expired")),
     ("dead_letters_maxlen", |t, s| dead_letters(t, s, "maxlen")),
-    ("dead_letters_delivery_limit", |t, s| dead_letters(t, s, "delivery_limit")),
+    ("dead_letters_delivery_limit", |t, s| {
+        dead_letters(t, s, "delivery_limit")
+    }),
     ("backlog_messages_max", |_, s| s.backlog_messages_max.into()),
     ("delivery_age_ns_max", |_, s| s.delivery_age_ns_max.into()),
     ("utilisation", |_, s| s.utilisation.into()),
@@ -30,7 +32,8 @@ const COLUMNS: &[Column] = &[
 /// Dead letters of a stage's queue that died for `reason`; absent where not every queue could be looked into.
 fn dead_letters(trial: &TrialRecord, stage: &StageRecord, reason: &str) -> Cell {
     let dead = trial.ledger.dead_letters.iter().filter(|(queue, why, _)| {
-        why.as_deref() == Some(reason) && (trial.stages.len() == 1 || queue.ends_with(&format!("{}.dead-letter", stage.stage)))
+        why.as_deref() == Some(reason)
+            && (trial.stages.len() == 1 || queue.ends_with(&format!("{}.dead-letter", stage.stage)))
     });
     let count = dead.map(|(_, _, count)| count).sum::<u64>();
     trial.ledger.residue_complete.then_some(count).into()

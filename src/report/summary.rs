@@ -111,7 +111,11 @@ const COLUMNS: &[Column] = &[
     }),
     ("blocked_s", |_, t| t.blocked_s.into()),
     ("blocked_connections", |_, t| {
-        let mut names: Vec<&str> = t.blocked_connections.iter().map(|one| one.connection.as_str()).collect();
+        let mut names: Vec<&str> = t
+            .blocked_connections
+            .iter()
+            .map(|one| one.connection.as_str())
+            .collect();
         names.sort_unstable();
         names.dedup();
         (names.len() as u64).into()

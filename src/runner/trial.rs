@@ -325,7 +325,14 @@ impl Ready<'_> {
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
         let mut residue = fixed.verify(&ran).await;
         let may_drop = |stage: &Stage| stand.workload.may_drop(*stage).is_some();
-        residue.drops.by = stand.workload.pipeline.stages().iter().copied().filter(may_drop).collect();
+        residue.drops.by = stand
+            .workload
+            .pipeline
+            .stages()
+            .iter()
+            .copied()
+            .filter(may_drop)
+            .collect();
         let mut report = fixed.wiring.ledger.settle(&residue, &inventory);
         if !residue.drops.by.is_empty() && ran.aborted.is_none() {
             let missing = report.stages.iter().map(|counts| counts.dropped).sum();

@@ -19,7 +19,11 @@ const SERIES: [(&str, &str, Stroke); 5] = [
         "end-to-end from send",
         Stroke::solid(VERMILLION),
     ),
-    ("end_to_end_urgent", "end-to-end of urgent orders", Stroke::solid(PURPLE)),
+    (
+        "end_to_end_urgent",
+        "end-to-end of urgent orders",
+        Stroke::solid(PURPLE),
+    ),
     ("end_to_end_normal", "end-to-end of the others", Stroke::solid(GREY)),
     ("confirm_latency", "confirm latency", Stroke::solid(GREEN)),
 ];

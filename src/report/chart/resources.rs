@@ -69,7 +69,13 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
             over_time::line(&plot, figures, &figures.series.points(name), stroke, |value| value)?;
         }
         if names == memory {
-            over_time::line(&plot, figures, &figures.series.points(MESSAGES.0), MESSAGES.2, |value| value)?;
+            over_time::line(
+                &plot,
+                figures,
+                &figures.series.points(MESSAGES.0),
+                MESSAGES.2,
+                |value| value,
+            )?;
         }
     }
     Ok(())

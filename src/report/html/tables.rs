@@ -260,13 +260,10 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
         ("unknown", fates.unknown, "never answered for, and not seen at its end"),
     ];
     let orders = trial.stages.iter().any(|stage| stage.stage == Stage::Order);
-    for (fate, n, meaning) in rows
-        .into_iter()
-        .filter(|(fate, n, _)| match *fate {
-            "unrouted" | "dropped" => *n > 0,
-            fate => orders || *n > 0 || !fate.starts_with("cancelled"),
-        })
-    {
+    for (fate, n, meaning) in rows.into_iter().filter(|(fate, n, _)| match *fate {
+        "unrouted" | "dropped" => *n > 0,
+        fate => orders || *n > 0 || !fate.starts_with("cancelled"),
+    }) {
         page.raw("<tr>")
             .row_name(fate)
             .number(&human::count(n))

@@ -154,7 +154,10 @@ fn contradictions_are_refused() {
         ("[canary]\ndefect = \"work-twice\"", "has no place in"),
         ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
         ("[fault.memory_alarm]\nlasts = \"1s\"", "needs both"),
-        ("[fault.disk_alarm]\nat = \"29s\"\nlasts = \"2s\"", "after the load does"),
+        (
+            "[fault.disk_alarm]\nat = \"29s\"\nlasts = \"2s\"",
+            "after the load does",
+        ),
         (
             "[stage.payment]\noverflow = \"reject-publish\"",
             "no effect on a queue without a limit",
@@ -168,9 +171,15 @@ fn contradictions_are_refused() {
             "there are no dead-letter queues",
         ),
         ("[stage.payment]\nmax_length_bytes = \"0B\"", "holds nothing"),
-        ("[stage.payment]\nmax_priority = 5", "no effect while no order is urgent"),
+        (
+            "[stage.payment]\nmax_priority = 5",
+            "no effect while no order is urgent",
+        ),
         ("[orders]\nurgent_priority = 5", "no effect while no order is urgent"),
-        ("[stage.payment]\nsingle_active_consumer = true", "no effect with one consumer"),
+        (
+            "[stage.payment]\nsingle_active_consumer = true",
+            "no effect with one consumer",
+        ),
         ("[stage.payment]\ndelivery_limit = 5", "no effect on a classic queue"),
         (
             "orders.urgent = \"10%\"\n[stage.payment]\nmax_priority = 5\nqueue_type = \"quorum\"",
