@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use crate::arrival::Schedule;
 use crate::events::PipelineKind;
 use crate::rng;
+use crate::units::Span;
 use crate::workload::check::{Checked, CheckedCell, Setting};
 pub use crate::workload::matrix::Varied;
 use crate::workload::model::{Until, Workload};
@@ -73,6 +74,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The workload file's text.
     pub text: String,
+    /// The `--set` arguments.
+    pub overrides: Vec<String>,
     /// The trials, in the order in which they run.
     pub trials: Vec<TrialPlan>,
 }
@@ -95,7 +98,7 @@ pub struct Estimate {
 impl Plan {
     /// The plan of a checked workload.
     pub fn new(checked: Checked) -> Self {
-        let Checked { cells, text } = checked;
+        let Checked { cells, text, overrides } = checked;
         let cells: Vec<Cell> = cells.into_iter().map(Cell::from).collect();
         let first = Arc::clone(&cells[0].workload);
         Plan {
@@ -104,6 +107,7 @@ impl Plan {
             trials: in_rounds(cells.len(), first.trial.repeats, first.seed),
             cells,
             text,
+            overrides,
         }
     }
 
@@ -127,9 +131,25 @@ impl Plan {
 
     /// What the run will take.
     pub fn estimate(&self) -> Estimate {
-        let mut trials = self.trials.iter().map(|trial| estimate_of(self.workload(trial)));
+        let mut trials = self.trials.iter().map(|trial| self.estimate_of(trial));
         let first = trials.next().unwrap_or_default();
-        trials.fold(first, Estimate::plus)
+        let mut all = trials.fold(first, Estimate::plus);
+        let pauses = self
+            .cool_down()
+            .0
+            .saturating_mul(self.trials.len().saturating_sub(1) as u32);
+        all.duration = all.duration.map(|duration| duration.saturating_add(pauses));
+        all
+    }
+
+    /// What a trial will take, without the pause before it.
+    pub fn estimate_of(&self, trial: &TrialPlan) -> Estimate {
+        estimate_of(self.workload(trial))
+    }
+
+    /// The pause between two trials.
+    pub fn cool_down(&self) -> Span {
+        self.cells[0].workload.trial.cool_down
     }
 
     /// Arrivals that a trial's plan has; absent in a closed loop by time.
@@ -193,16 +213,14 @@ impl Estimate {
 /// What one trial of `workload` takes.
 fn estimate_of(workload: &Workload) -> Estimate {
     let load = &workload.load;
-    let rate = load.arrival.mean_rate();
-    let (orders, duration) = match load.until {
-        Until::Orders(orders) => (
-            Some(orders),
-            rate.map(|rate| Duration::try_from_secs_f64(orders as f64 / rate).unwrap_or(Duration::MAX)),
-        ),
-        Until::Duration(duration) => {
-            let all = load.warm_up.0 + duration.0;
-            (rate.map(|rate| (rate * all.as_secs_f64()).round() as u64), Some(all))
-        }
+    let schedule = Schedule::new(load, workload.seed);
+    let orders = match load.until {
+        Until::Orders(orders) => Some(orders),
+        Until::Duration(_) => schedule.as_ref().map(|schedule| schedule.planned().round() as u64),
+    };
+    let duration = match load.until {
+        Until::Orders(_) => schedule.and_then(|schedule| Some(seconds(schedule.planned_end_s()?))),
+        Until::Duration(duration) => Some(load.warm_up.0 + duration.0),
     };
     let cost = match workload.pipeline {
         PipelineKind::Orders => ORDER,
@@ -217,6 +235,10 @@ fn estimate_of(workload: &Workload) -> Estimate {
         bytes: times(cost.publishes.saturating_mul(body)),
         duration: duration.map(|duration| duration.saturating_add(TRIAL_OVERHEAD)),
     }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ const EFFECTS: &[(&str, &str)] = &[
     ),
     ("sample.interval", "samples_are_as_dense_as_asked_for"),
     ("trial.repeats", "repeats_are_trials_of_one_run_with_seeds_of_their_own"),
+    ("trial.cool_down", "the_cool_down_parts_one_trial_from_the_next"),
     ("fault.broker_pause.at", "tests/pipeline.rs"),
     ("fault.broker_pause.lasts", "tests/pipeline.rs"),
     (

@@ -163,14 +163,14 @@ impl Publisher {
     /// can be on their way at once.
     ///
     /// # Cancel safety
-    /// A dropped publish may have happened; its confirm is lost.
+    /// A dropped publish may have happened; its confirm is lost, and it counts as unknown.
     pub async fn publish(&self, message: Message<'_>) -> Outcome {
-        self.meter.published.fetch_add(1, Ordering::Relaxed);
+        let mut awaited = Awaited::new(&self.meter);
         let outcome = match tokio::time::timeout(self.confirm_timeout, self.send(message)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown(Uncertainty::Timeout),
         };
-        self.meter.count(outcome);
+        awaited.answered(outcome);
         outcome
     }
 
@@ -197,6 +197,30 @@ impl Publisher {
             Ok(Confirmation::NotRequested) => Outcome::Unknown(Uncertainty::NotAsked),
             Err(_) => Outcome::Unknown(Uncertainty::ConnectionLost),
         }
+    }
+}
+
+/// A publish that is in flight until its outcome is known, or nobody waits for it any more.
+struct Awaited<'a> {
+    meter: &'a PublishMeter,
+    outcome: Outcome,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(meter: &'a PublishMeter) -> Self {
+        meter.published.fetch_add(1, Ordering::Relaxed);
+        let outcome = Outcome::Unknown(Uncertainty::ConnectionLost);
+        Awaited { meter, outcome }
+    }
+
+    fn answered(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.meter.count(self.outcome);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One shard of the ledger: open orders, and the counts that closed ones were folded into.
 
+use super::population::Population;
 use std::collections::HashMap;
 
 use super::EXAMPLES_MAX;
@@ -252,6 +253,7 @@ pub(super) struct Book {
     not_obliged: u64,
     shards: u64,
     counts: Counts,
+    population: Population,
 }
 
 impl Book {
@@ -265,7 +267,12 @@ impl Book {
             not_obliged: 0,
             shards,
             counts: Counts::default(),
+            population: Population::default(),
         }
+    }
+
+    pub(super) fn population(&self) -> Population {
+        self.population
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -299,6 +306,7 @@ impl Book {
             return self.causeless(number);
         }
         self.counts.placed += 1;
+        self.population.begin(sent);
         let mut attempted = EventSet::EMPTY;
         attempted.insert(self.opening);
         let record = OrderRecord {
@@ -363,6 +371,9 @@ impl Book {
             .is_end()
             .then(|| finish(record, event, at, &mut self.counts))
             .flatten();
+        if finished.is_some() {
+            self.population.end(at);
+        }
         self.close_if_complete(number);
         finished
     }

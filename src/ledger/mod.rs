@@ -5,6 +5,7 @@
 //! run. Nothing is sampled. A breach keeps up to [`EXAMPLES_MAX`] orders with their trail.
 
 mod book;
+mod population;
 mod promise;
 mod settle;
 mod stock;
@@ -13,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
+pub use population::Population;
 pub use promise::{Observed, PromiseReport, Verdict, judge};
 pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
@@ -156,6 +158,12 @@ impl Ledger {
     /// Orders that have come to an end so far.
     pub fn ended(&self) -> u64 {
         self.shards.iter().map(|shard| lock(shard).ended()).sum()
+    }
+
+    /// Who came and went so far.
+    pub fn population(&self) -> Population {
+        let books = self.shards.iter().map(|shard| lock(shard).population());
+        books.fold(Population::default(), Population::plus)
     }
 
     /// Whether everything that this order calls for has happened; then a store may forget it, and a late delivery is a

@@ -208,6 +208,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
         phases: phases(),
+        load_phases: Vec::new(),
         faults: Vec::new(),
         blocked: Vec::new(),
         blocked_connections: Vec::new(),
@@ -259,11 +260,13 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             valid: true,
             reasons: Vec::new(),
             warnings: Vec::new(),
+            checks: Checks::default(),
         },
         promises: judge(&checked.workload, &ledger, &observed),
         ledger,
         verdict: Verdict::Pass,
         aborted: None,
+        interrupted: false,
     }
 }
 
@@ -319,6 +322,10 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
         }],
         rng: "ChaCha12".to_owned(),
+        progress: Progress {
+            trials_planned: trials.len() as u32,
+            ..Progress::default()
+        },
         trials,
     }
 }
@@ -389,6 +396,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
             record.trials.push(trial);
         }
     }
+    record.progress.trials_planned = record.trials.len() as u32;
     record
 }
 
@@ -518,6 +526,12 @@ pub fn failed() -> RunRecord {
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
+        band: band(name, start_s, end_s),
+        orders_offered: orders_sent + 20,
+        orders_sent,
+    };
+    trial.load_phases = vec![phase("calm", 0.0, 35.0, 17_480), phase("storm", 35.0, 65.0, 14_980)];
     trial.blocked = vec![
         band("blocked", 40.0, 40.6),
         band("blocked", 41.0, 41.2),
@@ -532,6 +546,7 @@ pub fn failed() -> RunRecord {
         valid: false,
         reasons: vec!["send lag p99 is 14.2 ms, above the 4.8 ms that 10 % of end-to-end p99 allow".to_owned()],
         warnings: vec!["noisy host: other processes used 12 % of the machine".to_owned()],
+        checks: Checks::default(),
     };
     let mut record = record(&checked, vec![trial]);
     record.outcome = Outcome {

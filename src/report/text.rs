@@ -100,8 +100,8 @@ impl Page {
         let status = Status::of(record);
         let tone = match status {
             Status::Pass => Tone::Good,
-            Status::Fail | Status::Invalid | Status::CouldNotRun => Tone::Bad,
-            Status::Unknown | Status::Interrupted => Tone::Doubt,
+            Status::Fail | Status::Missed | Status::Invalid | Status::CouldNotRun => Tone::Bad,
+            Status::Unknown | Status::Interrupted | Status::Partial => Tone::Doubt,
         };
         self.wrapped(
             Some(tone),
@@ -289,6 +289,7 @@ impl Page {
             rate(trial.rates.achieved_rate_per_s),
             rate(trial.rates.goodput_per_s)
         ));
+        self.load_phases(trial);
         let drain = match (trial.drain.drained, trial.drain.time_s) {
             (true, Some(time_s)) => format!("drained in {}", human::seconds(time_s)),
             (true, None) => "drained".to_owned(),
@@ -319,6 +320,20 @@ impl Page {
             .map(|one| format!("{} {} ({})", one.connection, human::seconds(one.time_s), one.reason))
             .collect();
         self.wrapped(None, 4, "    ", &parts.join(", "));
+    }
+
+    fn load_phases(&mut self, trial: &TrialRecord) {
+        let rate = |rate: Option<f64>| rate.map_or(ABSENT.to_owned(), human::rate);
+        for phase in &trial.load_phases {
+            self.line(&format!(
+                "  {:<NAME_MAX$} {:>9} to {:<9} offered {}, achieved {}",
+                human::shortened(&human::plain(&phase.band.name), NAME_MAX),
+                human::seconds(phase.band.start_s),
+                human::seconds(phase.band.end_s),
+                rate(phase.offered_load_per_s()),
+                rate(phase.achieved_rate_per_s())
+            ));
+        }
     }
 
     fn latencies(&mut self, trial: &TrialRecord) {
@@ -488,7 +503,7 @@ fn latency_row(summary: &Summary) -> String {
 }
 
 /// Breaks at spaces; a word that is too long is cut.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {
@@ -552,6 +567,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::pattern::{Arrival, Jitter, LoadPhase, Pattern, Replay, Shape};
 use crate::events::{PipelineKind, Stage};
-use crate::units::{Rate, Share, Size, Span};
+use crate::units::{Share, Size, Span};
 
 /// One experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ impl Workload {
 /// How orders arrive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// The shape.
+    /// What arrives when.
     pub arrival: Arrival,
     /// When the load ends.
     pub until: Until,
@@ -98,67 +99,6 @@ pub struct Load {
     pub connections: u32,
     /// Most orders published and not yet answered for by the broker; `None`: no limit.
     pub confirm_window: Option<u32>,
-}
-
-/// The shape of the load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arrival {
-    /// Open loop, evenly spaced.
-    Constant {
-        /// Orders per second.
-        rate: Rate,
-    },
-    /// Open loop, exponential gaps.
-    Poisson {
-        /// Mean orders per second.
-        rate: Rate,
-    },
-    /// Open loop: a base rate, and on top of each period's start a burst.
-    Burst {
-        /// Orders per second between bursts; may be 0.
-        rate: Rate,
-        /// Orders per second inside a burst.
-        burst_rate: Rate,
-        /// Length of a burst.
-        width: Span,
-        /// From the start of a burst to the start of the next.
-        every: Span,
-    },
-    /// Closed loop: each user places an order, waits for its end, thinks, and places the next.
-    Closed {
-        /// Users at once.
-        users: u32,
-        /// Pause between an order's end and the user's next.
-        think_time: Span,
-    },
-}
-
-impl Arrival {
-    /// `open loop` or `closed loop`: a figure of one is never compared with a figure of the other.
-    pub fn loop_kind(&self) -> &'static str {
-        match self {
-            Arrival::Closed { .. } => "closed loop",
-            _ => "open loop",
-        }
-    }
-
-    /// Orders per second that the shape averages to; `None` in a closed loop, where the pipeline decides.
-    pub fn mean_rate(&self) -> Option<f64> {
-        match self {
-            Arrival::Constant { rate } | Arrival::Poisson { rate } => Some(rate.per_second()),
-            Arrival::Burst {
-                rate,
-                burst_rate,
-                width,
-                every,
-            } => {
-                let share = width.as_secs_f64() / every.as_secs_f64();
-                Some(rate.per_second() * (1.0 - share) + burst_rate.per_second() * share)
-            }
-            Arrival::Closed { .. } => None,
-        }
-    }
 }
 
 /// When the load ends.
@@ -412,6 +352,8 @@ pub struct Sample {
 pub struct TrialSettings {
     /// How often the experiment is repeated, 1 to 1,000.
     pub repeats: u32,
+    /// Pause between two trials; none if there is only one.
+    pub cool_down: Span,
 }
 
 /// What is done to the broker in the middle of a trial.
