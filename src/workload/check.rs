@@ -592,6 +592,7 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
+            backlog: None,
             faults,
             canary,
         };

@@ -37,7 +37,9 @@ pub struct Workload {
     pub sample: Sample,
     /// Trials.
     pub trial: TrialSettings,
-    /// What is done to the broker in the middle of a trial.
+    /// A stage that is held back until its queue has so many messages.
+    pub backlog: Option<Backlog>,
+    /// What is done to the broker or to a stage in the middle of a trial.
     pub faults: Faults,
     /// A defect planted on purpose, to see the ledger find it.
     pub canary: Option<Canary>,
@@ -195,6 +197,10 @@ pub struct StageSettings {
     pub dedupe: Dedupe,
     /// Its queue.
     pub queue: QueueSettings,
+    /// Share of the consumers whose work takes longer than the others'.
+    pub slow_share: Share,
+    /// How many times as long the work of a slow consumer takes, from 2.
+    pub slow_factor: u32,
 }
 
 /// A stage's queue.
@@ -260,6 +266,21 @@ impl Overflow {
     /// The name in workload files.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize].0
+    }
+}
+
+impl StageSettings {
+    /// Consumers whose work takes longer: the first ones.
+    pub fn slow_consumers(&self) -> u32 {
+        (self.slow_share.0 * f64::from(self.consumers)).round() as u32
+    }
+
+    /// Messages per second that the consumers can work off by their service time alone; absent where the work takes no time.
+    pub fn service_rate(&self) -> Option<f64> {
+        let mean_s = self.service_time.mean_secs();
+        let slow = f64::from(self.slow_consumers());
+        let pace = f64::from(self.consumers) - slow + slow / f64::from(self.slow_factor.max(1));
+        (mean_s > 0.0).then(|| pace * f64::from(self.concurrency) / mean_s)
     }
 }
 
@@ -356,9 +377,32 @@ pub struct TrialSettings {
     pub cool_down: Span,
 }
 
-/// What is done to the broker in the middle of a trial.
+/// A backlog that is to build up before its stage begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Whose consumers are held back.
+    pub stage: Stage,
+    /// They begin when so many messages are ready in their queue, 1 or more.
+    pub messages: u64,
+    /// What the load does then.
+    pub arrivals: BacklogArrivals,
+}
+
+/// What the load does when the backlog stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BacklogArrivals {
+    /// It goes on.
+    Continue,
+    /// It ends.
+    Stop,
+}
+
+/// What is done to the broker or to a stage in the middle of a trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Faults {
+    /// The consumers of a stage stop and return later.
+    pub stage_outage: Option<StageOutage>,
     /// The broker's process is stopped (SIGSTOP) and goes on later.
     pub broker_pause: Option<BrokerPause>,
     /// The broker's memory limit is lowered below what it uses, and restored.
@@ -370,6 +414,17 @@ pub struct Faults {
 /// When a fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
+    /// From the start of the load.
+    pub at: Span,
+    /// How long it lasts.
+    pub lasts: Span,
+}
+
+/// A stop of a stage's consumers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageOutage {
+    /// Which.
+    pub stage: Stage,
     /// From the start of the load.
     pub at: Span,
     /// How long it lasts.

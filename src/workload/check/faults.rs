@@ -9,6 +9,7 @@ impl Builder<'_> {
     pub(super) fn faults(&mut self, load: &Load) -> Faults {
         let pause = self.stretch("broker_pause", "a pause of the broker", load);
         Faults {
+            stage_outage: None,
             broker_pause: pause.map(|Stretch { at, lasts }| BrokerPause { at, lasts }),
             memory_alarm: self.stretch("memory_alarm", "a memory alarm", load),
             disk_alarm: self.stretch("disk_alarm", "a disk alarm", load),

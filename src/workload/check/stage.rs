@@ -66,6 +66,8 @@ impl Builder<'_> {
                 Dedupe::Memory
             },
             queue: self.queue(stage),
+            slow_share: Default::default(),
+            slow_factor: 10,
         }
     }
 }
