@@ -4,20 +4,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::arrival::Schedule;
 use rand::seq::SliceRandom;
 
+use crate::arrival::Schedule;
+use crate::events::PipelineKind;
 use crate::rng;
+use crate::units::Span;
 use crate::workload::check::{Checked, CheckedCell, Setting};
 pub use crate::workload::matrix::Varied;
 use crate::workload::model::{Until, Workload};
 
-/// Bytes of a body without padding, about; for the estimate only.
-const BODY_BYTES: u64 = 190;
-/// Publishes of an order that is completed: ten events and four notifications.
-const PUBLISHES_PER_ORDER: u64 = 14;
-/// Deliveries of an order that is completed.
-const DELIVERIES_PER_ORDER: u64 = 31;
+/// What an order that is completed costs.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    publishes: u64,
+    deliveries: u64,
+    /// Bytes of a body without padding, about.
+    body_bytes: u64,
+}
+
+/// Ten events and four notifications.
+const ORDER: Cost = Cost {
+    publishes: 14,
+    deliveries: 31,
+    body_bytes: 190,
+};
+const JOB: Cost = Cost {
+    publishes: 1,
+    deliveries: 1,
+    body_bytes: 120,
+};
 /// Settling, starting consumers and cleaning up, per trial.
 const TRIAL_OVERHEAD: Duration = Duration::from_secs(3);
 
@@ -58,6 +74,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The workload file's text.
     pub text: String,
+    /// The `--set` arguments.
+    pub overrides: Vec<String>,
     /// The trials, in the order in which they run.
     pub trials: Vec<TrialPlan>,
 }
@@ -80,7 +98,7 @@ pub struct Estimate {
 impl Plan {
     /// The plan of a checked workload.
     pub fn new(checked: Checked) -> Self {
-        let Checked { cells, text } = checked;
+        let Checked { cells, text, overrides } = checked;
         let cells: Vec<Cell> = cells.into_iter().map(Cell::from).collect();
         let first = Arc::clone(&cells[0].workload);
         Plan {
@@ -89,6 +107,7 @@ impl Plan {
             trials: in_rounds(cells.len(), first.trial.repeats, first.seed),
             cells,
             text,
+            overrides,
         }
     }
 
@@ -112,9 +131,25 @@ impl Plan {
 
     /// What the run will take.
     pub fn estimate(&self) -> Estimate {
-        let mut trials = self.trials.iter().map(|trial| estimate_of(self.workload(trial)));
+        let mut trials = self.trials.iter().map(|trial| self.estimate_of(trial));
         let first = trials.next().unwrap_or_default();
-        trials.fold(first, Estimate::plus)
+        let mut all = trials.fold(first, Estimate::plus);
+        let pauses = self
+            .cool_down()
+            .0
+            .saturating_mul(self.trials.len().saturating_sub(1) as u32);
+        all.duration = all.duration.map(|duration| duration.saturating_add(pauses));
+        all
+    }
+
+    /// What a trial will take, without the pause before it.
+    pub fn estimate_of(&self, trial: &TrialPlan) -> Estimate {
+        estimate_of(self.workload(trial))
+    }
+
+    /// The pause between two trials.
+    pub fn cool_down(&self) -> Span {
+        self.cells[0].workload.trial.cool_down
     }
 
     /// Arrivals that a trial's plan has; absent in a closed loop by time.
@@ -178,26 +213,32 @@ impl Estimate {
 /// What one trial of `workload` takes.
 fn estimate_of(workload: &Workload) -> Estimate {
     let load = &workload.load;
-    let rate = load.arrival.mean_rate();
-    let (orders, duration) = match load.until {
-        Until::Orders(orders) => (
-            Some(orders),
-            rate.map(|rate| Duration::try_from_secs_f64(orders as f64 / rate).unwrap_or(Duration::MAX)),
-        ),
-        Until::Duration(duration) => {
-            let all = load.warm_up.0 + duration.0;
-            (rate.map(|rate| (rate * all.as_secs_f64()).round() as u64), Some(all))
-        }
+    let schedule = Schedule::new(load, workload.seed);
+    let orders = match load.until {
+        Until::Orders(orders) => Some(orders),
+        Until::Duration(_) => schedule.as_ref().map(|schedule| schedule.planned().round() as u64),
     };
-    let body = BODY_BYTES.max(workload.orders.body_size.0);
+    let duration = match load.until {
+        Until::Orders(_) => schedule.and_then(|schedule| Some(seconds(schedule.planned_end_s()?))),
+        Until::Duration(duration) => Some(load.warm_up.0 + duration.0),
+    };
+    let cost = match workload.pipeline {
+        PipelineKind::Orders => ORDER,
+        PipelineKind::WorkQueue => JOB,
+    };
+    let body = cost.body_bytes.max(workload.orders.body_size.0);
     let times = |factor: u64| orders.map(|orders| orders.saturating_mul(factor));
     Estimate {
         orders,
-        publishes: times(PUBLISHES_PER_ORDER),
-        deliveries: times(DELIVERIES_PER_ORDER),
-        bytes: times(PUBLISHES_PER_ORDER.saturating_mul(body)),
+        publishes: times(cost.publishes),
+        deliveries: times(cost.deliveries),
+        bytes: times(cost.publishes.saturating_mul(body)),
         duration: duration.map(|duration| duration.saturating_add(TRIAL_OVERHEAD)),
     }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -220,14 +261,14 @@ mod tests {
             Event::OrderCancelled,
         ];
         let happens = |event: &&Event| !aside.contains(event);
-        let deliveries: usize = Stage::ALL
-            .iter()
+        let stages = PipelineKind::Orders.stages().iter();
+        let deliveries: usize = stages
             .map(|stage| stage.consumes().iter().filter(happens).count())
             .sum();
         let notifications = Stage::Notification.consumes().iter().filter(happens).count();
-        assert_eq!(deliveries as u64, DELIVERIES_PER_ORDER);
-        let events = Event::ALL.len() - aside.len();
-        assert_eq!((events + notifications) as u64, PUBLISHES_PER_ORDER);
+        assert_eq!(deliveries as u64, ORDER.deliveries);
+        let events = PipelineKind::Orders.events().len() - aside.len();
+        assert_eq!((events + notifications) as u64, ORDER.publishes);
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod stages;
 mod topology;
 #[path = "settings/trial.rs"]
 mod trial;
+#[path = "settings/work_queue.rs"]
+mod work_queue;
 
 use orderstorm::workload::keys::KEYS;
 
@@ -24,6 +26,7 @@ use orderstorm::workload::keys::KEYS;
 const EFFECTS: &[(&str, &str)] = &[
     ("name", "the_name_is_in_the_record_and_in_the_folder"),
     ("seed", "the_seed_alone_says_what_is_ordered_and_when"),
+    ("pipeline", "the_pipeline_says_which_stages_there_are"),
     ("load.arrival", "poisson_gaps_scatter_and_constant_ones_do_not"),
     ("load.rate", "rate_and_duration_say_how_many_orders_are_published"),
     ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),
@@ -111,6 +114,7 @@ const EFFECTS: &[(&str, &str)] = &[
     ),
     ("sample.interval", "samples_are_as_dense_as_asked_for"),
     ("trial.repeats", "repeats_are_trials_of_one_run_with_seeds_of_their_own"),
+    ("trial.cool_down", "the_cool_down_parts_one_trial_from_the_next"),
     ("fault.broker_pause.at", "tests/pipeline.rs"),
     ("fault.broker_pause.lasts", "tests/pipeline.rs"),
     (
@@ -129,6 +133,7 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/stages.rs"),
         include_str!("settings/topology.rs"),
         include_str!("settings/trial.rs"),
+        include_str!("settings/work_queue.rs"),
     ];
     for key in KEYS {
         let named: Vec<_> = EFFECTS.iter().filter(|(path, _)| *path == key.path).collect();

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::settle::LedgerReport;
-use crate::events::Stage;
+use crate::events::{PipelineKind, Stage};
 use crate::workload::Workload;
 use crate::workload::model::{AckMode, Dedupe};
 
@@ -71,17 +71,20 @@ pub fn judge(workload: &Workload, report: &LedgerReport, observed: &Observed) ->
         report,
         observed,
     };
-    let mut promises = vec![
-        judge.nothing_lost(),
-        judge.nothing_twice(),
-        judge.charged_once(),
-        judge.stock_balances(),
-        judge.all_audited(),
-        judge.all_notified(),
+    let mut promises = vec![judge.nothing_lost(), judge.nothing_twice()];
+    if workload.pipeline == PipelineKind::Orders {
+        promises.extend([
+            judge.charged_once(),
+            judge.stock_balances(),
+            judge.all_audited(),
+            judge.all_notified(),
+        ]);
+    }
+    promises.extend([
         judge.nothing_unfinished(),
         judge.causes_first(),
         judge.dead_letters_explained(),
-    ];
+    ]);
     promises.extend(judge.prefetch_respected());
     promises.extend(judge.nothing_left_behind());
     promises
@@ -158,13 +161,26 @@ impl Judge<'_> {
     }
 
     /// The stages without which an order does not end.
-    const CHAIN: [Stage; 5] = [
-        Stage::Order,
-        Stage::Inventory,
-        Stage::Payment,
-        Stage::Shipping,
-        Stage::Customer,
-    ];
+    const fn chain(&self) -> &'static [Stage] {
+        match self.workload.pipeline {
+            PipelineKind::Orders => &[
+                Stage::Order,
+                Stage::Inventory,
+                Stage::Payment,
+                Stage::Shipping,
+                Stage::Customer,
+            ],
+            PipelineKind::WorkQueue => &[Stage::Worker],
+        }
+    }
+
+    /// The stage at which an order ends.
+    const fn last(&self) -> Stage {
+        match self.workload.pipeline {
+            PipelineKind::Orders => Stage::Order,
+            PipelineKind::WorkQueue => Stage::Worker,
+        }
+    }
 
     fn nothing_lost(&self) -> PromiseReport {
         let fates = &self.report.fates;
@@ -176,7 +192,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "nothing_lost",
             statement: "each confirmed order comes to an end or can be found in a queue or dead-letter queue",
-            not_given_because: self.may_lose(&Self::CHAIN),
+            not_given_because: self.may_lose(self.chain()),
             breaches: fates.lost,
             finding: format!(
                 "{} of {} confirmed orders lost{}",
@@ -194,7 +210,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "nothing_twice",
             statement: "each effect happens at most once per order",
-            not_given_because: self.may_repeat(&Stage::ALL),
+            not_given_because: self.may_repeat(self.workload.pipeline.stages()),
             breaches: repeated,
             finding: format!("{repeated} orders with a repeated effect"),
             examples: &["duplicate_effect"],
@@ -274,7 +290,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "nothing_unfinished",
             statement: "an order at its end has left no step of the pipeline undone",
-            not_given_because: self.may_lose(&Self::CHAIN),
+            not_given_because: self.may_lose(self.chain()),
             breaches: unfinished,
             finding: format!("{unfinished} ended orders with a step undone"),
             examples: &["unfinished"],
@@ -287,7 +303,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "causes_first",
             statement: "no effect, answer or end comes without its cause, and no order ends twice",
-            not_given_because: self.may_repeat(&[Stage::Order]),
+            not_given_because: self.may_repeat(&[self.last()]),
             breaches: causeless,
             finding: format!("{causeless} without a cause"),
             examples: &["causeless"],
@@ -317,10 +333,11 @@ impl Judge<'_> {
 
     /// Where no consumer has a prefetch there is nothing to respect.
     fn prefetch_respected(&self) -> Option<PromiseReport> {
-        let limited = Stage::ALL.into_iter().any(|stage| {
-            let settings = self.workload.stage(stage);
-            settings.prefetch.is_some() && settings.ack == AckMode::Manual
-        });
+        let limited = self
+            .workload
+            .stages
+            .iter()
+            .any(|settings| settings.prefetch.is_some() && settings.ack == AckMode::Manual);
         let exceeded = self.observed.prefetch_exceeded;
         limited.then(|| {
             self.conclude(Finding {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::EXAMPLES_MAX;
 use super::book::{Counts, OrderRecord, PublishFate, step_bit, steps_due};
 use super::stock::StockReport;
-use crate::events::{Event, Stage};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::orders::OrderNumber;
 
 /// What still lies on the broker after the drain.
@@ -171,6 +171,7 @@ const AUDIT: u64 = stage_steps(Stage::Audit);
 const NOTIFICATION: u64 = stage_steps(Stage::Notification) | stage_steps(Stage::Email) | stage_steps(Stage::Sms);
 
 pub(super) fn settle(
+    pipeline: PipelineKind,
     counts: Counts,
     open: &[(OrderNumber, OrderRecord)],
     residue: &Residue,
@@ -215,8 +216,8 @@ pub(super) fn settle(
         captured_cents: counts.captured_cents,
         due_cents: counts.due_cents,
         causeless: counts.causeless + counts.second_ends,
-        effects: effects(&counts),
-        stages: stages(&counts),
+        effects: effects(pipeline, &counts),
+        stages: stages(pipeline, &counts),
         residual_share: (counts.end_to_end_sum > 0).then(|| counts.residual_sum as f64 / counts.end_to_end_sum as f64),
         dead_letters: residue
             .dead_letters
@@ -338,10 +339,11 @@ fn trail(number: OrderNumber, record: Option<&OrderRecord>) -> Trail {
     }
 }
 
-fn effects(counts: &Counts) -> Vec<EffectCount> {
-    let pairs = Stage::ALL
-        .into_iter()
-        .flat_map(|stage| stage.consumes().iter().map(move |event| (stage, *event)));
+fn effects(pipeline: PipelineKind, counts: &Counts) -> Vec<EffectCount> {
+    let pairs = pipeline
+        .stages()
+        .iter()
+        .flat_map(|stage| stage.consumes().iter().map(move |event| (*stage, *event)));
     pairs
         .map(|(stage, event)| EffectCount {
             stage,
@@ -352,9 +354,9 @@ fn effects(counts: &Counts) -> Vec<EffectCount> {
         .collect()
 }
 
-fn stages(counts: &Counts) -> Vec<StageCounts> {
-    Stage::ALL
-        .into_iter()
+fn stages(pipeline: PipelineKind, counts: &Counts) -> Vec<StageCounts> {
+    let stages = pipeline.stages().iter().copied();
+    stages
         .map(|stage| StageCounts {
             stage,
             delivered: counts.deliveries[stage.index()],

@@ -25,6 +25,7 @@ use super::work;
 use crate::amqp::{Message, Outcome, Publisher, Refusal, Uncertainty};
 use crate::clock::Nanos;
 use crate::events::{Event, Stage};
+use crate::ledger::Finished;
 use crate::measure::{Series, StageSpan};
 use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
@@ -249,6 +250,10 @@ impl Lane {
                         self.effect(&message, Emit::Nothing);
                         return Settlement::Ack;
                     }
+                    Reaction::EffectTwice => {
+                        self.effect(&message, Emit::Nothing);
+                        self.effect(&message, Emit::Nothing)
+                    }
                     Reaction::Swallowed => return Settlement::Ack,
                 }
             }
@@ -278,7 +283,16 @@ impl Lane {
             // Before the effect, or an order of which nothing else is due would be closed in between.
             wiring.ledger.attempted(message.number, event);
         }
-        wiring.ledger.effect(message.number, *stage, message.event);
+        if stage.is_end(message.event) {
+            let at = self.now();
+            let last_step = at.saturating_sub(message.published);
+            let finished = wiring
+                .ledger
+                .ended_by(message.number, *stage, message.event, at, last_step);
+            self.finished(message, at, finished);
+        } else {
+            wiring.ledger.effect(message.number, *stage, message.event);
+        }
         emit
     }
 
@@ -345,17 +359,19 @@ impl Lane {
     }
 
     fn emitted(&self, message: &Envelope, event: Event, published: Nanos) {
-        let Wiring {
-            ledger, board, window, ..
-        } = &self.stage.wiring;
+        let ledger = &self.stage.wiring.ledger;
         let at = self.now();
         if event.is_end() {
             // The last step's confirm belongs to the order's time, as every other step's is somebody else's queue wait.
             ledger.accounted(message.number, at.saturating_sub(published));
         }
-        let Some(order) = ledger.emitted(message.number, event, at) else {
-            return;
-        };
+        self.finished(message, at, ledger.emitted(message.number, event, at));
+    }
+
+    /// Measures an order that has just come to its end, if it has.
+    fn finished(&self, message: &Envelope, at: Nanos, order: Option<Finished>) {
+        let Some(order) = order else { return };
+        let Wiring { board, window, .. } = &self.stage.wiring;
         if window.contains(order.intended) {
             board.record(Series::EndToEnd, at.saturating_sub(order.intended));
             board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));

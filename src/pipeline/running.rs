@@ -127,7 +127,7 @@ impl Pipeline {
             stop: CancellationToken::new(),
             finished,
         };
-        for stage in Stage::ALL {
+        for stage in wiring.workload.pipeline.stages().iter().copied() {
             pipeline
                 .start_stage(stage, wiring, &context)
                 .await
@@ -141,7 +141,7 @@ impl Pipeline {
     async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), AmqpError> {
         let settings = wiring.workload.stage(stage).clone();
         let consuming = wiring.connector.connect(&format!("{stage} consumers")).await?;
-        let emits = !matches!(stage, Stage::Email | Stage::Sms | Stage::Audit);
+        let emits = !matches!(stage, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker);
         let publishing = if emits {
             Some(wiring.connector.connect(&format!("{stage} publishers")).await?)
         } else {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::events::{Event, Stage};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::ledger::{EffectCount, Fates, LedgerReport, Observed, StageCounts, StockReport, Trail, Verdict, judge};
 use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
@@ -101,7 +101,7 @@ fn latencies(seed: u64) -> Vec<Summary> {
 
 fn ledger(fates: Fates) -> LedgerReport {
     let placed = fates.total();
-    let effects = Stage::ALL.into_iter().flat_map(|stage| {
+    let effects = PipelineKind::Orders.stages().iter().copied().flat_map(|stage| {
         stage.consumes().iter().map(move |event| EffectCount {
             stage,
             event: *event,
@@ -130,8 +130,10 @@ fn ledger(fates: Fates) -> LedgerReport {
             ..StockReport::default()
         },
         effects: effects.collect(),
-        stages: Stage::ALL
-            .into_iter()
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
             .map(|stage| StageCounts {
                 stage,
                 delivered: placed,
@@ -199,6 +201,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
         phases: phases(),
+        load_phases: Vec::new(),
         faults: Vec::new(),
         blocked: Vec::new(),
         orders: OrderCounts {
@@ -224,7 +227,12 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             goodput_per_s: Some(498.9 - f64::from(number)),
         },
         latencies: latencies(u64::from(number)),
-        stages: Stage::ALL.into_iter().map(stage_record).collect(),
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
+            .map(stage_record)
+            .collect(),
         drain: DrainRecord {
             drained: true,
             time_s: Some(DRAIN_S),
@@ -242,11 +250,13 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             valid: true,
             reasons: Vec::new(),
             warnings: Vec::new(),
+            checks: Checks::default(),
         },
         promises: judge(&checked.workload, &ledger, &observed),
         ledger,
         verdict: Verdict::Pass,
         aborted: None,
+        interrupted: false,
     }
 }
 
@@ -302,6 +312,10 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
         }],
         rng: "ChaCha12".to_owned(),
+        progress: Progress {
+            trials_planned: trials.len() as u32,
+            ..Progress::default()
+        },
         trials,
     }
 }
@@ -372,6 +386,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
             record.trials.push(trial);
         }
     }
+    record.progress.trials_planned = record.trials.len() as u32;
     record
 }
 
@@ -500,6 +515,12 @@ pub fn failed() -> RunRecord {
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
+        band: band(name, start_s, end_s),
+        orders_offered: orders_sent + 20,
+        orders_sent,
+    };
+    trial.load_phases = vec![phase("calm", 0.0, 35.0, 17_480), phase("storm", 35.0, 65.0, 14_980)];
     trial.blocked = vec![
         band("blocked", 40.0, 40.6),
         band("blocked", 41.0, 41.2),
@@ -514,6 +535,7 @@ pub fn failed() -> RunRecord {
         valid: false,
         reasons: vec!["send lag p99 is 14.2 ms, above the 4.8 ms that 10 % of end-to-end p99 allow".to_owned()],
         warnings: vec!["noisy host: other processes used 12 % of the machine".to_owned()],
+        checks: Checks::default(),
     };
     let mut record = record(&checked, vec![trial]);
     record.outcome = Outcome {
@@ -654,7 +676,7 @@ fn sample_row(trial: &TrialRecord, time_s: f64, put: &mut impl FnMut(&str, f64))
         (_, true) => 900.0,
         _ => 0.0,
     };
-    for stage in Stage::ALL {
+    for stage in PipelineKind::Orders.stages().iter().copied() {
         let weight = (9 - stage.index()) as f64;
         let ready =
             (noise(stage.name()) * 20.0 * weight + if stage == Stage::Payment { surge } else { surge / 9.0 }).round();

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::cell::Cell;
+use crate::events::PipelineKind;
 use crate::measure::{Quantile, Summary};
 use crate::results::record::{CellRecord, RunRecord, TrialRecord};
 
@@ -17,6 +18,14 @@ fn quantile(trial: &TrialRecord, name: &str, which: fn(&Summary) -> Option<Quant
     series(trial, name).and_then(which).map(|quantile| quantile.ns).into()
 }
 
+/// What only the order pipeline can have.
+fn of_orders(record: &RunRecord, trial: &TrialRecord, count: u64) -> Cell {
+    match record.cell(trial).workload.pipeline {
+        PipelineKind::Orders => count.into(),
+        PipelineKind::WorkQueue => Cell::Absent,
+    }
+}
+
 /// All columns, in their order.
 const COLUMNS: &[Column] = &[
     ("trial", |_, t| t.trial.into()),
@@ -24,6 +33,7 @@ const COLUMNS: &[Column] = &[
     ("repeat", |_, t| t.repeat.into()),
     ("run", |r, _| r.id.as_str().into()),
     ("workload", |r, _| r.name.as_str().into()),
+    ("pipeline", |r, t| r.cell(t).workload.pipeline.name().into()),
     ("loop", |r, t| r.cell(t).workload.load.arrival.loop_kind().into()),
     ("seed", |_, t| t.seed.into()),
     ("started", |_, t| t.started.as_str().into()),
@@ -47,9 +57,11 @@ const COLUMNS: &[Column] = &[
     ("orders_unknown", |_, t| t.ledger.fates.unknown.into()),
     ("orders_recovered", |_, t| t.ledger.recovered.into()),
     ("orders_duplicate_effect", |_, t| t.ledger.duplicate_effect.into()),
-    ("orders_oversold", |_, t| t.ledger.stock.orders_oversold.into()),
-    ("orders_not_audited", |_, t| t.ledger.not_audited.into()),
-    ("orders_not_notified", |_, t| t.ledger.not_notified.into()),
+    ("orders_oversold", |r, t| {
+        of_orders(r, t, t.ledger.stock.orders_oversold)
+    }),
+    ("orders_not_audited", |r, t| of_orders(r, t, t.ledger.not_audited)),
+    ("orders_not_notified", |r, t| of_orders(r, t, t.ledger.not_notified)),
     ("offered_load_per_s", |_, t| t.rates.offered_load_per_s.into()),
     ("achieved_rate_per_s", |_, t| t.rates.achieved_rate_per_s.into()),
     ("goodput_per_s", |_, t| t.rates.goodput_per_s.into()),

@@ -100,8 +100,8 @@ impl Page {
         let status = Status::of(record);
         let tone = match status {
             Status::Pass => Tone::Good,
-            Status::Fail | Status::Invalid | Status::CouldNotRun => Tone::Bad,
-            Status::Unknown | Status::Interrupted => Tone::Doubt,
+            Status::Fail | Status::Missed | Status::Invalid | Status::CouldNotRun => Tone::Bad,
+            Status::Unknown | Status::Interrupted | Status::Partial => Tone::Doubt,
         };
         self.wrapped(
             Some(tone),
@@ -272,6 +272,7 @@ impl Page {
             rate(trial.rates.achieved_rate_per_s),
             rate(trial.rates.goodput_per_s)
         ));
+        self.load_phases(trial);
         let drain = match (trial.drain.drained, trial.drain.time_s) {
             (true, Some(time_s)) => format!("drained in {}", human::seconds(time_s)),
             (true, None) => "drained".to_owned(),
@@ -282,6 +283,20 @@ impl Page {
             .backlog_messages_max
             .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
         self.line(&format!("  {drain}, largest backlog {backlog}"));
+    }
+
+    fn load_phases(&mut self, trial: &TrialRecord) {
+        let rate = |rate: Option<f64>| rate.map_or(ABSENT.to_owned(), human::rate);
+        for phase in &trial.load_phases {
+            self.line(&format!(
+                "  {:<NAME_MAX$} {:>9} to {:<9} offered {}, achieved {}",
+                human::shortened(&human::plain(&phase.band.name), NAME_MAX),
+                human::seconds(phase.band.start_s),
+                human::seconds(phase.band.end_s),
+                rate(phase.offered_load_per_s()),
+                rate(phase.achieved_rate_per_s())
+            ));
+        }
     }
 
     fn latencies(&mut self, trial: &TrialRecord) {
@@ -509,6 +524,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }

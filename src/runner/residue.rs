@@ -11,7 +11,6 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, QueueDeclareOption
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::amqp::{AmqpError, Connector, Link};
-use crate::events::Stage;
 use crate::ledger::Residue;
 use crate::wire::message::OrderIds;
 use crate::wire::topology::Topology;
@@ -42,7 +41,7 @@ pub async fn read(
         },
         read: 0,
     };
-    for stage in Stage::ALL {
+    for stage in topology.stages().iter().copied() {
         reader.queue(topology.queue(stage)).await?;
         if settings.dead_letter {
             reader.dead_letter_queue(topology.dead_letter_queue(stage)).await?;

@@ -12,20 +12,21 @@ use tokio_util::sync::CancellationToken;
 use super::depth::{DepthTask, Depths};
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
-use super::watch::{Files, Maxima, Sources, Watch};
+use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
-use crate::clock::{Clock, Nanos};
-use crate::events::Stage;
+use crate::clock::{self, Clock, Nanos};
 use crate::fault::{Pausable, run_pause};
-use crate::ledger::Residue;
+use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
+use crate::measure::Recorder;
 use crate::pipeline::{Pipeline, PipelineError, StageMeter};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
-use crate::sample::{DepthProbe, ProcessProbe, busy_seconds, driver_cpu_seconds};
+use crate::sample::{DepthProbe, HiccupProbe, ProcessProbe};
+use crate::sample::{busy_seconds, driver_cpu_seconds, stolen_seconds, throttled_seconds};
 use crate::timer::Timer;
 use crate::wire::Wiring;
 use crate::wire::topology::Topology;
@@ -65,12 +66,31 @@ pub struct Stand<'a> {
     pub interrupt: CancellationToken,
     pub screen: &'a Sender<Snapshot>,
     pub cores: u32,
+    /// Seconds that the trials after this one take, about.
+    pub later_s: Option<f64>,
 }
 
 impl Stand<'_> {
+    /// The snapshot with which `trial` begins.
+    pub fn snapshot(&self, trial: &TrialPlan) -> Snapshot {
+        let load = &self.plan.workload(trial).load;
+        Snapshot {
+            trial: trial.trial,
+            trials: self.plan.trials.len() as u32,
+            cell: self.plan.cells[trial.cell].label.clone(),
+            later_s: self.later_s,
+            planned: self.plan.arrivals(trial),
+            load_s: match load.until {
+                Until::Duration(duration) => Some((load.warm_up.0 + duration.0).as_secs_f64()),
+                Until::Orders(_) => None,
+            },
+            ..Snapshot::default()
+        }
+    }
+
     /// The names of a trial's objects.
     pub fn topology(&self, trial: u32) -> Arc<Topology> {
-        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id))
+        Topology::new(&format!("orderstorm.{}.{trial}", self.run_id), self.workload.pipeline)
     }
 }
 
@@ -112,6 +132,11 @@ struct Ran {
     load_meter: Arc<LoadMeter>,
     meters: Vec<Arc<StageMeter>>,
     maxima: Maxima,
+    course: Course,
+    /// Orders under way, and when that was looked at: as measuring began and as the load ended.
+    population: [Option<(Nanos, Population)>; 2],
+    /// How late the sleeper beside the load woke; absent where there was none.
+    hiccups: Option<Recorder>,
 }
 
 impl Ran {
@@ -132,21 +157,29 @@ impl Ran {
             load_meter: Arc::clone(load_meter),
             meters: pipeline.meters().to_vec(),
             maxima: Maxima::default(),
+            course: Course::default(),
+            population: [None, None],
+            hiccups: None,
         }
     }
 }
 
-/// Processor seconds, since a process started or between two looks; absent where nobody can tell.
+/// Processor seconds and clocks, since something started or between two looks; absent where nobody can tell.
 #[derive(Debug, Clone, Copy, Default)]
 struct Usage {
     driver_s: Option<f64>,
     broker_s: Option<f64>,
     host_s: Option<f64>,
+    stolen_s: Option<f64>,
+    throttled_s: Option<f64>,
+    suspended_s: Option<f64>,
+    /// How far the wall clock is ahead of the monotonic one.
+    wall_s: Option<f64>,
 }
 
 impl Usage {
     fn look(stand: &Stand<'_>) -> Self {
-        let mut probe = ProcessProbe::default();
+        let (mut probe, clocks) = (ProcessProbe::default(), clock::offsets());
         // The embedded broker is part of the driver's process and of its account.
         let broker_s = match stand.broker.embedded() {
             Some(_) => None,
@@ -160,6 +193,10 @@ impl Usage {
             driver_s: driver_cpu_seconds(),
             broker_s,
             host_s: busy_seconds(),
+            stolen_s: stolen_seconds(),
+            throttled_s: throttled_seconds(),
+            suspended_s: clocks.suspended_s,
+            wall_s: Some(clocks.wall_s),
         }
     }
 
@@ -170,6 +207,10 @@ impl Usage {
             driver_s: difference(self.driver_s, before.driver_s),
             broker_s: difference(self.broker_s, before.broker_s),
             host_s: difference(self.host_s, before.host_s),
+            stolen_s: difference(self.stolen_s, before.stolen_s),
+            throttled_s: difference(self.throttled_s, before.throttled_s),
+            suspended_s: difference(self.suspended_s, before.suspended_s),
+            wall_s: difference(self.wall_s, before.wall_s),
         }
     }
 
@@ -192,16 +233,10 @@ fn every(interval: Duration) -> tokio::time::Interval {
 /// # Errors
 /// [`TrialError`] when it could not begin; the caller cleans up what was declared.
 pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Result<TrialRecord, TrialError> {
-    let mut snapshot = Snapshot {
-        trial: trial.trial,
-        trials: stand.plan.trials.len() as u32,
+    let snapshot = Snapshot {
         phase: Phase::Declare,
-        ..Snapshot::default()
+        ..stand.snapshot(trial)
     };
-    snapshot.planned = stand.plan.arrivals(trial);
-    if let Until::Duration(duration) = stand.workload.load.until {
-        snapshot.load_s = Some((stand.workload.load.warm_up.0 + duration.0).as_secs_f64());
-    }
     stand.screen.send_replace(snapshot.clone());
     let ready = prepare(stand, trial).await?;
     ready.run(files, snapshot).await
@@ -216,22 +251,16 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     topology.declare(&declaring, &workload.topology).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
-    let waits = workload.load.arrival.mean_rate().is_none();
+    let waits = workload.load.arrival.is_closed();
     let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     let (finished_tx, finished) = mpsc::unbounded_channel();
     let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
-    let mut watched: Vec<_> = Stage::ALL
-        .into_iter()
-        .map(|stage| topology.queue(stage).clone())
-        .collect();
+    let stages = topology.stages().iter().copied();
+    let mut watched: Vec<_> = stages.clone().map(|stage| topology.queue(stage).clone()).collect();
     if stand.workload.topology.dead_letter {
-        watched.extend(
-            Stage::ALL
-                .into_iter()
-                .map(|stage| topology.dead_letter_queue(stage).clone()),
-        );
+        watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
     let probe = DepthProbe::connect(&wiring.connector, watched).await?;
     declaring.close().await;
@@ -279,6 +308,7 @@ impl Ready<'_> {
         let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
         let depth_task = DepthTask {
             probe,
+            pipeline: stand.workload.pipeline,
             meters: pipeline.meters().to_vec(),
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,
@@ -352,6 +382,7 @@ impl Fixed<'_> {
         let stand = self.stand;
         let mut ran = Ran::new(began, stand, load_meter, pipeline);
         let before = Usage::look(stand);
+        let mut hiccups = HiccupProbe::start(stand.clock).ok();
         let incidents = Arc::clone(self.wiring.connector.incidents());
         let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
         let mut drain_ticks = every(DRAIN_TICK);
@@ -378,6 +409,7 @@ impl Fixed<'_> {
                 () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
                     ran.ended_at_window_start = self.wiring.ledger.ended();
+                    ran.population[0] = Some((stand.clock.now(), self.wiring.ledger.population()));
                     watch.phase(Phase::Measure);
                 }
                 () = stand.interrupt.cancelled(), if !ran.interrupted => {
@@ -389,6 +421,7 @@ impl Fixed<'_> {
             }
             if let (0, Some(ended)) = (ran.load_ended, load_meter.ended()) {
                 self.end_load(&mut ran, ended, &before);
+                ran.hiccups = hiccups.take().map(HiccupProbe::finish);
                 watch.phase(Phase::Drain);
             }
             if ran.load_ended > 0 && self.drain_is_over(&mut ran, &mut drain, load_meter, pipeline) {
@@ -404,8 +437,8 @@ impl Fixed<'_> {
         tasks.stop_load.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
-        let (maxima, failure) = watch.finish();
-        ran.maxima = maxima;
+        let (maxima, course, failure) = watch.finish();
+        (ran.maxima, ran.course) = (maxima, course);
         ran.aborted = ran.aborted.or(failure.map(|error| error.to_string()));
         ran
     }
@@ -415,6 +448,7 @@ impl Fixed<'_> {
         ran.load_ended = ended;
         self.wiring.window.close(ended);
         ran.ended_at_load_end = self.wiring.ledger.ended();
+        ran.population[1] = Some((self.stand.clock.now(), self.wiring.ledger.population()));
         ran.load_usage = Usage::look(self.stand).since(before);
     }
 

@@ -9,6 +9,7 @@ pub mod topology;
 use std::sync::Arc;
 
 use crate::amqp::{Connector, PublishMeter};
+use crate::events::PipelineKind;
 use crate::ledger::Ledger;
 use crate::measure::{Board, Window};
 use crate::timer::Timer;
@@ -52,12 +53,16 @@ impl Wiring {
         timer: Timer,
     ) -> Self {
         let orders = &workload.orders;
+        let ledger = match workload.pipeline {
+            PipelineKind::Orders => Ledger::new(orders.items, orders.stock_per_item),
+            PipelineKind::WorkQueue => Ledger::work_queue(),
+        };
         Wiring {
             connector,
             seed,
             topology,
             encoder: Arc::new(Encoder::new(OrderIds::new(ids), orders.body_size.0)),
-            ledger: Arc::new(Ledger::new(orders.items, orders.stock_per_item)),
+            ledger: Arc::new(ledger),
             board: Arc::default(),
             window: Arc::default(),
             timer,

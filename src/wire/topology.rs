@@ -11,17 +11,21 @@ use lapin::{Channel, ExchangeKind};
 use serde::{Deserialize, Serialize};
 
 use crate::amqp::{AmqpError, Link};
-use crate::events::{Event, Stage};
+use crate::events::{PipelineKind, Stage};
 use crate::workload::model::{ExchangeType, Topology as Settings};
 
 /// A queue that nobody has used for this long goes away by itself, so that a driver that died leaves nothing for long;
 /// milliseconds.
 const QUEUE_EXPIRES_MS: i32 = 3_600_000;
 
+/// The work queue's own name.
+const JOBS: &str = "email_notifications";
+
 /// Names of everything that a trial declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     prefix: String,
+    pipeline: PipelineKind,
     /// Where events are published.
     pub order_exchange: ShortString,
     /// Every event, for audit.
@@ -44,34 +48,61 @@ pub struct Declared {
 }
 
 impl Topology {
-    /// The names under `prefix`.
-    pub fn new(prefix: &str) -> Arc<Self> {
+    /// The names of `pipeline` under `prefix`.
+    pub fn new(prefix: &str, pipeline: PipelineKind) -> Arc<Self> {
         let name = |rest: &str| ShortString::from(format!("{prefix}.{rest}"));
+        let named = |of: fn(Stage) -> (&'static str, &'static str)| {
+            let stages = pipeline.stages().iter();
+            stages
+                .map(|stage| of(*stage))
+                .map(|(first, last)| name(&format!("{first}{last}")))
+                .collect()
+        };
         Arc::new(Topology {
+            pipeline,
             order_exchange: name("order.exchange"),
             audit_exchange: name("audit.fanout.exchange"),
             notification_exchange: name("notification.exchange"),
             dead_letter_exchange: name("dead-letter.exchange"),
-            queues: Stage::ALL
-                .into_iter()
-                .map(|stage| name(&format!("{stage}.queue")))
-                .collect(),
-            dead_letter_queues: Stage::ALL
-                .into_iter()
-                .map(|stage| name(&format!("{stage}.dead-letter")))
-                .collect(),
+            queues: named(|stage| match stage {
+                Stage::Worker => (JOBS, ""),
+                stage => (stage.name(), ".queue"),
+            }),
+            dead_letter_queues: named(|stage| match stage {
+                Stage::Worker => (JOBS, ".dead-letter"),
+                stage => (stage.name(), ".dead-letter"),
+            }),
             prefix: prefix.to_owned(),
         })
     }
 
-    /// A stage's queue.
-    pub fn queue(&self, stage: Stage) -> &ShortString {
-        &self.queues[stage.index()]
+    /// The stages that there are queues for.
+    pub fn stages(&self) -> &'static [Stage] {
+        self.pipeline.stages()
     }
 
-    /// A stage's dead-letter queue.
+    /// A stage's queue; the stage must be of this pipeline.
+    pub fn queue(&self, stage: Stage) -> &ShortString {
+        &self.queues[self.position(stage)]
+    }
+
+    /// A stage's dead-letter queue; the stage must be of this pipeline.
     pub fn dead_letter_queue(&self, stage: Stage) -> &ShortString {
-        &self.dead_letter_queues[stage.index()]
+        &self.dead_letter_queues[self.position(stage)]
+    }
+
+    fn position(&self, stage: Stage) -> usize {
+        let position = self.pipeline.position(stage);
+        position.expect("no stage of another pipeline is ever started or looked at")
+    }
+
+    /// Exchange and routing key that the load publishes by.
+    pub fn entrance(&self) -> (ShortString, ShortString) {
+        match self.pipeline {
+            PipelineKind::Orders => (self.order_exchange.clone(), self.pipeline.opening().name().into()),
+            // The default exchange leads to each queue by its name.
+            PipelineKind::WorkQueue => ("".into(), self.queue(Stage::Worker).clone()),
+        }
     }
 
     /// The prefix of all names.
@@ -85,11 +116,14 @@ impl Topology {
             ExchangeType::Topic => ExchangeKind::Topic,
             ExchangeType::Fanout => ExchangeKind::Fanout,
         };
-        let mut exchanges = vec![
-            (&self.order_exchange, order),
-            (&self.audit_exchange, ExchangeKind::Fanout),
-            (&self.notification_exchange, ExchangeKind::Fanout),
-        ];
+        let mut exchanges = match self.pipeline {
+            PipelineKind::Orders => vec![
+                (&self.order_exchange, order),
+                (&self.audit_exchange, ExchangeKind::Fanout),
+                (&self.notification_exchange, ExchangeKind::Fanout),
+            ],
+            PipelineKind::WorkQueue => Vec::new(),
+        };
         if settings.dead_letter {
             exchanges.push((&self.dead_letter_exchange, ExchangeKind::Direct));
         }
@@ -127,11 +161,14 @@ impl Topology {
             let declaring = channel.exchange_declare(name.clone(), kind, options, FieldTable::default());
             link.answer(&format!("declare the exchange {name}"), declaring).await?;
         }
-        for stage in Stage::ALL {
-            self.declare_queues(link, &channel, stage, settings).await?;
-            self.bind(link, &channel, stage, settings).await?;
+        for stage in self.stages() {
+            self.declare_queues(link, &channel, *stage, settings).await?;
+            self.bind(link, &channel, *stage, settings).await?;
         }
-        self.bind_audit(link, &channel, settings).await
+        match self.pipeline {
+            PipelineKind::Orders => self.bind_audit(link, &channel, settings).await,
+            PipelineKind::WorkQueue => Ok(()),
+        }
     }
 
     async fn declare_queues(
@@ -177,6 +214,7 @@ impl Topology {
                     .bind_queue(link, channel, queue, &self.audit_exchange, &"".into())
                     .await;
             }
+            Stage::Worker => return Ok(()),
             _ => &self.order_exchange,
         };
         match (settings.order_exchange, stage) {
@@ -218,7 +256,7 @@ impl Topology {
         let keys: Vec<&str> = match settings.order_exchange {
             ExchangeType::Topic => vec!["#"],
             ExchangeType::Fanout => vec![""],
-            ExchangeType::Direct => Event::ALL.iter().map(|event| event.name()).collect(),
+            ExchangeType::Direct => self.pipeline.events().iter().map(|event| event.name()).collect(),
         };
         for key in keys {
             let (destination, source) = (self.audit_exchange.clone(), self.order_exchange.clone());
@@ -268,21 +306,16 @@ mod tests {
 
     #[test]
     fn every_name_bears_the_prefix() {
-        let topology = Topology::new("os.ab12.1");
         let settings = Settings {
             order_exchange: ExchangeType::Topic,
             durable: true,
             dead_letter: true,
         };
-        let declared = topology.declared(&settings);
-        assert_eq!(declared.queues.len(), 18);
-        assert_eq!(declared.exchanges.len(), 4);
-        assert!(
-            declared
-                .queues
-                .iter()
-                .chain(&declared.exchanges)
-                .all(|name| name.starts_with("os.ab12.1."))
-        );
+        for (pipeline, queues, exchanges) in [(PipelineKind::Orders, 18, 4), (PipelineKind::WorkQueue, 2, 1)] {
+            let declared = Topology::new("os.ab12.1", pipeline).declared(&settings);
+            assert_eq!((declared.queues.len(), declared.exchanges.len()), (queues, exchanges));
+            let mut names = declared.queues.iter().chain(&declared.exchanges);
+            assert!(names.all(|name| name.starts_with("os.ab12.1.")), "{declared:?}");
+        }
     }
 }

@@ -13,11 +13,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Entry};
-use super::keys::{self, Value};
+use super::keys::{self, Key, Value};
 use super::matrix::{self, Combination, Matrix, Varied};
 use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
-use crate::events::Stage;
+use crate::events::PipelineKind;
 use crate::units::Span;
 
 /// Largest workload file, in bytes.
@@ -26,6 +26,8 @@ const FILE_MAX: u64 = 1 << 20;
 const SIMILAR: f64 = 0.8;
 /// The load's length when neither a time nor a number of orders is given; the table of keys says so in words.
 const DURATION_DEFAULT: Span = Span::from_secs(30);
+/// The pause between trials when none is given; the table of keys says so in words.
+const COOL_DOWN_DEFAULT: Span = Span::from_secs(1);
 
 /// Why there is no workload.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,8 @@ pub struct Checked {
     pub cells: Vec<CheckedCell>,
     /// The file's text, word for word.
     pub text: String,
+    /// The `--set` arguments, word for word.
+    pub overrides: Vec<String>,
 }
 
 /// One combination of what a workload varies, a workload of its own.
@@ -133,7 +137,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    check(&path.display().to_string(), &stem, text, overrides)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    check_beside(folder, &path.display().to_string(), &stem, text, overrides)
 }
 
 /// Checks a workload's text; `name` is shown in messages, `stem` names the workload if the text does not.
@@ -141,6 +146,17 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
 /// # Errors
 /// [`WorkloadError::Invalid`] with every mistake found.
 pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Result<Checked, WorkloadError> {
+    check_beside(Path::new(""), name, stem, text, overrides)
+}
+
+/// [`check`] with the folder that files are named from.
+fn check_beside(
+    folder: &Path,
+    name: &str,
+    stem: &str,
+    text: String,
+    overrides: &[String],
+) -> Result<Checked, WorkloadError> {
     let mut sources = vec![Source {
         name: name.to_owned(),
         text: text.clone(),
@@ -151,20 +167,27 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
     let arguments = matrix::arguments(overrides, &mut problems);
     let matrix = Matrix::read(document, arguments, &mut problems);
     let mut checker = Checker {
+        folder,
         stem,
         question: file::question(&text),
         defaults: Settings::defaults(),
+        trials: 1,
         problems,
         in_cells: InCells::default(),
     };
     let repeats = checker.repeats(&matrix);
     let combinations = matrix.cells(repeats, &mut checker.problems);
+    checker.trials = repeats * combinations.len() as u64;
     let cells: Vec<CheckedCell> = combinations.into_iter().map(|cell| checker.cell(cell)).collect();
     checker.refuse_twins(&cells);
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
-        Ok(Checked { cells, text })
+        Ok(Checked {
+            cells,
+            text,
+            overrides: overrides.to_owned(),
+        })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
         let mut seen: Vec<Problem> = Vec::new();
@@ -181,9 +204,13 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
 
 /// Checks one cell after the other.
 struct Checker<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
     stem: &'a str,
     question: String,
     defaults: Settings,
+    /// Of all cells.
+    trials: u64,
     /// Mistakes in single settings, which are mistakes in every cell.
     problems: Vec<Problem>,
     in_cells: InCells,
@@ -205,8 +232,17 @@ impl Checker<'_> {
         settings.apply(&cell.entries, &mut self.problems);
         settings.default_name(self.stem, &mut self.problems);
         settings.default_duration();
+        settings.default_cool_down(self.trials);
         let mut problems = Vec::new();
+        if let (1, Some((_, place))) = (self.trials, settings.written("trial.cool_down")) {
+            problems.push(Problem {
+                place: place.clone(),
+                message: "`trial.cool_down` has no effect with one trial".to_owned(),
+                help: Some("leave it out, raise trial.repeats, or vary a setting".to_owned()),
+            });
+        }
         let workload = Builder {
+            folder: self.folder,
             settings: &settings,
             problems: &mut problems,
         }
@@ -283,28 +319,40 @@ struct Found {
     places: Option<(Place, Place)>,
 }
 
+impl Found {
+    fn default_of(key: &Key) -> Self {
+        Found {
+            value: key.default.map(|written| key.kind.default_value(written)),
+            places: None,
+        }
+    }
+}
+
 /// Every key's value.
 #[derive(Debug, Clone)]
 struct Settings {
     found: HashMap<String, Found>,
+    /// Phases of the load; 0: it is one whole.
+    phases: usize,
 }
 
 impl Settings {
     fn defaults() -> Self {
         let found = keys::concrete()
-            .map(|(path, key)| {
-                let value = key.default.map(|written| key.kind.default_value(written));
-                (path, Found { value, places: None })
-            })
+            .map(|(path, key)| (path, Found::default_of(key)))
             .collect();
-        Settings { found }
+        Settings { found, phases: 0 }
     }
 
     /// Later entries win.
     fn apply(&mut self, entries: &[Entry], problems: &mut Vec<Problem>) {
+        self.phases = keys::phases_in(entries.iter().map(|entry| entry.path.as_str()));
+        for (path, key) in keys::concrete_with_phases(self.phases) {
+            self.found.entry(path).or_insert_with(|| Found::default_of(key));
+        }
         for entry in entries {
             let Some(key) = keys::find(&entry.path) else {
-                problems.push(unknown_key(entry));
+                problems.push(unknown_key(entry, self.phases));
                 continue;
             };
             match key.kind.read(&entry.raw) {
@@ -350,11 +398,32 @@ impl Settings {
 
     /// A load that nobody gave an end has one all the same, and the plan says which.
     fn default_duration(&mut self) {
+        let brings_its_own = self.phases > 0 || self.value("load.arrival") == Some(&Value::Choice("replay"));
         if self.written("load.orders").is_none()
+            && !brings_its_own
             && let Some(duration) = self.found.get_mut("load.duration")
         {
             duration.value.get_or_insert(Value::Duration(DURATION_DEFAULT));
         }
+    }
+
+    /// Several trials have a pause between them.
+    fn default_cool_down(&mut self, trials: u64) {
+        if trials > 1
+            && let Some(pause) = self.found.get_mut("trial.cool_down")
+        {
+            pause.value.get_or_insert(Value::Duration(COOL_DOWN_DEFAULT));
+        }
+    }
+
+    /// The pipeline that runs; the default's while another is misspelt.
+    fn pipeline(&self) -> PipelineKind {
+        let word = match self.value("pipeline") {
+            Some(Value::Choice(word)) => *word,
+            _ => return PipelineKind::default(),
+        };
+        let named = PipelineKind::NAMES.into_iter().find(|(name, _)| *name == word);
+        named.map_or_else(PipelineKind::default, |(_, pipeline)| pipeline)
     }
 
     fn value(&self, path: &str) -> Option<&Value> {
@@ -367,7 +436,11 @@ impl Settings {
     }
 
     fn listed(&self) -> Vec<Setting> {
-        keys::concrete()
+        let pipeline = self.pipeline();
+        // With phases the load as a whole has no shape.
+        let speaks = |path: &str| self.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
+        keys::concrete_with_phases(self.phases)
+            .filter(|(path, _)| keys::is_of(path, pipeline) && speaks(path))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -382,8 +455,8 @@ impl Settings {
     }
 }
 
-fn unknown_key(entry: &Entry) -> Problem {
-    let nearest = keys::concrete()
+fn unknown_key(entry: &Entry, phases: usize) -> Problem {
+    let nearest = keys::concrete_with_phases(phases)
         .map(|(path, _)| (strsim::jaro_winkler(&path, &entry.path), path))
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .filter(|(similarity, _)| *similarity >= SIMILAR);
@@ -399,6 +472,8 @@ fn unknown_key(entry: &Entry) -> Problem {
 
 /// Builds the model; typed getters, then checks of settings against each other.
 struct Builder<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
     settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
 }
@@ -427,6 +502,7 @@ impl Builder<'_> {
         flag: Flag -> bool,
         choice: Choice -> &'static str,
         name: Name -> String,
+        file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
     }
 
@@ -462,18 +538,39 @@ impl Builder<'_> {
         });
     }
 
+    /// Keys of what does not exist in this pipeline.
+    fn check_pipeline(&mut self, pipeline: PipelineKind) {
+        let foreign = keys::concrete().filter(|(path, _)| !keys::is_of(path, pipeline));
+        for (path, _) in foreign {
+            let stages: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            let help = if path.starts_with("stage.") {
+                format!("leave it out: the stages of this pipeline are {}", stages.join(", "))
+            } else {
+                "leave it out, or choose pipeline = \"orders\"".to_owned()
+            };
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect with pipeline = \"{pipeline}\""),
+                help,
+            );
+        }
+    }
+
     fn workload(mut self, question: String) -> Workload {
+        let pipeline = self.settings.pipeline();
+        self.check_pipeline(pipeline);
         let load = self.load();
         let publish = self.publish();
         let topology = self.topology();
         let orders = self.orders();
-        let stages: Vec<StageSettings> = Stage::ALL.into_iter().map(|stage| self.stage(stage)).collect();
+        let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let faults = self.faults(&load);
-        let canary = self.canary(&orders);
+        let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
             seed: self.count("seed").unwrap_or_default(),
+            pipeline,
             load,
             orders,
             publish,
@@ -492,6 +589,7 @@ impl Builder<'_> {
             },
             trial: TrialSettings {
                 repeats: self.count_u32("trial.repeats"),
+                cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
             faults,
             canary,

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::Stage;
-use crate::units::{Rate, Share, Size, Span};
+pub use super::pattern::{Arrival, Jitter, LoadPhase, Pattern, Replay, Shape};
+use crate::events::{PipelineKind, Stage};
+use crate::units::{Share, Size, Span};
 
 /// One experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Workload {
     pub question: String,
     /// Source of all randomness.
     pub seed: u64,
+    /// Which pipeline runs.
+    pub pipeline: PipelineKind,
     /// How orders arrive.
     pub load: Load,
     /// What is in them.
@@ -24,7 +27,7 @@ pub struct Workload {
     pub publish: Publish,
     /// Exchanges and queues.
     pub topology: Topology,
-    /// The consumers, by [`Stage::index`].
+    /// The consumers, by their position in [`PipelineKind::stages`].
     pub stages: Vec<StageSettings>,
     /// What the user counts on; a configuration that cannot give it was refused.
     pub promises: StatedPromises,
@@ -41,16 +44,17 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The settings of one stage.
+    /// The settings of one stage, which must be of this workload's pipeline.
     pub fn stage(&self, stage: Stage) -> &StageSettings {
-        &self.stages[stage.index()]
+        let position = self.pipeline.position(stage);
+        &self.stages[position.expect("no stage of another pipeline is ever asked for")]
     }
 }
 
 /// How orders arrive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// The shape.
+    /// What arrives when.
     pub arrival: Arrival,
     /// When the load ends.
     pub until: Until,
@@ -60,67 +64,6 @@ pub struct Load {
     pub connections: u32,
     /// Most orders published and not yet answered for by the broker; `None`: no limit.
     pub confirm_window: Option<u32>,
-}
-
-/// The shape of the load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arrival {
-    /// Open loop, evenly spaced.
-    Constant {
-        /// Orders per second.
-        rate: Rate,
-    },
-    /// Open loop, exponential gaps.
-    Poisson {
-        /// Mean orders per second.
-        rate: Rate,
-    },
-    /// Open loop: a base rate, and on top of each period's start a burst.
-    Burst {
-        /// Orders per second between bursts; may be 0.
-        rate: Rate,
-        /// Orders per second inside a burst.
-        burst_rate: Rate,
-        /// Length of a burst.
-        width: Span,
-        /// From the start of a burst to the start of the next.
-        every: Span,
-    },
-    /// Closed loop: each user places an order, waits for its end, thinks, and places the next.
-    Closed {
-        /// Users at once.
-        users: u32,
-        /// Pause between an order's end and the user's next.
-        think_time: Span,
-    },
-}
-
-impl Arrival {
-    /// `open loop` or `closed loop`: a figure of one is never compared with a figure of the other.
-    pub fn loop_kind(&self) -> &'static str {
-        match self {
-            Arrival::Closed { .. } => "closed loop",
-            _ => "open loop",
-        }
-    }
-
-    /// Orders per second that the shape averages to; `None` in a closed loop, where the pipeline decides.
-    pub fn mean_rate(&self) -> Option<f64> {
-        match self {
-            Arrival::Constant { rate } | Arrival::Poisson { rate } => Some(rate.per_second()),
-            Arrival::Burst {
-                rate,
-                burst_rate,
-                width,
-                every,
-            } => {
-                let share = width.as_secs_f64() / every.as_secs_f64();
-                Some(rate.per_second() * (1.0 - share) + burst_rate.per_second() * share)
-            }
-            Arrival::Closed { .. } => None,
-        }
-    }
 }
 
 /// When the load ends.
@@ -296,6 +239,8 @@ pub struct Sample {
 pub struct TrialSettings {
     /// How often the experiment is repeated, 1 to 1,000.
     pub repeats: u32,
+    /// Pause between two trials; none if there is only one.
+    pub cool_down: Span,
 }
 
 /// What is done to the broker in the middle of a trial.
@@ -327,7 +272,7 @@ pub struct Canary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Defect {
-    /// Payment acknowledges without working: the order is stuck, and so lost.
+    /// Payment (or the worker) acknowledges without working: the order is stuck, and so lost.
     LoseDelivery,
     /// Inventory has its effect and acknowledges without publishing its event.
     LoseEvent,
@@ -341,11 +286,13 @@ pub enum Defect {
     SkipAudit,
     /// E-mail acknowledges without sending.
     SkipNotification,
+    /// The worker does a job twice.
+    WorkTwice,
 }
 
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 7] = [
+    pub const NAMES: [(&'static str, Defect); 8] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -353,5 +300,20 @@ impl Defect {
         ("commit-twice", Defect::CommitTwice),
         ("skip-audit", Defect::SkipAudit),
         ("skip-notification", Defect::SkipNotification),
+        ("work-twice", Defect::WorkTwice),
     ];
+
+    /// Whether `pipeline` has the stage that it is planted in.
+    pub const fn is_of(self, pipeline: PipelineKind) -> bool {
+        match self {
+            Defect::LoseDelivery => true,
+            Defect::WorkTwice => matches!(pipeline, PipelineKind::WorkQueue),
+            Defect::LoseEvent
+            | Defect::ChargeTwice
+            | Defect::Oversell
+            | Defect::CommitTwice
+            | Defect::SkipAudit
+            | Defect::SkipNotification => matches!(pipeline, PipelineKind::Orders),
+        }
+    }
 }

@@ -46,6 +46,10 @@ pub const ALL: &[Scenario] = &[
     ("a_cycle_of_expiries_ends", expiry_cycle),
     ("an_unused_queue_expires", queue_expiry),
     ("higher_priorities_are_delivered_first", priorities),
+    (
+        "a_message_that_overtakes_by_priority_expires_only_when_the_queue_is_next_used",
+        overtaking_expiry,
+    ),
     ("topic_patterns_match_by_words", topics),
     ("headers_match_all_or_any", headers),
     (
@@ -72,6 +76,14 @@ pub const ALL: &[Scenario] = &[
     ("a_reused_consumer_tag_closes_the_connection_with_530", reused_tag),
     ("immediate_closes_the_connection_with_540", immediate),
     ("a_transaction_shows_nothing_before_its_commit", transaction),
+    (
+        "a_commit_of_which_a_queue_refuses_a_part_closes_the_channel_with_406",
+        partial_commit,
+    ),
+    (
+        "messages_gotten_before_a_global_prefetch_take_their_share_of_it",
+        gotten_before_limit,
+    ),
 ];
 
 fn long(number: i32) -> AMQPValue {
@@ -460,6 +472,22 @@ fn priorities(target: &Target) {
     assert_eq!(order, ["high", "high too", "middle", "low"]);
 }
 
+/// RabbitMQ looks for expired messages only where the head can have changed, and does not count a message of higher
+/// priority as a new head.
+fn overtaking_expiry(target: &Target) {
+    let mut client = Client::open(target);
+    client.queue("c.overtaking", &[("x-max-priority", long(1))]);
+    client.publish("", "c.overtaking", "slow");
+    for _ in 0..2 {
+        let urgent = plain().with_priority(1).with_expiration("0".into());
+        client.publish_with("", "c.overtaking", b"urgent", false, urgent);
+    }
+    client.await_depth("c.overtaking", 3);
+    assert_eq!(client.get_soon("c.overtaking").text(), "urgent", "late, but delivered");
+    client.await_depth("c.overtaking", 1);
+    assert_eq!(client.get_soon("c.overtaking").text(), "slow");
+}
+
 fn topics(target: &Target) {
     let mut client = Client::open(target);
     client.exchange("c.topics", "topic", &[]);
@@ -703,4 +731,32 @@ fn transaction(target: &Target) {
     client.send(1, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
     client.event();
     assert_eq!(client.get_soon("c.tx").text(), "kept");
+}
+
+fn partial_commit(target: &Target) {
+    use amq_protocol::protocol::tx;
+    let mut client = Client::open(target);
+    let limits = [("x-max-length", long(1)), ("x-overflow", text("reject-publish"))];
+    client.queue("c.tx.full", &limits);
+    client.send(1, AMQPClass::Tx(tx::AMQPMethod::Select(tx::Select {})));
+    client.event();
+    fill(&mut client, "c.tx.full", &["taken", "refused"]);
+    client.send(1, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})));
+    assert_eq!(client.closed(1), 406);
+    assert_eq!(client.get_soon("c.tx.full").text(), "taken", "the rest is carried out");
+}
+
+/// They keep it even once they are settled, until the limit is lifted.
+fn gotten_before_limit(target: &Target) {
+    let mut client = Client::open(target);
+    client.queue("c.gotten", &[]);
+    fill(&mut client, "c.gotten", &["gotten", "waits"]);
+    let gotten = client.get_soon("c.gotten");
+    client.qos(1, 1, true);
+    client.consume(1, "c.gotten", "a");
+    client.silence();
+    client.ack(1, gotten.tag, false);
+    client.silence();
+    client.qos(1, 0, true);
+    assert_eq!(client.delivery().text(), "waits");
 }

@@ -383,7 +383,10 @@ impl Side {
             }
             Step::ConfirmSelect => AMQPClass::Confirm(confirm::AMQPMethod::Select(confirm::Select { nowait: false })),
             Step::TxSelect => AMQPClass::Tx(tx::AMQPMethod::Select(tx::Select {})),
-            Step::TxCommit => AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})),
+            Step::TxCommit => {
+                self.call(place, AMQPClass::Tx(tx::AMQPMethod::Commit(tx::Commit {})))?;
+                return self.await_answer(place);
+            }
             Step::TxRollback => AMQPClass::Tx(tx::AMQPMethod::Rollback(tx::Rollback {})),
             Step::FlowOff => AMQPClass::Channel(channel::AMQPMethod::Flow(channel::Flow { active: false })),
             Step::CloseChannel => return self.close_channel(place),
@@ -437,6 +440,21 @@ impl Side {
             }
         };
         self.call(place, class)
+    }
+
+    /// Reads until the channel was answered, or closed. RabbitMQ refuses what follows a tx.commit before its answer, if it
+    /// comes early enough.
+    fn await_answer(&mut self, place: Place) -> io::Result<()> {
+        let key = format!("{}:{}", place.connection, place.channel);
+        while !self.seen.contains_key(&key) {
+            let Some(event) = self.links[place.connection].wire.next(PATIENCE)? else {
+                return Err(io::Error::other(format!("{}: no answer on {place:?}", self.name)));
+            };
+            if self.handle(place.connection, event)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Nothing may follow a close before its answer.

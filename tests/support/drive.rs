@@ -102,8 +102,12 @@ impl Running {
     pub async fn prefix(&self) -> String {
         let manifest = eventually("the run's manifest", || manifest_in(self.results.path())).await;
         let queue = &manifest.trials[0].queues[0];
-        let prefix = queue.strip_suffix(".order.queue");
-        prefix.expect("the first queue is the order stage's").to_owned()
+        let prefix = queue
+            .strip_suffix(".order.queue")
+            .or(queue.strip_suffix(".email_notifications"));
+        prefix
+            .expect("the first queue is the order stage's or the work queue")
+            .to_owned()
     }
 
     /// Waits for its end.

@@ -89,9 +89,13 @@ impl Spy {
 
     /// Waits until the last object of a trial is declared and consumed from.
     pub async fn trial_is_up(&self, prefix: &str) {
-        let last = format!("{prefix}.audit.queue");
+        self.has_consumers(&format!("{prefix}.audit.queue"), 1).await;
+    }
+
+    /// Waits until the queue exists and has at least `consumers` consumers.
+    pub async fn has_consumers(&self, queue: &str, consumers: u32) {
         let looking = async {
-            while self.queue(&last).await.is_none_or(|seen| seen.consumers == 0) {
+            while self.queue(queue).await.is_none_or(|seen| seen.consumers < consumers) {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
         };

@@ -121,6 +121,7 @@ impl State {
         }
         self.counts.requeued += 1;
         queue.ready.put_back(entry);
+        queue.overtaken = false;
         self.drop_overflow(key);
         self.to_pump.push(key);
     }
@@ -141,6 +142,10 @@ impl State {
     pub(super) fn set_prefetch(&mut self, key: ChannelKey, prefetch: u16, global: bool) {
         if let Some(channel) = self.channels.get_mut(key) {
             if global {
+                if channel.prefetch_global == 0 {
+                    let unacked = channel.unacked.len() as u32;
+                    channel.gotten_before_limit = unacked.saturating_sub(channel.unacked_by_consumers);
+                }
                 channel.prefetch_global = prefetch;
             } else {
                 channel.prefetch = prefetch;

@@ -41,6 +41,10 @@ impl UnackedSet {
         self.slots.push_back((unacked.tag, Some(unacked)));
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
     pub(super) fn contains(&self, tag: u64) -> bool {
         self.find(tag).is_some()
     }
@@ -113,6 +117,9 @@ pub(super) struct Channel {
     pub(super) prefetch_global: u16,
     /// Unacked deliveries to consumers, which the global prefetch counts.
     pub(super) unacked_by_consumers: u32,
+    /// Unacked messages of basic.get at the moment when the global prefetch was set. As in RabbitMQ they take their share
+    /// of it until it is lifted, even once they are settled; later ones take none.
+    pub(super) gotten_before_limit: u32,
     /// Consumers out of the turns of their queues until there is room.
     pub(super) parked: Vec<ConsumerKey>,
     pub(super) confirms: Option<Confirms>,
@@ -134,6 +141,7 @@ impl Channel {
             prefetch: 0,
             prefetch_global: 0,
             unacked_by_consumers: 0,
+            gotten_before_limit: 0,
             parked: Vec::new(),
             confirms: None,
             transaction: None,
@@ -205,7 +213,8 @@ impl State {
         }
         let below = |limit: u16, unacked: u32| limit == 0 || unacked < u32::from(limit);
         // As in RabbitMQ, a full global prefetch stops consumers without acks too, though they do not fill it.
-        below(channel.prefetch_global, channel.unacked_by_consumers)
+        let shared = channel.unacked_by_consumers + channel.gotten_before_limit;
+        below(channel.prefetch_global, shared)
             && (consumer.acks == Acks::None || below(consumer.prefetch, consumer.unacked))
     }
 

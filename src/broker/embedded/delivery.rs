@@ -84,7 +84,14 @@ impl State {
             return Admission::Taken;
         }
         if let Some(queue) = self.queues.get_mut(key) {
+            let (position, expires) = (entry.position, entry.expires);
             queue.ready.push_back(entry);
+            let goes_first = queue.ready.front().is_some_and(|front| front.position == position);
+            if is_next {
+                queue.overtaken = false;
+            } else if goes_first && expires.is_some() {
+                queue.overtaken = true;
+            }
         }
         // What is over the limit is dropped as such, even if its time is over too.
         self.drop_overflow(key);
@@ -99,6 +106,7 @@ impl State {
             && queue.options.overflow == Overflow::DropHead
             && queue.is_over_limit()
         {
+            queue.overtaken = false;
             match queue.ready.pop_front() {
                 Some(entry) => self.discard(key, entry, Reason::MaxLength),
                 None => return,
@@ -116,8 +124,11 @@ impl State {
             let Some(consumer) = self.next_consumer(key) else {
                 break;
             };
-            if let Some(entry) = self.queues.get_mut(key).and_then(|queue| queue.ready.pop_front()) {
-                self.deliver(key, consumer, entry);
+            if let Some(queue) = self.queues.get_mut(key) {
+                queue.overtaken = false;
+                if let Some(entry) = queue.ready.pop_front() {
+                    self.deliver(key, consumer, entry);
+                }
             }
         }
         self.arm_expiry_timer(key);
@@ -198,6 +209,7 @@ impl State {
         let Some(entry) = queue.ready.pop_front() else {
             return false;
         };
+        queue.overtaken = false;
         // What has expired behind it is not left.
         self.expire_head(queue_key);
         let (Some(queue), Some(channel)) = (self.queues.get_mut(queue_key), self.channels.get_mut(channel_key)) else {

@@ -62,8 +62,13 @@ impl State {
         Ok(())
     }
 
-    /// Routes a message and answers it where the channel is in confirm mode.
-    pub(super) fn publish_routed(&mut self, channel: ChannelKey, message: Arc<Message>, mandatory: Mandatory) {
+    /// Routes a message, and sends what it returns where the channel is in confirm mode.
+    pub(super) fn publish_routed(
+        &mut self,
+        channel: ChannelKey,
+        message: Arc<Message>,
+        mandatory: Mandatory,
+    ) -> Answer {
         self.counts.published += 1;
         if message.exchange().is_empty() && message.routing_key().starts_with(DIRECT_REPLY) {
             let answered = self.deliver_reply(&message);
@@ -71,7 +76,7 @@ impl State {
                 self.send_back(channel, &message, mandatory);
             }
             self.answer_publish(channel, Answer::Ack);
-            return;
+            return Answer::Ack;
         }
         let (queues, message) = self.route_message(message);
         if queues.is_empty() {
@@ -85,6 +90,7 @@ impl State {
         }
         self.routed = queues;
         self.answer_publish(channel, answer);
+        answer
     }
 
     /// The queues that a message reaches with its routing key and those in its `CC` and `BCC` headers. `BCC` is taken

@@ -42,6 +42,9 @@ pub(super) struct Queue {
     pub(super) sources: HashMap<Arc<str>, usize>,
     /// When a timer for the head's expiry is set.
     pub(super) expiry_timer: Option<Instant>,
+    /// A message with a time to live overtook others by its priority. As in RabbitMQ, which does not take that for a new
+    /// head, its time is not looked at until the queue is next fetched from, or given something back.
+    pub(super) overtaken: bool,
     /// Last declare, get or consumer, for `x-expires`.
     pub(super) used_at: Instant,
 }
@@ -167,6 +170,7 @@ impl State {
             taken: false,
             sources: HashMap::new(),
             expiry_timer: None,
+            overtaken: false,
             used_at: Instant::now(),
         });
         self.queue_names.insert(name, key);

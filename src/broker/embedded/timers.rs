@@ -55,6 +55,7 @@ impl State {
                         && queue.expiry_timer == Some(at)
                     {
                         queue.expiry_timer = None;
+                        queue.overtaken = false;
                     }
                     self.expire_head(queue);
                     self.arm_expiry_timer(queue);
@@ -73,7 +74,7 @@ impl State {
         let Some(queue) = self.queues.get(key) else {
             return;
         };
-        if queue.ready.front().is_none_or(|entry| entry.expires.is_none()) {
+        if queue.overtaken || queue.ready.front().is_none_or(|entry| entry.expires.is_none()) {
             return;
         }
         let now = Instant::now();
@@ -94,6 +95,9 @@ impl State {
         let Some(queue) = self.queues.get_mut(key) else {
             return;
         };
+        if queue.overtaken {
+            return;
+        }
         let Some(at) = queue.ready.front().and_then(|entry| entry.expires) else {
             return;
         };

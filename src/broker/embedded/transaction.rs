@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::acks::Verdict;
 use super::channel::{ChannelKey, Unacked, UnackedSet};
+use super::confirms::Answer;
 use super::message::Message;
 use super::publish::Mandatory;
 use super::refusal::Refusal;
@@ -57,16 +58,20 @@ impl State {
     /// tx.commit: carries everything out, publishes first.
     ///
     /// # Errors
-    /// 406 without tx.select.
+    /// 406 without tx.select, and where a queue refused a publish: all the rest is carried out then, as in RabbitMQ.
     pub(super) fn commit(&mut self, key: ChannelKey) -> Result<(), Refusal> {
         let transaction = self.take_transaction(key)?;
+        let mut is_partial = false;
         for (message, mandatory) in transaction.publishes {
-            self.publish_routed(key, message, mandatory);
+            is_partial |= self.publish_routed(key, message, mandatory) == Answer::Nack;
         }
         for (unacked, verdict) in transaction.settled {
             self.conclude(key, unacked, verdict);
         }
         self.unpark(key);
+        if is_partial {
+            return Err(Refusal::precondition_failed("partial tx completion"));
+        }
         Ok(())
     }
 

@@ -215,7 +215,11 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
         &[("Fate", Text), ("Orders", Number), ("Meaning", Text)],
     );
     let rows = [
-        ("completed", fates.completed, "ended in order.completed"),
+        (
+            "completed",
+            fates.completed,
+            "ended in order.completed; in a work queue: done",
+        ),
         (
             "cancelled: out of stock",
             fates.cancelled_out_of_stock,
@@ -245,7 +249,11 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
         ("returned", fates.returned, "unroutable, and not seen since"),
         ("unknown", fates.unknown, "never answered for, and not seen at its end"),
     ];
-    for (fate, n, meaning) in rows {
+    let orders = trial.stages.iter().any(|stage| stage.stage == Stage::Order);
+    for (fate, n, meaning) in rows
+        .into_iter()
+        .filter(|(fate, n, _)| orders || *n > 0 || !fate.starts_with("cancelled"))
+    {
         page.raw("<tr>")
             .row_name(fate)
             .number(&human::count(n))
@@ -268,18 +276,25 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
         .cell(&check)
         .raw("</tr>");
     page.table_end();
-    let also = format!(
-        "Also: {} unsent, {} not confirmed and yet at their end (recovered), {} with a repeated effect, {} oversold, {} with a gap in the audit \
-         trail, {} with a notification missing. Stock: {} pieces sold, {} still reserved.",
+    let mut also = format!(
+        "Also: {} unsent, {} not confirmed and yet at their end (recovered), {} with a repeated effect",
         human::count(trial.orders.unsent),
         human::count(ledger.recovered),
         human::count(ledger.duplicate_effect),
-        human::count(ledger.stock.orders_oversold),
-        human::count(ledger.not_audited),
-        human::count(ledger.not_notified),
-        human::count(ledger.stock.sold),
-        human::count(ledger.stock.reserved)
     );
+    also += &if orders {
+        format!(
+            ", {} oversold, {} with a gap in the audit trail, {} with a notification missing. Stock: {} pieces sold, {} still \
+             reserved.",
+            human::count(ledger.stock.orders_oversold),
+            human::count(ledger.not_audited),
+            human::count(ledger.not_notified),
+            human::count(ledger.stock.sold),
+            human::count(ledger.stock.reserved)
+        )
+    } else {
+        ".".to_owned()
+    };
     page.element("<p>", &also, "</p>\n");
     if !ledger.residue_complete {
         page.raw(

@@ -1,14 +1,15 @@
 //! From what the phases left to the trial's record.
 
+mod checks;
+
 use super::{Fixed, Ran};
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
-use crate::events::Stage;
 use crate::ledger::{self, LedgerReport, Observed, Verdict};
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
 use crate::results::record::{
-    Band, DrainRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
+    Band, DrainRecord, LoadPhaseRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
 
@@ -54,6 +55,7 @@ impl Fixed<'_> {
             seed: self.trial.seed,
             started: rfc3339(self.started),
             phases: self.phase_bands(&ran),
+            load_phases: self.load_phases(&ran),
             blocked: self.blocked_bands(&ran),
             orders: OrderCounts {
                 planned: self.stand.plan.arrivals(self.trial),
@@ -87,6 +89,7 @@ impl Fixed<'_> {
             verdict,
             faults: ran.faults,
             aborted: ran.aborted,
+            interrupted: ran.interrupted,
             ledger: report,
         }
     }
@@ -100,22 +103,20 @@ impl Fixed<'_> {
     }
 
     fn evidence(&self, ran: &Ran, report: &LedgerReport, offered: Option<u64>, drained: bool) -> Evidence {
-        let p99 = |series| {
-            self.wiring
-                .board
-                .total(series)
-                .and_then(|recorder| recorder.quantile(0.99))
-                .map(|quantile| quantile.ns)
+        let lag = self.wiring.board.total(Series::DriverLag);
+        let lag_quantile = lag.map_or(0.99, |lag| highest_quantile(lag.count()));
+        let at = |series| {
+            let total = self.wiring.board.total(series)?;
+            total.quantile(lag_quantile).map(|quantile| quantile.ns)
         };
-        let foreign_s = ran.load_usage.foreign_s(self.stand.broker.embedded().is_some());
         Evidence {
-            driver_lag_p99: p99(Series::DriverLag),
-            end_to_end_p99: p99(Series::EndToEnd),
+            lag_quantile,
+            driver_lag: at(Series::DriverLag),
+            end_to_end: at(Series::EndToEnd),
             offered,
             sent: ran.load_meter.sent_measured(),
-            held_s: ran.load_meter.held_ns() as f64 / 1e9,
             driver_cpu_share: self.share_of_cores(ran, ran.load_usage.driver_s),
-            foreign_cpu_share: self.share_of_cores(ran, foreign_s),
+            checks: self.checks(ran, report),
             residual_share: report.residual_share,
             redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
             ended: self.wiring.ledger.ended(),
@@ -128,6 +129,30 @@ impl Fixed<'_> {
             broker_in_driver: self.stand.broker.embedded().is_some(),
             drained,
         }
+    }
+
+    /// Phases that began before the load ended.
+    fn load_phases(&self, ran: &Ran) -> Vec<LoadPhaseRecord> {
+        let load = &self.stand.workload.load;
+        let Some(schedule) = Schedule::new(load, self.trial.seed) else {
+            return Vec::new();
+        };
+        let length = ran.load_ended.saturating_sub(ran.began);
+        let mut start = 0;
+        let mut records = Vec::new();
+        for (position, phase) in load.arrival.phases().iter().enumerate() {
+            let end = (start + phase.duration.as_nanos()).min(length);
+            if start >= length {
+                break;
+            }
+            records.push(LoadPhaseRecord {
+                band: self.band(&phase.name, 0, start, end),
+                orders_offered: schedule.count_between(start, end),
+                orders_sent: ran.load_meter.sent_in_phase(position),
+            });
+            start = end;
+        }
+        records
     }
 
     fn phase_bands(&self, ran: &Ran) -> Vec<Band> {
@@ -173,8 +198,8 @@ impl Fixed<'_> {
     }
 
     fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
-        Stage::ALL
-            .into_iter()
+        let stages = self.stand.workload.pipeline.stages().iter().copied();
+        stages
             .map(|stage| {
                 let settings = self.stand.workload.stage(stage);
                 let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
@@ -196,4 +221,9 @@ impl Fixed<'_> {
             })
             .collect()
     }
+}
+
+/// The highest quantile up to the 99th percentile that ten of `count` values lie beyond; the 90th of too few.
+fn highest_quantile(count: u64) -> f64 {
+    (1.0 - 10.0 / count.max(1) as f64).clamp(0.9, 0.99)
 }

@@ -1,6 +1,7 @@
 //! Faults and planted defects.
 
 use super::Builder;
+use crate::events::PipelineKind;
 use crate::units::Span;
 use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Until};
 
@@ -35,7 +36,7 @@ impl Builder<'_> {
         Faults { broker_pause: pause }
     }
 
-    pub(super) fn canary(&mut self, orders: &Orders) -> Option<Canary> {
+    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
                 "canary.every",
@@ -45,7 +46,15 @@ impl Builder<'_> {
             return None;
         };
         let defect = Defect::NAMES.into_iter().find(|(name, _)| *name == word)?.1;
-        if defect == Defect::Oversell && orders.stock_per_item.is_none() {
+        if !defect.is_of(pipeline) {
+            let possible = Defect::NAMES.iter().filter(|(_, defect)| defect.is_of(pipeline));
+            let possible: Vec<String> = possible.map(|(name, _)| format!("\"{name}\"")).collect();
+            self.refuse(
+                &["canary.defect"],
+                format!("the defect `{word}` has no place in pipeline = \"{pipeline}\""),
+                format!("choose one of {}", possible.join(", ")),
+            );
+        } else if defect == Defect::Oversell && orders.stock_per_item.is_none() {
             self.refuse(
                 &["canary.defect"],
                 "an unlimited stock cannot be oversold",

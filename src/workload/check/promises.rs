@@ -1,7 +1,6 @@
 //! Stated promises that the settings cannot give.
 
 use super::Builder;
-use crate::events::Stage;
 use crate::workload::model::{AckMode, Dedupe, Workload};
 
 impl Builder<'_> {
@@ -38,10 +37,8 @@ impl Builder<'_> {
                     );
                 }
             }
-            for stage in Stage::ALL
-                .into_iter()
-                .filter(|stage| workload.stage(*stage).ack == AckMode::Auto)
-            {
+            let stages = workload.pipeline.stages().iter();
+            for stage in stages.filter(|stage| workload.stage(**stage).ack == AckMode::Auto) {
                 let path = format!("stage.{stage}.ack");
                 self.refuse(
                     &[&path, "promises.nothing_lost"],
@@ -50,7 +47,7 @@ impl Builder<'_> {
                 );
             }
         }
-        for stage in Stage::ALL {
+        for stage in workload.pipeline.stages().iter().copied() {
             if workload.promises.nothing_twice && workload.stage(stage).dedupe == Dedupe::None {
                 let path = format!("stage.{stage}.dedupe");
                 self.refuse(
