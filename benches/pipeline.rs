@@ -44,6 +44,7 @@ fn workload(orders: u64, settings: &[&str]) -> Workload {
     let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
     check("bench.toml", "bench", text, &overrides)
         .unwrap_or_else(|error| panic!("{error}"))
+        .into_first()
         .workload
 }
 
@@ -56,7 +57,7 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
     let workload = Arc::new(workload(orders, settings));
     let incidents = Arc::new(Incidents::new(clock));
     let connector = Connector::new(uri, Arc::clone(&incidents));
-    let topology = Topology::new(&name);
+    let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the embedded broker listens");
     topology
         .declare(&link, &workload.topology)

@@ -1,14 +1,78 @@
-//! The words of the order pipeline: its stages, its events, and who consumes what.
+//! The words of the pipelines: their stages, their events, and who consumes what.
 //!
 //! Everything that must agree on them (bindings, handlers, the ledger's expectations) derives from the one table in
-//! [`Stage::consumes`].
+//! [`Stage::consumes`]; which of them a trial has at all is [`PipelineKind`]'s to say.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A consumer of the pipeline: the six services, the two channels that notifications go out by, and the simulated customer
-/// who confirms the arrival of the goods.
+/// A pipeline that an experiment can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PipelineKind {
+    /// Orders, payments, stock, shipping, notifications and audit.
+    #[default]
+    Orders,
+    /// One queue of jobs and its identical workers; a job stands for an order.
+    WorkQueue,
+}
+
+impl PipelineKind {
+    /// All pipelines with their names in workload files.
+    pub const NAMES: [(&'static str, PipelineKind); 2] = [
+        ("orders", PipelineKind::Orders),
+        ("work-queue", PipelineKind::WorkQueue),
+    ];
+
+    /// The name in workload files and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PipelineKind::Orders => "orders",
+            PipelineKind::WorkQueue => "work-queue",
+        }
+    }
+
+    /// Its stages, in the order of [`Stage::ALL`]; no other stage exists in a trial of it.
+    pub const fn stages(self) -> &'static [Stage] {
+        let (orders, work_queue) = Stage::ALL.split_at(Stage::Worker.index());
+        match self {
+            PipelineKind::Orders => orders,
+            PipelineKind::WorkQueue => work_queue,
+        }
+    }
+
+    /// Its events, in the order of [`Event::ALL`].
+    pub const fn events(self) -> &'static [Event] {
+        let (orders, work_queue) = Event::ALL.split_at(Event::JobQueued.index());
+        match self {
+            PipelineKind::Orders => orders,
+            PipelineKind::WorkQueue => work_queue,
+        }
+    }
+
+    /// What the load publishes.
+    pub const fn opening(self) -> Event {
+        match self {
+            PipelineKind::Orders => Event::OrderCreated,
+            PipelineKind::WorkQueue => Event::JobQueued,
+        }
+    }
+
+    /// Position of `stage` in [`PipelineKind::stages`]; absent for a stage of another pipeline.
+    pub fn position(self, stage: Stage) -> Option<usize> {
+        self.stages().iter().position(|own| *own == stage)
+    }
+}
+
+impl fmt::Display for PipelineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A consumer of a pipeline. Orders: the six services, the two channels that notifications go out by, and the simulated
+/// customer who confirms the arrival of the goods. Work queue: the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -30,11 +94,13 @@ pub enum Stage {
     Sms,
     /// Records every event.
     Audit,
+    /// Does the jobs of the work queue.
+    Worker,
 }
 
 impl Stage {
-    /// All stages, in pipeline order; a stage's position is its [`Stage::index`].
-    pub const ALL: [Stage; 9] = [
+    /// All stages of all pipelines, each pipeline's together and in its order; a stage's position is its [`Stage::index`].
+    pub const ALL: [Stage; 10] = [
         Stage::Order,
         Stage::Inventory,
         Stage::Payment,
@@ -44,6 +110,7 @@ impl Stage {
         Stage::Email,
         Stage::Sms,
         Stage::Audit,
+        Stage::Worker,
     ];
 
     /// Position in [`Stage::ALL`].
@@ -63,7 +130,35 @@ impl Stage {
             Stage::Email => "email",
             Stage::Sms => "sms",
             Stage::Audit => "audit",
+            Stage::Worker => "worker",
         }
+    }
+
+    /// Whether an order does not end without this stage; the others work beside the chain.
+    pub const fn is_in_chain(self) -> bool {
+        matches!(
+            self,
+            Stage::Order | Stage::Inventory | Stage::Payment | Stage::Shipping | Stage::Customer | Stage::Worker
+        )
+    }
+
+    /// Whether an order's end waits for what this stage does on account of `event`; its other steps run beside.
+    pub const fn is_critical(self, event: Event) -> bool {
+        matches!(
+            (self, event),
+            (Stage::Inventory, Event::OrderCreated)
+                | (Stage::Payment, Event::InventoryReserved)
+                | (Stage::Shipping, Event::PaymentSuccess | Event::CustomerConfirmed)
+                | (Stage::Customer, Event::OrderShipped)
+                | (Stage::Worker, Event::JobQueued)
+                | (
+                    Stage::Order,
+                    Event::ShippingPrepared
+                        | Event::ShippingDelivered
+                        | Event::InventoryOutOfStock
+                        | Event::PaymentFailed
+                )
+        )
     }
 
     /// The events that this stage acts on. E-mail and SMS receive them as notifications, through the notification exchange.
@@ -87,8 +182,15 @@ impl Stage {
                 Event::OrderCompleted,
                 Event::OrderCancelled,
             ],
-            Stage::Audit => &Event::ALL,
+            Stage::Audit => PipelineKind::Orders.events(),
+            Stage::Worker => &[Event::JobQueued],
         }
+    }
+
+    /// Whether the effect on account of `event` is itself the end of the order; where it is not, an order ends with an event
+    /// ([`Event::is_end`]).
+    pub const fn is_end(self, event: Event) -> bool {
+        matches!((self, event), (Stage::Worker, Event::JobQueued))
     }
 }
 
@@ -143,11 +245,14 @@ pub enum Event {
     /// Order status: cancelled (out of stock, payment declined); an end.
     #[serde(rename = "order.cancelled")]
     OrderCancelled,
+    /// A job was put into the work queue.
+    #[serde(rename = "job.queued")]
+    JobQueued,
 }
 
 impl Event {
-    /// All events; an event's position is its [`Event::index`].
-    pub const ALL: [Event; 14] = [
+    /// All events of all pipelines, each pipeline's together; an event's position is its [`Event::index`].
+    pub const ALL: [Event; 15] = [
         Event::OrderCreated,
         Event::InventoryReserved,
         Event::InventoryOutOfStock,
@@ -162,6 +267,7 @@ impl Event {
         Event::ShippingDelivered,
         Event::OrderCompleted,
         Event::OrderCancelled,
+        Event::JobQueued,
     ];
 
     /// Position in [`Event::ALL`].
@@ -186,6 +292,7 @@ impl Event {
             Event::ShippingDelivered => "shipping.delivered",
             Event::OrderCompleted => "order.completed",
             Event::OrderCancelled => "order.cancelled",
+            Event::JobQueued => "job.queued",
         }
     }
 
@@ -264,12 +371,24 @@ mod tests {
     }
 
     #[test]
-    fn every_event_is_consumed_by_someone() {
-        for event in Event::ALL {
-            assert!(
-                Stage::ALL.iter().any(|stage| stage.consumes().contains(&event)),
-                "{event} goes nowhere"
-            );
+    fn every_event_is_consumed_by_a_stage_of_its_pipeline_and_by_no_other() {
+        for (name, pipeline) in PipelineKind::NAMES {
+            assert_eq!(pipeline.name(), name);
+            assert!(pipeline.events().contains(&pipeline.opening()));
+            for event in Event::ALL {
+                let consumed = pipeline.stages().iter().any(|stage| stage.consumes().contains(&event));
+                assert_eq!(consumed, pipeline.events().contains(&event), "{event} in {pipeline}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_stage_belongs_to_one_pipeline() {
+        for stage in Stage::ALL {
+            let owners = PipelineKind::NAMES
+                .iter()
+                .filter(|(_, pipeline)| pipeline.position(stage).is_some());
+            assert_eq!(owners.count(), 1, "{stage}");
         }
     }
 }

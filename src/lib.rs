@@ -2,7 +2,7 @@
 //!
 //! The way of a run: a workload file becomes a [`workload::Workload`], that becomes a [`plan::Plan`] of trials, and each
 //! trial goes through provision → declare → warm up → measure → drain → verify → persist ([`runner`]) into a run folder
-//! ([`results`]), from which everything that is shown is made ([`report`]).
+//! ([`results`]), from which everything that is shown is made ([`report`], [`compare`]).
 //!
 //! Layers; imports go downward only, and FIELD and DESK meet in the run folder alone (docs/ARCHITECTURE.md, held by
 //! `tests/architecture.rs`):
@@ -10,9 +10,9 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | conductor | `runner`, `ui`, `cli` | everything |
-//! | desk | `results`, `report` | engines, words |
+//! | desk | `results`, `report`, `compare` | engines, words |
 //! | field | `timer`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
-//! | engines | `arrival`, `measure`, `ledger`, `plan` | words |
+//! | engines | `arrival`, `measure`, `ledger`, `plan`, `stats` | words |
 //! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
 
 pub mod amqp;
@@ -20,6 +20,7 @@ pub mod arrival;
 pub mod broker;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod events;
 pub mod fault;
 pub mod ledger;
@@ -33,6 +34,7 @@ pub mod results;
 pub mod rng;
 pub mod runner;
 pub mod sample;
+pub mod stats;
 pub mod timer;
 pub mod ui;
 pub mod units;

@@ -4,16 +4,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::seq::SliceRandom;
+
 use crate::arrival::Schedule;
-use crate::workload::check::{Checked, Setting};
+use crate::events::PipelineKind;
+use crate::rng;
+use crate::units::Span;
+use crate::workload::check::{Checked, CheckedCell, Setting};
+pub use crate::workload::matrix::Varied;
 use crate::workload::model::{Until, Workload};
 
-/// Bytes of a body without padding, about; for the estimate only.
-const BODY_BYTES: u64 = 190;
-/// Publishes of an order that is completed: ten events and four notifications.
-const PUBLISHES_PER_ORDER: u64 = 14;
-/// Deliveries of an order that is completed.
-const DELIVERIES_PER_ORDER: u64 = 31;
+/// What an order that is completed costs.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    publishes: u64,
+    deliveries: u64,
+    /// Bytes of a body without padding, about.
+    body_bytes: u64,
+}
+
+/// Ten events and four notifications.
+const ORDER: Cost = Cost {
+    publishes: 14,
+    deliveries: 31,
+    body_bytes: 190,
+};
+const JOB: Cost = Cost {
+    publishes: 1,
+    deliveries: 1,
+    body_bytes: 120,
+};
 /// Settling, starting consumers and cleaning up, per trial.
 const TRIAL_OVERHEAD: Duration = Duration::from_secs(3);
 
@@ -43,17 +63,6 @@ pub struct Cell {
     pub settings: Vec<Setting>,
 }
 
-/// A cell's place on one dimension of the matrix.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Varied {
-    /// The dotted path of the varied key, or the name of a list of variants.
-    pub dimension: String,
-    /// The value without quotes, or the variant's name.
-    pub value: String,
-    /// The value as a number in base units, where it is a quantity.
-    pub number: Option<f64>,
-}
-
 /// What a run will do.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -65,6 +74,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The workload file's text.
     pub text: String,
+    /// The `--set` arguments.
+    pub overrides: Vec<String>,
     /// The trials, in the order in which they run.
     pub trials: Vec<TrialPlan>,
 }
@@ -87,31 +98,30 @@ pub struct Estimate {
 impl Plan {
     /// The plan of a checked workload.
     pub fn new(checked: Checked) -> Self {
-        let Checked {
-            workload,
-            settings,
-            text,
-        } = checked;
-        let trials = (1..=workload.trial.repeats)
-            .map(|repeat| TrialPlan {
-                trial: repeat,
-                cell: 0,
-                repeat,
-                seed: workload.seed.wrapping_add(u64::from(repeat) - 1),
-            })
-            .collect();
+        let Checked { cells, text, overrides } = checked;
+        let cells: Vec<Cell> = cells.into_iter().map(Cell::from).collect();
+        let first = Arc::clone(&cells[0].workload);
         Plan {
-            name: workload.name.clone(),
-            question: workload.question.clone(),
-            cells: vec![Cell {
-                label: String::new(),
-                varied: Vec::new(),
-                workload: Arc::new(workload),
-                settings,
-            }],
+            name: first.name.clone(),
+            question: first.question.clone(),
+            trials: in_rounds(cells.len(), first.trial.repeats, first.seed),
+            cells,
             text,
-            trials,
+            overrides,
         }
+    }
+
+    /// What is varied, with the values of each in the order of the cells.
+    pub fn dimensions(&self) -> Vec<(&str, Vec<&str>)> {
+        let mut dimensions: Vec<(&str, Vec<&str>)> = Vec::new();
+        for varied in self.cells.iter().flat_map(|cell| &cell.varied) {
+            match dimensions.iter_mut().find(|(name, _)| *name == varied.dimension) {
+                Some((_, values)) if values.contains(&varied.value.as_str()) => {}
+                Some((_, values)) => values.push(&varied.value),
+                None => dimensions.push((&varied.dimension, vec![&varied.value])),
+            }
+        }
+        dimensions
     }
 
     /// The workload of a trial.
@@ -121,9 +131,25 @@ impl Plan {
 
     /// What the run will take.
     pub fn estimate(&self) -> Estimate {
-        let mut trials = self.trials.iter().map(|trial| estimate_of(self.workload(trial)));
+        let mut trials = self.trials.iter().map(|trial| self.estimate_of(trial));
         let first = trials.next().unwrap_or_default();
-        trials.fold(first, Estimate::plus)
+        let mut all = trials.fold(first, Estimate::plus);
+        let pauses = self
+            .cool_down()
+            .0
+            .saturating_mul(self.trials.len().saturating_sub(1) as u32);
+        all.duration = all.duration.map(|duration| duration.saturating_add(pauses));
+        all
+    }
+
+    /// What a trial will take, without the pause before it.
+    pub fn estimate_of(&self, trial: &TrialPlan) -> Estimate {
+        estimate_of(self.workload(trial))
+    }
+
+    /// The pause between two trials.
+    pub fn cool_down(&self) -> Span {
+        self.cells[0].workload.trial.cool_down
     }
 
     /// Arrivals that a trial's plan has; absent in a closed loop by time.
@@ -135,6 +161,36 @@ impl Plan {
             (Until::Duration(_), None) => None,
         }
     }
+}
+
+impl From<CheckedCell> for Cell {
+    fn from(cell: CheckedCell) -> Self {
+        Cell {
+            label: cell.label,
+            varied: cell.varied,
+            workload: Arc::new(cell.workload),
+            settings: cell.settings,
+        }
+    }
+}
+
+/// Every cell once in each round, each round in an order of its own: what drifts while a run goes on (a warmer machine, a busier
+/// neighbour) then meets all cells alike. The cells of a round have the same seed, so that they can be compared in pairs.
+fn in_rounds(cells: usize, repeats: u32, seed: u64) -> Vec<TrialPlan> {
+    let mut trials = Vec::new();
+    for repeat in 1..=repeats {
+        let mut order: Vec<usize> = (0..cells).collect();
+        order.shuffle(&mut rng::stream(seed, "order of trials", u64::from(repeat)));
+        for cell in order {
+            trials.push(TrialPlan {
+                trial: trials.len() as u32 + 1,
+                cell,
+                repeat,
+                seed: seed.wrapping_add(u64::from(repeat) - 1),
+            });
+        }
+    }
+    trials
 }
 
 impl Estimate {
@@ -157,26 +213,32 @@ impl Estimate {
 /// What one trial of `workload` takes.
 fn estimate_of(workload: &Workload) -> Estimate {
     let load = &workload.load;
-    let rate = load.arrival.mean_rate();
-    let (orders, duration) = match load.until {
-        Until::Orders(orders) => (
-            Some(orders),
-            rate.map(|rate| Duration::try_from_secs_f64(orders as f64 / rate).unwrap_or(Duration::MAX)),
-        ),
-        Until::Duration(duration) => {
-            let all = load.warm_up.0 + duration.0;
-            (rate.map(|rate| (rate * all.as_secs_f64()).round() as u64), Some(all))
-        }
+    let schedule = Schedule::new(load, workload.seed);
+    let orders = match load.until {
+        Until::Orders(orders) => Some(orders),
+        Until::Duration(_) => schedule.as_ref().map(|schedule| schedule.planned().round() as u64),
     };
-    let body = BODY_BYTES.max(workload.orders.body_size.0);
+    let duration = match load.until {
+        Until::Orders(_) => schedule.and_then(|schedule| Some(seconds(schedule.planned_end_s()?))),
+        Until::Duration(duration) => Some(load.warm_up.0 + duration.0),
+    };
+    let cost = match workload.pipeline {
+        PipelineKind::Orders => ORDER,
+        PipelineKind::WorkQueue => JOB,
+    };
+    let body = cost.body_bytes.max(workload.orders.body_size.0);
     let times = |factor: u64| orders.map(|orders| orders.saturating_mul(factor));
     Estimate {
         orders,
-        publishes: times(PUBLISHES_PER_ORDER),
-        deliveries: times(DELIVERIES_PER_ORDER),
-        bytes: times(PUBLISHES_PER_ORDER.saturating_mul(body)),
+        publishes: times(cost.publishes),
+        deliveries: times(cost.deliveries),
+        bytes: times(cost.publishes.saturating_mul(body)),
         duration: duration.map(|duration| duration.saturating_add(TRIAL_OVERHEAD)),
     }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -184,6 +246,7 @@ mod tests {
     use super::*;
     use crate::events::{Event, Stage};
     use crate::workload::check::check;
+    use proptest::prelude::*;
 
     fn plan(text: &str) -> Plan {
         Plan::new(check("w.toml", "w", text.to_owned(), &[]).expect("a legal workload"))
@@ -198,14 +261,14 @@ mod tests {
             Event::OrderCancelled,
         ];
         let happens = |event: &&Event| !aside.contains(event);
-        let deliveries: usize = Stage::ALL
-            .iter()
+        let stages = PipelineKind::Orders.stages().iter();
+        let deliveries: usize = stages
             .map(|stage| stage.consumes().iter().filter(happens).count())
             .sum();
         let notifications = Stage::Notification.consumes().iter().filter(happens).count();
-        assert_eq!(deliveries as u64, DELIVERIES_PER_ORDER);
-        let events = Event::ALL.len() - aside.len();
-        assert_eq!((events + notifications) as u64, PUBLISHES_PER_ORDER);
+        assert_eq!(deliveries as u64, ORDER.deliveries);
+        let events = PipelineKind::Orders.events().len() - aside.len();
+        assert_eq!((events + notifications) as u64, ORDER.publishes);
     }
 
     #[test]
@@ -216,6 +279,47 @@ mod tests {
             [7, 8, 9]
         );
         assert_eq!(plan.estimate().orders, Some(3 * 3_000));
+    }
+
+    #[test]
+    fn the_dimensions_are_listed_with_their_values() {
+        let plan = plan("load.rate = [\"5/s\", \"9/s\"]\nstage.audit.prefetch = [1, \"unlimited\"]");
+        assert_eq!(
+            plan.dimensions(),
+            [
+                ("load.rate", vec!["5/s", "9/s"]),
+                ("stage.audit.prefetch", vec!["1", "unlimited"])
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_cell_runs_exactly_once_in_every_round_with_the_round_s_seed(cells in 1_usize..12, repeats in 1_u32..9, seed: u64) {
+            let trials = in_rounds(cells, repeats, seed);
+            prop_assert_eq!(trials.len(), cells * repeats as usize);
+            for (round, trials) in trials.chunks(cells).enumerate() {
+                let mut seen: Vec<usize> = trials.iter().map(|trial| trial.cell).collect();
+                seen.sort_unstable();
+                prop_assert_eq!(seen, (0..cells).collect::<Vec<_>>());
+                for trial in trials {
+                    prop_assert_eq!(trial.repeat, round as u32 + 1);
+                    prop_assert_eq!(trial.seed, seed.wrapping_add(round as u64));
+                }
+            }
+            let numbers: Vec<u32> = trials.iter().map(|trial| trial.trial).collect();
+            prop_assert_eq!(numbers, (1..=trials.len() as u32).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn the_order_is_the_seed_s_own(seed: u64, other: u64) {
+            prop_assume!(seed != other);
+            let order = |seed| -> Vec<usize> { in_rounds(12, 3, seed).iter().map(|trial| trial.cell).collect() };
+            prop_assert_eq!(order(seed), order(seed));
+            prop_assert_ne!(order(seed), order(other));
+            let first_round = &order(seed)[..12];
+            prop_assert_ne!(first_round, &order(seed)[12..24]);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 23] = [
+const MODULES: [(&str, Layer); 25] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -35,6 +35,7 @@ const MODULES: [(&str, Layer); 23] = [
     ("measure", Engines),
     ("ledger", Engines),
     ("plan", Engines),
+    ("stats", Engines),
     ("timer", Field),
     ("amqp", Field),
     ("wire", Field),
@@ -45,13 +46,14 @@ const MODULES: [(&str, Layer); 23] = [
     ("sample", Field),
     ("results", Desk),
     ("report", Desk),
+    ("compare", Desk),
     ("runner", Conductor),
     ("cli", Conductor),
     ("ui", Conductor),
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 13] = [
+const BESIDE: [(&str, &str, &str); 15] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
@@ -67,6 +69,8 @@ const BESIDE: [(&str, &str, &str); 13] = [
         "results",
         "everything that is shown comes from the run record",
     ),
+    ("compare", "results", "what is compared comes from run records"),
+    ("compare", "report", "a comparison writes numbers as a report does"),
     ("ui", "runner", "the live view reads the runner's snapshots"),
     ("cli", "*", "a verb may call everyone; nobody calls a verb"),
 ];

@@ -4,7 +4,7 @@
 mod model;
 
 use model::{CENTS, Due, LINES, Model, Way, broken, drained, emptied, judged, named, workload};
-use orderstorm::events::{Event, Stage};
+use orderstorm::events::{Event, PipelineKind, Stage};
 use orderstorm::ledger::{EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge};
 use proptest::prelude::*;
 
@@ -467,7 +467,8 @@ fn a_prefetch_that_was_exceeded_is_found() {
     };
     assert_eq!(broken(&judged(&report, &observed(0))), NONE);
     assert_eq!(broken(&judged(&report, &observed(1))), ["prefetch_respected"]);
-    let stages: Vec<String> = Stage::ALL
+    let stages: Vec<String> = PipelineKind::Orders
+        .stages()
         .iter()
         .map(|stage| format!("stage.{stage}.prefetch=unlimited"))
         .collect();

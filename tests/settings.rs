@@ -11,12 +11,16 @@ mod load;
 mod orders;
 #[path = "settings/publish.rs"]
 mod publish;
+#[path = "settings/queues.rs"]
+mod queues;
 #[path = "settings/stages.rs"]
 mod stages;
 #[path = "settings/topology.rs"]
 mod topology;
 #[path = "settings/trial.rs"]
 mod trial;
+#[path = "settings/work_queue.rs"]
+mod work_queue;
 
 use orderstorm::workload::keys::KEYS;
 
@@ -24,6 +28,7 @@ use orderstorm::workload::keys::KEYS;
 const EFFECTS: &[(&str, &str)] = &[
     ("name", "the_name_is_in_the_record_and_in_the_folder"),
     ("seed", "the_seed_alone_says_what_is_ordered_and_when"),
+    ("pipeline", "the_pipeline_says_which_stages_there_are"),
     ("load.arrival", "poisson_gaps_scatter_and_constant_ones_do_not"),
     ("load.rate", "rate_and_duration_say_how_many_orders_are_published"),
     ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),
@@ -111,8 +116,49 @@ const EFFECTS: &[(&str, &str)] = &[
     ),
     ("sample.interval", "samples_are_as_dense_as_asked_for"),
     ("trial.repeats", "repeats_are_trials_of_one_run_with_seeds_of_their_own"),
+    ("trial.cool_down", "the_cool_down_parts_one_trial_from_the_next"),
     ("fault.broker_pause.at", "tests/pipeline.rs"),
     ("fault.broker_pause.lasts", "tests/pipeline.rs"),
+    (
+        "fault.memory_alarm.at",
+        "a_memory_alarm_blocks_publishers_while_consumers_go_on",
+    ),
+    (
+        "fault.memory_alarm.lasts",
+        "a_memory_alarm_blocks_publishers_while_consumers_go_on",
+    ),
+    ("fault.disk_alarm.at", "tests/pipeline.rs"),
+    ("fault.disk_alarm.lasts", "tests/pipeline.rs"),
+    ("orders.urgent", "messages_of_urgent_orders_bear_their_priority"),
+    (
+        "orders.urgent_priority",
+        "messages_of_urgent_orders_bear_their_priority",
+    ),
+    ("publish.ttl", "what_waits_longer_than_the_queue_s_time_to_live_expires"),
+    (
+        "topology.alternate_exchange",
+        "what_cannot_be_routed_goes_to_the_alternate_exchange",
+    ),
+    (
+        "stage.*.max_length",
+        "a_full_queue_drops_or_refuses_by_its_overflow_mode",
+    ),
+    ("stage.*.max_length_bytes", "a_limit_in_bytes_counts_bodies"),
+    ("stage.*.overflow", "a_full_queue_drops_or_refuses_by_its_overflow_mode"),
+    (
+        "stage.*.message_ttl",
+        "what_waits_longer_than_the_queue_s_time_to_live_expires",
+    ),
+    ("stage.*.max_priority", "a_priority_queue_lets_urgent_orders_overtake"),
+    (
+        "stage.*.single_active_consumer",
+        "a_single_active_consumer_leaves_the_others_idle",
+    ),
+    ("stage.*.queue_type", "a_queue_has_the_type_that_was_asked_for"),
+    (
+        "stage.*.delivery_limit",
+        "a_quorum_queue_gives_up_what_comes_back_too_often",
+    ),
     (
         "canary.defect",
         "every_planted_defect_breaks_the_promise_that_it_should",
@@ -126,9 +172,11 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/load.rs"),
         include_str!("settings/orders.rs"),
         include_str!("settings/publish.rs"),
+        include_str!("settings/queues.rs"),
         include_str!("settings/stages.rs"),
         include_str!("settings/topology.rs"),
         include_str!("settings/trial.rs"),
+        include_str!("settings/work_queue.rs"),
     ];
     for key in KEYS {
         let named: Vec<_> = EFFECTS.iter().filter(|(path, _)| *path == key.path).collect();

@@ -7,11 +7,16 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, print_line, runtime, shipped, stdout_style};
-use crate::broker::{BrokerChoice, StartOptions};
+use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
 use crate::plan::Plan;
 use crate::report::text;
-use crate::runner::{self, Interrupt, RunError, RunRequest};
+use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
+use crate::workload::Checked;
+use crate::workload::check::check;
+
+/// `--broker`, if it is not given.
+const AUTO: &str = "auto";
 
 /// Some senders (`timeout`, process groups) deliver one wish to stop twice; what comes this soon after the first is the same.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
@@ -20,7 +25,12 @@ const ONE_SIGNAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 pub struct Run {
     /// Workload file, or the name of a shipped one (`orderstorm list`).
-    workload: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    workload: Option<PathBuf>,
+    /// Go on with a run that was interrupted or killed: its missing trials, in its folder. Workload and settings are the
+    /// run's own and need not be given again; the broker is of the run's kind.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["results", "ceiling"])]
+    resume: Option<PathBuf>,
     #[command(flatten)]
     broker: BrokerArgs,
     /// Change a setting of the workload, such as load.rate=500/s; may be given often.
@@ -69,9 +79,13 @@ impl BrokerArgs {
 
 impl Run {
     pub(super) fn execute(self) -> Outcome {
-        let checked = shipped::open(&self.workload, &self.set).map_err(Failure::usage)?;
-        let selection =
-            BrokerChoice::select(&self.broker.broker, self.broker.rabbitmq_server.as_ref()).map_err(Failure::usage)?;
+        let from = match &self.resume {
+            Some(folder) => Some(Resume::read(folder).map_err(Failure::usage)?),
+            None => None,
+        };
+        let checked = self.checked(from.as_ref())?;
+        let broker = self.broker_word(from.as_ref());
+        let selection = BrokerChoice::select(broker, self.broker.rabbitmq_server.as_ref()).map_err(Failure::usage)?;
         let mut request = RunRequest {
             plan: Plan::new(checked),
             choice: selection.choice,
@@ -94,10 +108,14 @@ impl Run {
             }
             let (screen, snapshots) = tokio::sync::watch::channel(runner::Snapshot::default());
             let view = tokio::spawn(follow(snapshots, View::fitting(quiet)));
-            let result = runner::run(request, &screen, &interrupt, |info| {
-                print_line(&format!("broker: {info} ({because})"))
-            })
-            .await;
+            let announce = |info: &BrokerInfo| print_line(&format!("broker: {info} ({because})"));
+            let result = match from {
+                None => runner::run(request, &screen, &interrupt, announce).await,
+                Some(from) => {
+                    print_line(&resuming(&from));
+                    runner::resume(request, from, &screen, &interrupt, announce).await
+                }
+            };
             drop(screen);
             // The view ends with its sender; nothing is lost if it does not.
             let _ = view.await;
@@ -119,19 +137,54 @@ impl Run {
             };
             print_line(&text::end_of_run(&finished.record, stdout_style()));
             print_line(&format!("results: {}", finished.folder.display()));
+            if finished.record.is_partial() {
+                print_line(&format!(
+                    "go on:   orderstorm run --resume {}",
+                    quoted(&finished.folder.to_string_lossy())
+                ));
+            }
             print_line(&format!("page:    {}", finished.folder.join("report.html").display()));
             Ok(finished.record.outcome.exit_code)
         })
     }
 
+    /// The workload: the one given, or that of the run to go on with.
+    fn checked(&self, from: Option<&Resume>) -> Result<Checked, Failure> {
+        if let Some(workload) = &self.workload {
+            return shipped::open(workload, &self.set).map_err(Failure::usage);
+        }
+        if !self.set.is_empty() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--set cannot change a run that has begun\nhelp: leave it out: --resume takes the run's own settings"
+            )));
+        }
+        // Without a workload there is a folder: clap has seen to it.
+        let Some(from) = from else {
+            return Err(Failure::usage(anyhow::anyhow!("no workload is given")));
+        };
+        let name = from.folder.join("workload.toml").display().to_string();
+        check(
+            &name,
+            &from.record.name,
+            from.text.clone(),
+            &from.record.progress.overrides,
+        )
+        .map_err(Failure::usage)
+    }
+
+    /// Which broker is asked for; a run is gone on with on a broker of its kind.
+    fn broker_word<'a>(&'a self, from: Option<&'a Resume>) -> &'a str {
+        match from.map(|from| from.record.broker.kind.as_str()) {
+            Some(kind @ ("managed" | "embedded")) if self.broker.broker == AUTO => kind,
+            _ => &self.broker.broker,
+        }
+    }
+
     /// The command that repeats this run. An address on the command line is masked; the broker's kind is kept.
     fn command(&self) -> String {
-        let mut words = vec![
-            "orderstorm".to_owned(),
-            "run".to_owned(),
-            quoted(&self.workload.to_string_lossy()),
-        ];
-        if self.broker.broker != "auto" {
+        let mut words = vec!["orderstorm".to_owned(), "run".to_owned()];
+        words.extend(self.workload.iter().map(|workload| quoted(&workload.to_string_lossy())));
+        if self.broker.broker != AUTO {
             let masked = self
                 .broker
                 .broker
@@ -150,6 +203,12 @@ impl Run {
         }
         words.join(" ")
     }
+}
+
+/// What is still to do, before it is done.
+fn resuming(from: &Resume) -> String {
+    let (done, planned) = (from.finished().count(), from.record.progress.trials_planned);
+    format!("going on with {}: {done} of {planned} trials are there", from.record.id)
 }
 
 /// Quoted for a shell where it must be.

@@ -1,5 +1,6 @@
 //! One shard of the ledger: open orders, and the counts that closed ones were folded into.
 
+use super::population::Population;
 use std::collections::HashMap;
 
 use super::EXAMPLES_MAX;
@@ -71,6 +72,8 @@ pub(super) struct OrderRecord {
     pub(super) cents: u64,
     /// Steps done.
     pub(super) done: u64,
+    /// Steps whose delivery a consumer settled for good: no queue can have dropped it.
+    pub(super) settled: u64,
     /// Events somebody set out to publish.
     pub(super) attempted: EventSet,
     /// Events that are published for certain (or were sent, where confirms are off).
@@ -100,7 +103,7 @@ pub struct Finished {
     pub intended: Nanos,
     /// When it was sent.
     pub sent: Nanos,
-    /// How it ended.
+    /// The event that it ended with; that it ended on, where a step is the end.
     pub end: Event,
 }
 
@@ -240,6 +243,8 @@ impl Bitmap {
 /// One shard.
 #[derive(Debug)]
 pub(super) struct Book {
+    /// What an order's placing publishes.
+    opening: Event,
     open: HashMap<OrderNumber, OrderRecord>,
     closed: Bitmap,
     /// Orders with a repeated effect, so that each counts once.
@@ -248,19 +253,26 @@ pub(super) struct Book {
     not_obliged: u64,
     shards: u64,
     counts: Counts,
+    population: Population,
 }
 
 impl Book {
-    pub(super) fn new(shards: u64) -> Self {
+    pub(super) fn new(opening: Event, shards: u64) -> Self {
         let (closed, repeated) = (Bitmap::default(), Bitmap::default());
         Book {
+            opening,
             open: HashMap::new(),
             closed,
             repeated,
             not_obliged: 0,
             shards,
             counts: Counts::default(),
+            population: Population::default(),
         }
+    }
+
+    pub(super) fn population(&self) -> Population {
+        self.population
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -294,14 +306,16 @@ impl Book {
             return self.causeless(number);
         }
         self.counts.placed += 1;
+        self.population.begin(sent);
         let mut attempted = EventSet::EMPTY;
-        attempted.insert(Event::OrderCreated);
+        attempted.insert(self.opening);
         let record = OrderRecord {
             intended,
             sent,
             accounted: 0,
             cents,
             done: 0,
+            settled: 0,
             attempted,
             // What was published calls for its steps; whether it obliges is the fate's to say.
             emitted: attempted,
@@ -357,6 +371,9 @@ impl Book {
             .is_end()
             .then(|| finish(record, event, at, &mut self.counts))
             .flatten();
+        if finished.is_some() {
+            self.population.end(at);
+        }
         self.close_if_complete(number);
         finished
     }
@@ -366,11 +383,41 @@ impl Book {
         self.counts.redeliveries[stage.index()] += u64::from(redelivered);
     }
 
+    pub(super) fn settled(&mut self, number: OrderNumber, stage: Stage, event: Event) {
+        if let Some(record) = self.open.get_mut(&number) {
+            record.settled |= step_bit(stage, event);
+        }
+    }
+
     pub(super) fn suppressed(&mut self, stage: Stage) {
         self.counts.suppressed[stage.index()] += 1;
     }
 
     pub(super) fn effect(&mut self, number: OrderNumber, stage: Stage, event: Event) {
+        if self.step(number, stage, event).is_some() {
+            self.close_if_complete(number);
+        }
+    }
+
+    /// An effect that is the order's end.
+    pub(super) fn ended_by(
+        &mut self,
+        number: OrderNumber,
+        stage: Stage,
+        event: Event,
+        at: Nanos,
+        accounted: Nanos,
+    ) -> Option<Finished> {
+        self.step(number, stage, event)?;
+        let record = self.open.get_mut(&number)?;
+        record.accounted += accounted;
+        let finished = finish(record, event, at, &mut self.counts);
+        self.close_if_complete(number);
+        finished
+    }
+
+    /// Books a step; `None` if it was a repetition or had no cause.
+    fn step(&mut self, number: OrderNumber, stage: Stage, event: Event) -> Option<()> {
         let bit = step_bit(stage, event);
         let closed = self.is_closed(number);
         let Some(record) = self.open.get_mut(&number) else {
@@ -379,18 +426,19 @@ impl Book {
             } else {
                 self.causeless(number);
             }
-            return;
+            return None;
         };
         if bit == 0 || !record.attempted.contains(event) {
-            return self.causeless(number);
+            self.causeless(number);
+            return None;
         }
         if record.done & bit != 0 {
             self.repeated(number, stage, event);
-            return;
+            return None;
         }
         record.done |= bit;
         self.counts.effects[stage.index()][event.index()] += 1;
-        self.close_if_complete(number);
+        Some(())
     }
 
     pub(super) fn accounted(&mut self, number: OrderNumber, nanos: Nanos) {
@@ -447,7 +495,7 @@ fn finish(record: &mut OrderRecord, end: Event, at: Nanos, counts: &mut Counts) 
     }
     record.ended = true;
     match end {
-        Event::OrderCompleted => counts.completed += 1,
+        Event::OrderCompleted | Event::JobQueued => counts.completed += 1,
         _ if record.attempted.contains(Event::InventoryOutOfStock) => counts.cancelled_out_of_stock += 1,
         _ => counts.cancelled_declined += 1,
     }
@@ -465,23 +513,40 @@ fn finish(record: &mut OrderRecord, end: Event, at: Nanos, counts: &mut Counts) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::PipelineKind;
+
+    #[test]
+    fn a_job_ends_with_its_first_work_and_closes_with_its_confirm() {
+        let (mut book, work) = (Book::new(Event::JobQueued, 1), (Stage::Worker, Event::JobQueued));
+        book.placed(0, 100, 110, 0);
+        let finished = book.ended_by(0, work.0, work.1, 150, 40).expect("the first end");
+        assert_eq!((finished.intended, finished.sent), (100, 110));
+        assert_eq!((book.ended(), book.open()), (1, 1), "its confirm is still out");
+        book.answered(0, PublishFate::Confirmed);
+        assert_eq!((book.open(), book.counts().residual_sum), (0, 0));
+        assert_eq!(book.ended_by(0, work.0, work.1, 160, 50), None);
+        assert_eq!((book.ended(), book.counts().repeated_orders_count), (1, 1));
+        assert_eq!(book.ended_by(1, work.0, work.1, 160, 50), None);
+        assert_eq!(book.counts().causeless, 1, "nobody placed it");
+    }
 
     #[test]
     fn an_order_whose_end_overtakes_a_confirm_stays_open_for_the_steps_behind_it() {
-        let mut book = Book::new(1);
+        let mut book = Book::new(Event::OrderCreated, 1);
         book.placed(0, 0, 0, 1);
         book.answered(0, PublishFate::Confirmed);
-        for event in Event::ALL.into_iter().filter(|event| *event != Event::OrderCreated) {
+        let (stages, events) = (PipelineKind::Orders.stages(), PipelineKind::Orders.events());
+        for event in events.iter().copied().filter(|event| *event != Event::OrderCreated) {
             book.attempted(0, event);
         }
-        for stage in Stage::ALL {
+        for stage in stages.iter().copied() {
             for event in stage.consumes() {
                 if (stage, *event) != (Stage::Inventory, Event::PaymentSuccess) {
                     book.effect(0, stage, *event);
                 }
             }
         }
-        for event in Event::ALL.into_iter().filter(|event| *event != Event::PaymentSuccess) {
+        for event in events.iter().copied().filter(|event| *event != Event::PaymentSuccess) {
             book.emitted(0, event, 5);
         }
         assert_eq!(book.open(), 1, "the confirm of payment.success is still out");

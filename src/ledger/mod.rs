@@ -5,6 +5,7 @@
 //! run. Nothing is sampled. A breach keeps up to [`EXAMPLES_MAX`] orders with their trail.
 
 mod book;
+mod population;
 mod promise;
 mod settle;
 mod stock;
@@ -13,13 +14,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
+pub use population::Population;
 pub use promise::{Observed, PromiseReport, Verdict, judge};
-pub use settle::{EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
+pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
 pub use stock::{ItemBook, StockReport};
 
 use crate::clock::Nanos;
-use crate::events::{Event, Stage};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::orders::{Line, OrderNumber};
 
 /// Most examples kept of each kind of breach.
@@ -30,6 +32,7 @@ const SHARDS: usize = 16;
 /// The ledger of one trial.
 #[derive(Debug)]
 pub struct Ledger {
+    pipeline: PipelineKind,
     shards: Vec<Mutex<Book>>,
     stock: Mutex<StockLedger>,
 }
@@ -40,11 +43,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Ledger {
-    /// A ledger over `items` items with `stock_per_item` pieces each at the start (`None`: unlimited).
+    /// A ledger of the order pipeline over `items` items with `stock_per_item` pieces each at the start (`None`: unlimited).
     pub fn new(items: u32, stock_per_item: Option<u64>) -> Self {
+        Ledger::of(PipelineKind::Orders, StockLedger::new(items, stock_per_item))
+    }
+
+    /// A ledger of the work queue: its orders are jobs, and there is no stock.
+    pub fn work_queue() -> Self {
+        Ledger::of(PipelineKind::WorkQueue, StockLedger::new(0, None))
+    }
+
+    fn of(pipeline: PipelineKind, stock: StockLedger) -> Self {
+        let book = || Mutex::new(Book::new(pipeline.opening(), SHARDS as u64));
         Ledger {
-            shards: (0..SHARDS).map(|_| Mutex::new(Book::new(SHARDS as u64))).collect(),
-            stock: Mutex::new(StockLedger::new(items, stock_per_item)),
+            pipeline,
+            shards: (0..SHARDS).map(|_| book()).collect(),
+            stock: Mutex::new(stock),
         }
     }
 
@@ -78,6 +92,11 @@ impl Ledger {
         self.book(number).delivered(stage, redelivered);
     }
 
+    /// A delivery of `event` was acknowledged or rejected, and does not go back to its queue: from now on no queue can drop it.
+    pub fn settled(&self, number: OrderNumber, stage: Stage, event: Event) {
+        self.book(number).settled(number, stage, event);
+    }
+
     /// A delivery was recognised as already processed and had no effect.
     pub fn suppressed(&self, number: OrderNumber, stage: Stage) {
         self.book(number).suppressed(stage);
@@ -86,6 +105,19 @@ impl Ledger {
     /// A stage's effect on account of `event` stands.
     pub fn effect(&self, number: OrderNumber, stage: Stage, event: Event) {
         self.book(number).effect(number, stage, event);
+    }
+
+    /// A stage's effect on account of `event` stands and is the end of the order ([`Stage::is_end`]); the last step took
+    /// `accounted` nanoseconds of it. The first end of an order returns it.
+    pub fn ended_by(
+        &self,
+        number: OrderNumber,
+        stage: Stage,
+        event: Event,
+        at: Nanos,
+        accounted: Nanos,
+    ) -> Option<Finished> {
+        self.book(number).ended_by(number, stage, event, at, accounted)
     }
 
     /// Payment charged the customer.
@@ -128,6 +160,12 @@ impl Ledger {
         self.shards.iter().map(|shard| lock(shard).ended()).sum()
     }
 
+    /// Who came and went so far.
+    pub fn population(&self) -> Population {
+        let books = self.shards.iter().map(|shard| lock(shard).population());
+        books.fold(Population::default(), Population::plus)
+    }
+
     /// Whether everything that this order calls for has happened; then a store may forget it, and a late delivery is a
     /// repetition.
     pub fn is_closed(&self, number: OrderNumber) -> bool {
@@ -144,6 +182,7 @@ impl Ledger {
             open.extend(book.records().map(|(number, record)| (number, *record)));
         }
         open.sort_unstable_by_key(|(number, _)| *number);
-        settle::settle(counts, &open, residue, lock(&self.stock).report(inventory))
+        let stock = lock(&self.stock).report(inventory);
+        settle::settle(self.pipeline, counts, &open, residue, stock)
     }
 }

@@ -4,17 +4,18 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lapin::BasicProperties;
 use lapin::types::ShortString;
 
 use super::LoadMeter;
 use crate::amqp::{Message, Outcome, Publisher, Refusal};
 use crate::clock::Nanos;
-use crate::events::Event;
+use crate::events::{Event, PipelineKind};
 use crate::ledger::PublishFate;
 use crate::measure::Series;
 use crate::orders::{Order, OrderNumber};
 use crate::wire::Wiring;
-use crate::wire::message::{Kind, properties};
+use crate::wire::message::Kind;
 
 /// Frames that may wait in the client for room in the socket before the load holds back: beyond that the broker is not
 /// taking what it is sent, and the schedule, which needs no memory, is the better place to wait.
@@ -26,7 +27,15 @@ pub(super) struct Sender {
     wiring: Wiring,
     publisher: Publisher,
     meter: Arc<LoadMeter>,
+    exchange: ShortString,
     routing_key: ShortString,
+}
+
+/// An order as it goes out.
+struct Parcel {
+    cents: u64,
+    body: Vec<u8>,
+    properties: BasicProperties,
 }
 
 /// An order whose answer has come.
@@ -38,11 +47,13 @@ pub(super) struct Answered {
 
 impl Sender {
     pub(super) fn new(wiring: Wiring, publisher: Publisher, meter: Arc<LoadMeter>) -> Self {
+        let (exchange, routing_key) = wiring.topology.entrance();
         Sender {
             wiring,
             publisher,
             meter,
-            routing_key: Event::OrderCreated.name().into(),
+            exchange,
+            routing_key,
         }
     }
 
@@ -69,17 +80,13 @@ impl Sender {
         released: Nanos,
     ) -> impl Future<Output = Answered> + Send + 'static {
         let Wiring {
-            workload,
             ledger,
             board,
             window,
             timer,
-            encoder,
-            topology,
-            seed,
             ..
         } = &self.wiring;
-        let order = Order::draw(*seed, number, &workload.orders);
+        let contents = self.contents(number);
         let sent = timer.clock().now();
         let measured = window.contains(intended);
         if measured {
@@ -89,30 +96,52 @@ impl Sender {
         }
         self.meter.sent.fetch_add(1, Ordering::Relaxed);
         self.meter.in_flight.fetch_add(1, Ordering::Relaxed);
-        ledger.placed(number, intended, sent, order.cents());
-        let body = encoder.order_created(&order, intended, sent);
-        let properties = properties(
-            encoder.ids(),
-            number,
-            Event::OrderCreated,
-            Kind::Event,
-            &workload.publish,
-        );
-        let (exchange, sender) = (topology.order_exchange.clone(), self.clone());
+        let Parcel {
+            cents,
+            body,
+            properties,
+        } = self.parcel(number, contents.as_ref(), intended, sent);
+        ledger.placed(number, intended, sent, cents);
+        let sender = self.clone();
         async move {
             let message = Message {
-                exchange: &exchange,
+                exchange: &sender.exchange,
                 routing_key: &sender.routing_key,
                 properties,
                 body: &body,
             };
             let outcome = sender.publisher.publish(message).await;
-            sender.answered(number, outcome, measured.then_some(sent));
+            sender.answered(number, outcome, sent, measured);
             Answered { number, outcome }
         }
     }
 
-    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Option<Nanos>) {
+    /// What is in an order; a job has no content.
+    fn contents(&self, number: OrderNumber) -> Option<Order> {
+        let Wiring { workload, seed, .. } = &self.wiring;
+        match workload.pipeline {
+            PipelineKind::Orders => Some(Order::draw(*seed, number, &workload.orders)),
+            PipelineKind::WorkQueue => None,
+        }
+    }
+
+    fn parcel(&self, number: OrderNumber, contents: Option<&Order>, intended: Nanos, sent: Nanos) -> Parcel {
+        let encoder = &self.wiring.encoder;
+        match contents {
+            Some(order) => Parcel {
+                cents: order.cents(),
+                body: encoder.order_created(order, intended, sent),
+                properties: self.wiring.properties(number, Event::OrderCreated, Kind::Event),
+            },
+            None => Parcel {
+                cents: 0,
+                body: encoder.job(number, intended, sent),
+                properties: self.wiring.job_properties(number),
+            },
+        }
+    }
+
+    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Nanos, measured: bool) {
         self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
         let fate = match outcome {
             Outcome::Confirmed => PublishFate::Confirmed,
@@ -121,11 +150,12 @@ impl Sender {
             Outcome::Unknown(_) => PublishFate::Unknown,
         };
         self.wiring.ledger.answered(number, fate);
-        if let (Outcome::Confirmed, Some(sent)) = (outcome, sent) {
-            let now = self.wiring.timer.clock().now();
-            self.wiring
-                .board
-                .record(Series::ConfirmLatency, now.saturating_sub(sent));
+        if outcome == Outcome::Confirmed {
+            let took = self.wiring.timer.clock().now().saturating_sub(sent);
+            self.wiring.publishes.confirmed_after(took);
+            if measured {
+                self.wiring.board.record(Series::ConfirmLatency, took);
+            }
         }
     }
 }

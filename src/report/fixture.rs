@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::events::{Event, Stage};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::ledger::{EffectCount, Fates, LedgerReport, Observed, StageCounts, StockReport, Trail, Verdict, judge};
 use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
 use crate::results::record::*;
 use crate::rng;
-use crate::workload::check::{Checked, Origin, check};
+use crate::workload::check::{CheckedCell, Origin, check};
 
 const LOAD_S: f64 = 60.0;
 const WARM_UP_S: f64 = 5.0;
@@ -17,7 +17,7 @@ const DRAIN_S: f64 = 4.2;
 const RATE: f64 = 500.0;
 const ORDERS: u64 = 32_500;
 
-fn workload(text: &str) -> Checked {
+fn workload(text: &str) -> CheckedCell {
     check(
         "storm.toml",
         "storm",
@@ -25,11 +25,12 @@ fn workload(text: &str) -> Checked {
         &["stage.payment.consumers=4".to_owned()],
     )
     .expect("a legal workload")
+    .into_first()
 }
 
 const SAFE: &str = "# Does the pipeline keep up with 500 orders per second?\n\n[load]\narrival = \"poisson\"\nrate = \"500/s\"\nduration = \"60s\"\nwarm_up = \"5s\"\n";
 
-fn settings(checked: &Checked) -> Vec<SettingRecord> {
+fn settings(checked: &CheckedCell) -> Vec<SettingRecord> {
     let origin = |origin| match origin {
         Origin::Default => "default",
         Origin::File => "file",
@@ -56,7 +57,7 @@ fn summary(series: &str, seed: u64, samples: u64, median_ms: f64) -> Summary {
 
 fn median_ms(series: Series) -> f64 {
     match series {
-        Series::EndToEnd => 48.0,
+        Series::EndToEnd | Series::EndToEndUrgent | Series::EndToEndNormal => 48.0,
         Series::EndToEndFromSend => 46.5,
         Series::SendLag | Series::DriverLag => 0.18,
         Series::ConfirmLatency => 2.4,
@@ -100,7 +101,7 @@ fn latencies(seed: u64) -> Vec<Summary> {
 
 fn ledger(fates: Fates) -> LedgerReport {
     let placed = fates.total();
-    let effects = Stage::ALL.into_iter().flat_map(|stage| {
+    let effects = PipelineKind::Orders.stages().iter().copied().flat_map(|stage| {
         stage.consumes().iter().map(move |event| EffectCount {
             stage,
             event: *event,
@@ -129,19 +130,23 @@ fn ledger(fates: Fates) -> LedgerReport {
             ..StockReport::default()
         },
         effects: effects.collect(),
-        stages: Stage::ALL
-            .into_iter()
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
             .map(|stage| StageCounts {
                 stage,
                 delivered: placed,
                 redelivered: 0,
                 suppressed: 0,
+                dropped: 0,
             })
             .collect(),
         residual_share: (placed > 0).then_some(0.0004),
         dead_letters: Vec::new(),
         foreign_dead_letters: 0,
         residue_complete: true,
+        dropped_by_broker: None,
         examples: BTreeMap::new(),
     }
 }
@@ -173,12 +178,16 @@ fn stage_record(stage: Stage) -> StageRecord {
         delivered: ORDERS,
         redelivered: 0,
         suppressed: 0,
+        refused: 0,
+        dropped: 0,
+        dropped_as: None,
+        delivery_age_ns_max: Some(120_000_000),
         backlog_messages_max: Some(40 + 30 * stage.index() as u64),
         utilisation: Some(0.1 + 0.09 * stage.index() as f64),
     }
 }
 
-fn trial(checked: &Checked, number: u32) -> TrialRecord {
+fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
     let fates = Fates {
         completed: 31_200,
         cancelled_payment_declined: 1_000,
@@ -190,6 +199,7 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
         drained: true,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     TrialRecord {
         trial: number,
@@ -198,8 +208,11 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
         phases: phases(),
+        load_phases: Vec::new(),
         faults: Vec::new(),
         blocked: Vec::new(),
+        blocked_connections: Vec::new(),
+        blocked_s: 0.0,
         orders: OrderCounts {
             planned: Some(ORDERS),
             published: ORDERS,
@@ -223,7 +236,12 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
             goodput_per_s: Some(498.9 - f64::from(number)),
         },
         latencies: latencies(u64::from(number)),
-        stages: Stage::ALL.into_iter().map(stage_record).collect(),
+        stages: PipelineKind::Orders
+            .stages()
+            .iter()
+            .copied()
+            .map(stage_record)
+            .collect(),
         drain: DrainRecord {
             drained: true,
             time_s: Some(DRAIN_S),
@@ -236,20 +254,23 @@ fn trial(checked: &Checked, number: u32) -> TrialRecord {
             driver_rss_bytes_max: Some(48 << 20),
             broker_cpu_s: Some(71.0),
             broker_rss_bytes_max: Some(190 << 20),
+            broker_message_bytes_max: None,
         },
         validity: Validity {
             valid: true,
             reasons: Vec::new(),
             warnings: Vec::new(),
+            checks: Checks::default(),
         },
         promises: judge(&checked.workload, &ledger, &observed),
         ledger,
         verdict: Verdict::Pass,
         aborted: None,
+        interrupted: false,
     }
 }
 
-fn record(checked: &Checked, trials: Vec<TrialRecord>) -> RunRecord {
+fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
     RunRecord {
         schema_version: SCHEMA_VERSION,
         method_version: METHOD_VERSION,
@@ -301,6 +322,10 @@ fn record(checked: &Checked, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
         }],
         rng: "ChaCha12".to_owned(),
+        progress: Progress {
+            trials_planned: trials.len() as u32,
+            ..Progress::default()
+        },
         trials,
     }
 }
@@ -317,6 +342,124 @@ pub fn three_trials() -> RunRecord {
     let checked = workload(SAFE);
     let trials = (1..=3).map(|number| trial(&checked, number)).collect();
     record(&checked, trials)
+}
+
+/// A dimension of a made-up matrix: its key, and its values with their numbers.
+pub type Varied<'a> = (&'a str, &'a [(&'a str, Option<f64>)]);
+
+/// The usual sweep: prefetch, unlimited among it and not in order, by consumers.
+pub const PREFETCH_BY_CONSUMERS: [Varied<'_>; 2] = [
+    (
+        "stage.payment.prefetch",
+        &[
+            ("1", Some(1.0)),
+            ("100", Some(100.0)),
+            ("10", Some(10.0)),
+            ("unlimited", None),
+            ("1000", Some(1_000.0)),
+        ],
+    ),
+    ("stage.payment.consumers", &[("1", Some(1.0)), ("4", Some(4.0))]),
+];
+
+/// A run over the cross product of `dimensions`: prefetch and consumers have the effect that they have in life, other
+/// dimensions a small one by their place; noise is some 2 %. The rounds are interleaved.
+pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
+    let checked = workload(SAFE);
+    let mut places: Vec<Vec<usize>> = vec![Vec::new()];
+    for (_, values) in dimensions {
+        let longer = |place: &Vec<usize>| -> Vec<Vec<usize>> {
+            (0..values.len()).map(|at| [place.as_slice(), &[at]].concat()).collect()
+        };
+        places = places.iter().flat_map(longer).collect();
+    }
+    let mut record = record(&checked, Vec::new());
+    record.name = "prefetch-sweep".to_owned();
+    record.question = "Which prefetch is enough?".to_owned();
+    record.cells = places
+        .iter()
+        .map(|place| matrix_cell(&checked, dimensions, place))
+        .collect();
+    let model = trial(&checked, 1);
+    for repeat in 1..=repeats {
+        for cell in 0..places.len() {
+            let number = record.trials.len() as u32 + 1;
+            let mut trial = TrialRecord {
+                trial: number,
+                cell: cell as u32,
+                repeat,
+                seed: 42 + u64::from(repeat),
+                ..model.clone()
+            };
+            let varied = record.cells[cell].varied.clone();
+            matrix_figures(&mut trial, &varied, &places[cell]);
+            record.trials.push(trial);
+        }
+    }
+    record.progress.trials_planned = record.trials.len() as u32;
+    record
+}
+
+fn matrix_cell(checked: &CheckedCell, dimensions: &[Varied<'_>], place: &[usize]) -> CellRecord {
+    let varied: Vec<VariedRecord> = dimensions
+        .iter()
+        .zip(place)
+        .map(|((name, values), at)| VariedRecord {
+            dimension: (*name).to_owned(),
+            value: values[*at].0.to_owned(),
+            number: values[*at].1,
+        })
+        .collect();
+    let label = varied.iter().map(|varied| {
+        let name = varied.dimension.rsplit('.').next().unwrap_or_default();
+        format!("{name} {}", varied.value)
+    });
+    let mut settings = settings(checked);
+    for varied in &varied {
+        for setting in settings.iter_mut().filter(|setting| setting.path == varied.dimension) {
+            (setting.value, setting.origin) = (varied.value.clone(), "file".to_owned());
+        }
+    }
+    CellRecord {
+        label: label.collect::<Vec<_>>().join(", "),
+        varied,
+        workload: checked.workload.clone(),
+        settings,
+    }
+}
+
+/// Gives a trial the figures of its cell.
+fn matrix_figures(trial: &mut TrialRecord, varied: &[VariedRecord], place: &[usize]) {
+    let number = |name: &str, otherwise: f64| {
+        let known = varied.iter().find(|varied| varied.dimension.ends_with(name));
+        known.map_or(otherwise, |varied| varied.number.unwrap_or(1e4))
+    };
+    let (prefetch, consumers) = (number("prefetch", 100.0), number("consumers", 4.0));
+    let words: usize = varied
+        .iter()
+        .zip(place)
+        .filter(|(varied, _)| varied.number.is_none())
+        .map(|(_, at)| at)
+        .sum();
+    let noise = |name: &str| 0.98 + 0.04 * rng::unit(u64::from(trial.trial), name, 1);
+    let capacity = consumers * 160.0 * prefetch / (prefetch + 1.5) * (1.0 + 0.02 * words as f64);
+    let goodput = capacity.min(RATE) * noise("goodput");
+    let load = RATE / capacity;
+    let slow = (1.0 + 3.0 * (load - 0.6).max(0.0)).powi(3) * (1.0 + prefetch / 2_000.0) * noise("latency");
+    trial.rates.goodput_per_s = Some(goodput);
+    for summary in &mut trial.latencies {
+        for quantile in [&mut summary.p50, &mut summary.p90, &mut summary.p99, &mut summary.p999] {
+            if let Some(quantile) = quantile {
+                quantile.ns = (quantile.ns as f64 * slow) as u64;
+            }
+        }
+    }
+    let backlog = (800.0 * noise("backlog") + LOAD_S * (RATE - goodput).max(0.0)) as u64;
+    trial.backlog_messages_max = Some(backlog);
+    trial.drain.time_s = Some(0.4 + backlog as f64 / capacity);
+    trial.messages.redelivered = trial.seed % 2 * 40 / consumers as u64;
+    trial.resources.driver_cpu_s = Some(30.0 * noise("cpu") + 40.0 / (1.0 + prefetch));
+    trial.resources.broker_rss_bytes_max = Some((150 << 20) + backlog * 900);
 }
 
 /// Against the built-in broker, in a debug build.
@@ -377,11 +520,18 @@ pub fn failed() -> RunRecord {
         drained: false,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     trial.promises = judge(&checked.workload, &ledger, &observed);
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
+        band: band(name, start_s, end_s),
+        orders_offered: orders_sent + 20,
+        orders_sent,
+    };
+    trial.load_phases = vec![phase("calm", 0.0, 35.0, 17_480), phase("storm", 35.0, 65.0, 14_980)];
     trial.blocked = vec![
         band("blocked", 40.0, 40.6),
         band("blocked", 41.0, 41.2),
@@ -396,6 +546,7 @@ pub fn failed() -> RunRecord {
         valid: false,
         reasons: vec!["send lag p99 is 14.2 ms, above the 4.8 ms that 10 % of end-to-end p99 allow".to_owned()],
         warnings: vec!["noisy host: other processes used 12 % of the machine".to_owned()],
+        checks: Checks::default(),
     };
     let mut record = record(&checked, vec![trial]);
     record.outcome = Outcome {
@@ -440,6 +591,7 @@ pub fn no_data() -> RunRecord {
         driver_rss_bytes_max: None,
         broker_cpu_s: None,
         broker_rss_bytes_max: None,
+        broker_message_bytes_max: None,
     };
     trial.aborted = Some("interrupted by Ctrl-C".to_owned());
     let mut record = record(&checked, vec![trial]);
@@ -536,7 +688,7 @@ fn sample_row(trial: &TrialRecord, time_s: f64, put: &mut impl FnMut(&str, f64))
         (_, true) => 900.0,
         _ => 0.0,
     };
-    for stage in Stage::ALL {
+    for stage in PipelineKind::Orders.stages().iter().copied() {
         let weight = (9 - stage.index()) as f64;
         let ready =
             (noise(stage.name()) * 20.0 * weight + if stage == Stage::Payment { surge } else { surge / 9.0 }).round();

@@ -2,6 +2,7 @@
 //!
 //! The verdict first, then what it rests on, then everything that was measured, then how it was measured.
 
+mod cells;
 mod lead;
 mod sink;
 mod tables;
@@ -9,13 +10,18 @@ mod tables;
 use super::chart::Picture;
 use super::human;
 use super::status;
+use super::sweep::Sweep;
 use crate::results::record::{RunRecord, TrialRecord};
 use sink::Sink;
 
 const STYLE: &str = include_str!("../../assets/report.css");
 
-/// The page. `charts` are drawn for the trial that [`status::shown_trial`] chooses.
-pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
+/// Most trials of a matrix whose details are on the page; all of them are in the tables.
+const DETAILS_MAX: usize = 12;
+
+/// The page. `charts` are drawn for the trial that [`status::shown_trial`] chooses, `cell_charts` over all cells.
+pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> String {
+    let record = sweep.record;
     let mut page = Sink::default();
     page.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
     page.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n");
@@ -26,15 +32,46 @@ pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
         .raw("</style></head>\n<body>\n<header>\n");
     lead::verdict(&mut page, record);
     page.raw("</header>\n<main>\n");
-    lead::key_figures(&mut page, record);
-    per_trial(&mut page, record, "Promises", tables::promises);
-    per_trial(&mut page, record, "Do the figures count?", tables::validity);
+    if sweep.is_matrix() {
+        cells::section(&mut page, sweep);
+        figures(&mut page, cell_charts);
+    } else {
+        lead::key_figures(&mut page, record);
+    }
+    let details = details(sweep);
+    if sweep.is_matrix() {
+        which_details(&mut page, sweep, &details);
+    }
+    per_trial(&mut page, record, &details, "Promises", tables::promises);
+    per_trial(&mut page, record, &details, "Do the figures count?", tables::validity);
     lead::what_was_run(&mut page, record);
     pictures(&mut page, record, charts);
-    per_trial(&mut page, record, "Latency", tables::latency);
-    per_trial(&mut page, record, "Stages", tables::stages);
-    per_trial(&mut page, record, "Where every order went", tables::accounting);
-    per_trial(&mut page, record, "Dead letters", tables::dead_letters);
+    per_trial(&mut page, record, &details, "Latency", tables::latency);
+    per_trial(&mut page, record, &details, "Stages", tables::stages);
+    per_trial(
+        &mut page,
+        record,
+        &details,
+        "Where every order went",
+        tables::accounting,
+    );
+    per_trial(&mut page, record, &details, "Dead letters", tables::dead_letters);
+    for (title, any, table) in [
+        (
+            "Dropped and refused",
+            record.trials.iter().any(tables::has_dropped),
+            tables::dropped as fn(&mut Sink, &TrialRecord),
+        ),
+        (
+            "Blocked connections",
+            record.trials.iter().any(|trial| !trial.blocked_connections.is_empty()),
+            tables::blocked,
+        ),
+    ] {
+        if any {
+            per_trial(&mut page, record, &details, title, table);
+        }
+    }
     tables::settings(&mut page, record);
     page.raw("</main>\n<footer><p>");
     page.text(&format!(
@@ -45,17 +82,61 @@ pub fn page(record: &RunRecord, charts: &[Picture]) -> String {
     page.finish()
 }
 
+/// The trials whose details are shown: all of a run without a matrix, else one of each cell, the worst first.
+fn details<'a>(sweep: &Sweep<'a>) -> Vec<&'a TrialRecord> {
+    if !sweep.is_matrix() {
+        return sweep.record.trials.iter().collect();
+    }
+    let shown = sweep
+        .cells
+        .iter()
+        .filter_map(|cell| cell.shown_trial().map(|trial| trial.trial));
+    let shown: Vec<u32> = shown.collect();
+    let mut trials: Vec<&TrialRecord> = sweep
+        .record
+        .trials
+        .iter()
+        .filter(|trial| shown.contains(&trial.trial))
+        .collect();
+    trials.sort_by_key(|trial| (std::cmp::Reverse(trial.verdict), trial.validity.valid));
+    trials.truncate(DETAILS_MAX);
+    trials.sort_by_key(|trial| trial.cell);
+    trials
+}
+
+fn which_details(page: &mut Sink, sweep: &Sweep<'_>, details: &[&TrialRecord]) {
+    let text = format!(
+        "Below are the details of {} of {}: of each cell the first with its worst verdict{}. All trials are in summary.csv and \
+         stages.csv.",
+        human::plural(details.len() as u64, "trial"),
+        human::count(sweep.record.trials.len() as u64),
+        if details.len() < sweep.cells.len() {
+            ", the worst cells first"
+        } else {
+            ""
+        }
+    );
+    page.raw("<h2>Details</h2>\n")
+        .element("<p class=\"soft\">", &text, "</p>\n");
+}
+
 /// A section with a part for each trial; of several, the one that the charts show is unfolded.
-fn per_trial(page: &mut Sink, record: &RunRecord, heading: &str, body: fn(&mut Sink, &TrialRecord)) {
-    if record.trials.is_empty() {
+fn per_trial(
+    page: &mut Sink,
+    record: &RunRecord,
+    trials: &[&TrialRecord],
+    heading: &str,
+    body: fn(&mut Sink, &TrialRecord),
+) {
+    if trials.is_empty() {
         return;
     }
     page.element("<h2>", heading, "</h2>\n");
-    if let [only] = record.trials.as_slice() {
+    if let ([only], 1) = (trials, record.trials.len()) {
         return body(page, only);
     }
     let shown = status::shown_trial(record).map(|trial| trial.trial);
-    for trial in &record.trials {
+    for trial in trials {
         page.raw(if Some(trial.trial) == shown {
             "<details class=\"trial\" open><summary>"
         } else {
@@ -67,11 +148,17 @@ fn per_trial(page: &mut Sink, record: &RunRecord, heading: &str, body: fn(&mut S
     }
 }
 
-/// `Trial 2 of 3: fail, invalid`.
+/// `Trial 2 of 3 (prefetch 10): fail, invalid`.
 fn trial_name(record: &RunRecord, trial: &TrialRecord) -> String {
     let invalid = if trial.validity.valid { "" } else { ", invalid" };
+    let cell = &record.cell(trial).label;
+    let cell = if cell.is_empty() {
+        String::new()
+    } else {
+        format!(" ({cell})")
+    };
     format!(
-        "Trial {} of {}: {}{invalid}",
+        "Trial {} of {}{cell}: {}{invalid}",
         trial.trial,
         record.trials.len(),
         trial.verdict.name()
@@ -88,9 +175,13 @@ fn pictures(page: &mut Sink, record: &RunRecord, charts: &[Picture]) {
         );
         page.element("<p class=\"soft\">", &which, "</p>\n");
     }
-    for picture in charts {
-        let (title, explanation) = (picture.chart.title(), picture.chart.explanation());
-        page.raw("<figure id=\"chart-").text(picture.chart.name());
+    figures(page, charts);
+}
+
+fn figures(page: &mut Sink, pictures: &[Picture]) {
+    for picture in pictures {
+        let (title, explanation) = (&picture.title, &picture.explanation);
+        page.raw("<figure id=\"chart-").text(&picture.name);
         page.raw("\"><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"")
             .text(title)
             .raw("\">");
@@ -115,11 +206,11 @@ mod tests {
     fn html(record: &RunRecord) -> String {
         let series = SeriesTable::default();
         let figures = Figures::new(record, &series);
-        let charts = Chart::ALL.map(|chart| Picture {
-            chart,
-            svg: chart.svg(&figures).expect("drawn"),
-        });
-        page(record, &charts)
+        let charts = Chart::ALL.map(|chart| chart.picture(&figures).expect("drawn"));
+        let sweep = Sweep::of(record);
+        let of_cells = crate::report::chart::cells::charts(&sweep);
+        let of_cells: Vec<Picture> = of_cells.iter().map(|chart| chart.picture().expect("drawn")).collect();
+        page(&sweep, &charts, &of_cells)
     }
 
     #[test]
@@ -154,6 +245,43 @@ mod tests {
     }
 
     #[test]
+    fn of_a_matrix_the_cells_come_first_then_their_charts_then_one_trial_of_each() {
+        let html = html(&fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3));
+        let mut at = html.find("<body>").expect("a body");
+        for part in [
+            "<h2>Cells</h2>",
+            "stage.payment.prefetch",
+            "unlimited",
+            "that takes 6 repeats",
+            "Smallest value within 5 %",
+            "Scaling over consumers at prefetch 1",
+            "chart-cells-goodput",
+            "chart-cells-drain-time-map",
+            "details of 10 trials of 30",
+            "Trial 1 of 30 (prefetch 1, consumers 1): pass",
+            "Charts over time show trial 1 of 30",
+            "varies",
+        ] {
+            at += html[at..]
+                .find(part)
+                .unwrap_or_else(|| panic!("{part} is missing, or in the wrong place"));
+        }
+        assert_eq!(html.matches("<summary>Trial ").count() % 10, 0);
+    }
+
+    #[test]
+    fn a_page_of_fifty_trials_stays_under_two_megabytes() {
+        let record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 5);
+        let folder = fixture::folder(&record);
+        crate::report::write_all(folder.path(), &record).expect("written");
+        let page = std::fs::metadata(folder.path().join("report.html"))
+            .expect("the page")
+            .len();
+        assert!(record.trials.len() == 50 && page < 2_000_000, "{page} bytes");
+        println!("{page} bytes");
+    }
+
+    #[test]
     fn the_page_needs_no_network_and_no_script() {
         let html = html(&fixture::three_trials());
         assert!(html.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
@@ -167,7 +295,15 @@ mod tests {
 
     #[test]
     fn ids_are_unique_and_tags_are_balanced() {
-        let html = html(&fixture::three_trials());
+        for record in [
+            fixture::three_trials(),
+            fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 6),
+        ] {
+            balanced(&html(&record));
+        }
+    }
+
+    fn balanced(html: &str) {
         let mut ids: Vec<&str> = html
             .split(" id=\"")
             .skip(1)

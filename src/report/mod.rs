@@ -2,15 +2,20 @@
 //!
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
-mod cell;
+pub(crate) mod cell;
+pub mod cells;
 pub mod chart;
+pub mod columns;
+pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod html;
 pub mod human;
+pub mod insight;
 pub mod stages;
 pub mod status;
 pub mod summary;
+pub mod sweep;
 pub mod text;
 
 use std::fs::File;
@@ -20,6 +25,7 @@ use std::path::{Path, PathBuf};
 use crate::results::record::RunRecord;
 use crate::results::series::{SeriesError, SeriesTable};
 use chart::{Chart, ChartError, Figures, Picture};
+use sweep::Sweep;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +54,7 @@ pub enum ReportError {
     Chart(#[from] ChartError),
 }
 
-/// Writes `summary.csv`, `stages.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
+/// Writes `summary.csv`, `cells.csv`, `stages.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
 /// `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
@@ -60,6 +66,12 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
         source,
     })?;
     write_whole(&folder.join("summary.csv"), &table)?;
+    table.clear();
+    cells::write(record, &mut table).map_err(|source| ReportError::Table {
+        name: "cells.csv",
+        source,
+    })?;
+    write_whole(&folder.join("cells.csv"), &table)?;
     table.clear();
     stages::write(record, &mut table).map_err(|source| ReportError::Table {
         name: "stages.csv",
@@ -76,16 +88,33 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     })?;
     let mut drawn = Vec::with_capacity(Chart::ALL.len());
     for chart in Chart::ALL {
-        let svg = chart.svg(&figures)?;
-        write_whole(&charts.join(format!("{}.svg", chart.name())), svg.as_bytes())?;
-        // The extension tells plotters the format, so the temporary name keeps it.
-        let temporary = charts.join(format!(".{}.part.png", chart.name()));
-        chart.write_png(&figures, &temporary)?;
-        publish(&temporary, &charts.join(format!("{}.png", chart.name())))?;
-        drawn.push(Picture { chart, svg });
+        let picture = chart.picture(&figures)?;
+        write_picture(&charts, &picture, |path| chart.write_png(&figures, path))?;
+        drawn.push(picture);
     }
-    let page = html::page(record, &drawn);
+    let sweep = Sweep::of(record);
+    let mut of_cells = Vec::new();
+    for chart in chart::cells::charts(&sweep) {
+        let picture = chart.picture()?;
+        write_picture(&charts, &picture, |path| chart.write_png(path))?;
+        of_cells.push(picture);
+    }
+    let page = html::page(&sweep, &drawn, &of_cells);
     write_whole(&folder.join("report.html"), page.as_bytes())
+}
+
+/// Writes the SVG of a picture, and its PNG as `draw` makes it.
+fn write_picture(
+    charts: &Path,
+    picture: &Picture,
+    draw: impl FnOnce(&Path) -> Result<(), ChartError>,
+) -> Result<(), ReportError> {
+    let name = &picture.name;
+    write_whole(&charts.join(format!("{name}.svg")), picture.svg.as_bytes())?;
+    // The extension tells plotters the format, so the temporary name keeps it.
+    let temporary = charts.join(format!(".{name}.part.png"));
+    draw(&temporary)?;
+    publish(&temporary, &charts.join(format!("{name}.png")))
 }
 
 /// The time series of the trial that charts show.
@@ -148,6 +177,7 @@ mod tests {
         assert_eq!(
             names(folder.path()),
             [
+                "cells.csv",
                 "charts",
                 "report.html",
                 "run.json",
@@ -175,6 +205,38 @@ mod tests {
     #[test]
     #[ignore = "writes reports to look at into target/report-samples"]
     fn samples_to_look_at() {
+        let numbers = |values: &'static [&'static str]| -> Vec<(&'static str, Option<f64>)> {
+            values.iter().map(|value| (*value, value.parse().ok())).collect()
+        };
+        let two = [(
+            "stage.payment.prefetch",
+            [("1", Some(1.0)), ("10", Some(10.0))].as_slice(),
+        )];
+        let (few, batches) = (numbers(&["1", "10", "unlimited"]), numbers(&["1", "100"]));
+        let consumers = numbers(&["1", "2", "4", "8", "16"]);
+        let three = [
+            ("stage.payment.prefetch", few.as_slice()),
+            ("stage.payment.consumers", &consumers[..2]),
+            ("stage.payment.ack_batch", batches.as_slice()),
+        ];
+        let prefetches = numbers(&["1", "2", "5", "10", "30", "100", "1000", "unlimited"]);
+        let forty = [
+            ("stage.payment.prefetch", prefetches.as_slice()),
+            ("stage.payment.consumers", consumers.as_slice()),
+        ];
+        let strategies: Vec<(&str, Option<f64>)> = [
+            "unbounded",
+            "drop-head",
+            "reject-publish",
+            "reject-publish-dlx",
+            "window-100",
+        ]
+        .map(|name| (name, None))
+        .to_vec();
+        let words = [("strategy", strategies.as_slice())];
+        let names: Vec<String> = (1..=40).map(|n| format!("variant-{n}-with-a-long-name")).collect();
+        let names: Vec<(&str, Option<f64>)> = names.iter().map(|name| (name.as_str(), None)).collect();
+        let many_words = [("variants", names.as_slice())];
         let samples = [
             ("pass", fixture::pass()),
             ("failed", fixture::failed()),
@@ -182,6 +244,12 @@ mod tests {
             ("three", fixture::three_trials()),
             ("none", fixture::no_data()),
             ("hostile", fixture::hostile()),
+            ("cells-2", fixture::matrix(&two, 8)),
+            ("cells-10", fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 5)),
+            ("cells-12", fixture::matrix(&three, 4)),
+            ("cells-40", fixture::matrix(&forty, 3)),
+            ("cells-words", fixture::matrix(&words, 5)),
+            ("cells-40-words", fixture::matrix(&many_words, 2)),
         ];
         for (name, record) in samples {
             let folder = Path::new("target/report-samples").join(name);

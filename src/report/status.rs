@@ -6,6 +6,8 @@ use crate::results::record::{RunRecord, TrialRecord};
 
 /// Exit code of a run that was interrupted.
 const EXIT_INTERRUPTED: u8 = 130;
+/// Exit code of a run that missed an objective.
+const EXIT_MISSED: u8 = 4;
 /// Exit code of a run that could not be carried out.
 const EXIT_COULD_NOT_RUN: u8 = 1;
 
@@ -16,12 +18,16 @@ pub enum Status {
     Pass,
     /// A promise that the configuration gives was broken.
     Fail,
+    /// An objective of the workload was missed.
+    Missed,
     /// It cannot be told.
     Unknown,
     /// The driver was the bottleneck: the figures do not count.
     Invalid,
     /// Somebody stopped it.
     Interrupted,
+    /// Trials are missing: it was killed, or broke off.
+    Partial,
     /// It could not be carried out.
     CouldNotRun,
 }
@@ -31,8 +37,10 @@ impl Status {
     pub fn of(record: &RunRecord) -> Status {
         match (record.outcome.exit_code, record.outcome.verdict) {
             (EXIT_INTERRUPTED, _) => Status::Interrupted,
+            (EXIT_COULD_NOT_RUN, _) if record.is_partial() => Status::Partial,
             (EXIT_COULD_NOT_RUN, _) => Status::CouldNotRun,
             (_, Verdict::Fail) => Status::Fail,
+            (EXIT_MISSED, _) => Status::Missed,
             _ if !all_valid(record) => Status::Invalid,
             (_, Verdict::Unknown) => Status::Unknown,
             (0, Verdict::Pass) => Status::Pass,
@@ -45,9 +53,11 @@ impl Status {
         match self {
             Status::Pass => "PASS",
             Status::Fail => "FAIL",
+            Status::Missed => "MISSED",
             Status::Unknown => "UNKNOWN",
             Status::Invalid => "INVALID",
             Status::Interrupted => "INTERRUPTED",
+            Status::Partial => "PARTIAL",
             Status::CouldNotRun => "COULD NOT RUN",
         }
     }
@@ -57,9 +67,11 @@ impl Status {
         match self {
             Status::Pass => "every promise that the configuration gives was kept",
             Status::Fail => "a promise that the configuration gives was broken",
+            Status::Missed => "an objective of the workload was missed",
             Status::Unknown => "it cannot be told whether all promises were kept",
             Status::Invalid => "the driver did not keep up, so the figures do not count",
             Status::Interrupted => "the run was stopped; what was measured until then is kept",
+            Status::Partial => "trials are missing; `orderstorm run --resume` goes on",
             Status::CouldNotRun => "the run could not be carried out",
         }
     }
@@ -134,6 +146,12 @@ pub fn remedy(promise: &PromiseReport) -> Option<String> {
         (Verdict::Fail, "dead_letters_explained") => {
             "let the broker dead-letter; do not republish without the x-death header"
         }
+        (Verdict::Fail, "losses_explained") => {
+            "what a consumer had is no drop of its queue: see where each trail ends, as for a lost order"
+        }
+        (Verdict::Fail, "ttl_respected") => {
+            "the broker delivers what has expired, or the driver took too long to receive it: look at its CPU and lag"
+        }
         (Verdict::Fail, "prefetch_respected") => "set the prefetch on the channel before its consumer starts",
         (Verdict::Fail, "nothing_left_behind") => "`orderstorm cleanup` removes what a run left on the broker",
         (Verdict::Fail, _) => "the finding and the trails say what happened",
@@ -144,6 +162,9 @@ pub fn remedy(promise: &PromiseReport) -> Option<String> {
 /// The setting behind a promise that is not given, turned to its safe value. The reason starts with `key = value: `.
 fn safer_setting(reason: &str) -> Option<String> {
     let (setting, _) = reason.split_once(": ")?;
+    if setting.ends_with(" without topology.dead_letter") {
+        return Some("topology.dead_letter = true".to_owned());
+    }
     let (key, value) = setting.split_once(" = ")?;
     let safe = match value {
         "false" => "true",

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::cell::Cell;
+use crate::events::PipelineKind;
 use crate::measure::{Quantile, Summary};
 use crate::results::record::{CellRecord, RunRecord, TrialRecord};
 
@@ -17,6 +18,14 @@ fn quantile(trial: &TrialRecord, name: &str, which: fn(&Summary) -> Option<Quant
     series(trial, name).and_then(which).map(|quantile| quantile.ns).into()
 }
 
+/// What only the order pipeline can have.
+fn of_orders(record: &RunRecord, trial: &TrialRecord, count: u64) -> Cell {
+    match record.cell(trial).workload.pipeline {
+        PipelineKind::Orders => count.into(),
+        PipelineKind::WorkQueue => Cell::Absent,
+    }
+}
+
 /// All columns, in their order.
 const COLUMNS: &[Column] = &[
     ("trial", |_, t| t.trial.into()),
@@ -24,6 +33,7 @@ const COLUMNS: &[Column] = &[
     ("repeat", |_, t| t.repeat.into()),
     ("run", |r, _| r.id.as_str().into()),
     ("workload", |r, _| r.name.as_str().into()),
+    ("pipeline", |r, t| r.cell(t).workload.pipeline.name().into()),
     ("loop", |r, t| r.cell(t).workload.load.arrival.loop_kind().into()),
     ("seed", |_, t| t.seed.into()),
     ("started", |_, t| t.started.as_str().into()),
@@ -41,21 +51,30 @@ const COLUMNS: &[Column] = &[
     ("orders_cancelled", |_, t| t.ledger.fates.cancelled().into()),
     ("orders_dead_lettered", |_, t| t.ledger.fates.dead_lettered.into()),
     ("orders_still_queued", |_, t| t.ledger.fates.still_queued.into()),
+    ("orders_unrouted", |_, t| t.ledger.fates.unrouted.into()),
+    ("orders_dropped", |_, t| t.ledger.fates.dropped.into()),
     ("orders_lost", |_, t| t.ledger.fates.lost.into()),
     ("orders_nacked", |_, t| t.ledger.fates.nacked.into()),
     ("orders_returned", |_, t| t.ledger.fates.returned.into()),
     ("orders_unknown", |_, t| t.ledger.fates.unknown.into()),
     ("orders_recovered", |_, t| t.ledger.recovered.into()),
     ("orders_duplicate_effect", |_, t| t.ledger.duplicate_effect.into()),
-    ("orders_oversold", |_, t| t.ledger.stock.orders_oversold.into()),
-    ("orders_not_audited", |_, t| t.ledger.not_audited.into()),
-    ("orders_not_notified", |_, t| t.ledger.not_notified.into()),
+    ("orders_oversold", |r, t| {
+        of_orders(r, t, t.ledger.stock.orders_oversold)
+    }),
+    ("orders_not_audited", |r, t| of_orders(r, t, t.ledger.not_audited)),
+    ("orders_not_notified", |r, t| of_orders(r, t, t.ledger.not_notified)),
     ("offered_load_per_s", |_, t| t.rates.offered_load_per_s.into()),
     ("achieved_rate_per_s", |_, t| t.rates.achieved_rate_per_s.into()),
     ("goodput_per_s", |_, t| t.rates.goodput_per_s.into()),
     ("messages_published", |_, t| t.messages.published.into()),
     ("messages_delivered", |_, t| t.messages.delivered.into()),
     ("messages_redelivered", |_, t| t.messages.redelivered.into()),
+    ("messages_nacked", |_, t| t.messages.nacked.into()),
+    ("messages_dropped", |_, t| {
+        t.stages.iter().map(|stage| stage.dropped).sum::<u64>().into()
+    }),
+    ("messages_dropped_by_broker", |_, t| t.ledger.dropped_by_broker.into()),
     ("end_to_end_ns_p50", |_, t| quantile(t, "end_to_end", |s| s.p50)),
     ("end_to_end_ns_p90", |_, t| quantile(t, "end_to_end", |s| s.p90)),
     ("end_to_end_ns_p99", |_, t| quantile(t, "end_to_end", |s| s.p99)),
@@ -66,6 +85,18 @@ const COLUMNS: &[Column] = &[
     ("end_to_end_from_send_ns_p99", |_, t| {
         quantile(t, "end_to_end_from_send", |s| s.p99)
     }),
+    ("end_to_end_urgent_ns_p50", |_, t| {
+        quantile(t, "end_to_end_urgent", |s| s.p50)
+    }),
+    ("end_to_end_urgent_ns_p99", |_, t| {
+        quantile(t, "end_to_end_urgent", |s| s.p99)
+    }),
+    ("end_to_end_normal_ns_p50", |_, t| {
+        quantile(t, "end_to_end_normal", |s| s.p50)
+    }),
+    ("end_to_end_normal_ns_p99", |_, t| {
+        quantile(t, "end_to_end_normal", |s| s.p99)
+    }),
     ("send_lag_ns_p99", |_, t| quantile(t, "send_lag", |s| s.p99)),
     ("confirm_latency_ns_p99", |_, t| {
         quantile(t, "confirm_latency", |s| s.p99)
@@ -74,11 +105,29 @@ const COLUMNS: &[Column] = &[
     ("drain_time_s", |_, t| t.drain.time_s.into()),
     ("drain_deadline_s", |_, t| t.drain.deadline_s.into()),
     ("backlog_messages_max", |_, t| t.backlog_messages_max.into()),
+    ("delivery_age_ns_max", |_, t| {
+        let ages = t.stages.iter().filter_map(|stage| stage.delivery_age_ns_max);
+        ages.max().into()
+    }),
+    ("blocked_s", |_, t| t.blocked_s.into()),
+    ("blocked_connections", |_, t| {
+        let mut names: Vec<&str> = t
+            .blocked_connections
+            .iter()
+            .map(|one| one.connection.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        (names.len() as u64).into()
+    }),
     ("driver_cpu_s", |_, t| t.resources.driver_cpu_s.into()),
     ("driver_cpu_share", |_, t| t.resources.driver_cpu_share.into()),
     ("driver_rss_bytes_max", |_, t| t.resources.driver_rss_bytes_max.into()),
     ("broker_cpu_s", |_, t| t.resources.broker_cpu_s.into()),
     ("broker_rss_bytes_max", |_, t| t.resources.broker_rss_bytes_max.into()),
+    ("broker_message_bytes_max", |_, t| {
+        t.resources.broker_message_bytes_max.into()
+    }),
     ("valid", |_, t| t.validity.valid.into()),
     ("verdict", |_, t| t.verdict.name().into()),
     ("aborted", |_, t| t.aborted.as_deref().into()),

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::columns;
 use super::human::{self, ABSENT};
+use super::insight::{self, Recommendation, Scaling};
 use super::status::{self, Status};
+use super::sweep::Sweep;
 use crate::events::Stage;
 use crate::ledger::{PromiseReport, Trail, Verdict};
 use crate::measure::{Quantile, Series, StageSpan, Summary};
@@ -32,8 +35,15 @@ pub fn end_of_run(record: &RunRecord, style: Style) -> String {
         style,
     };
     page.verdict(record);
-    for trial in &record.trials {
-        page.trial(record, trial);
+    let sweep = Sweep::of(record);
+    if sweep.is_matrix() {
+        page.cells(&sweep);
+        // Of many trials the one that the charts show; the page and the tables have the others.
+        status::shown_trial(record)
+            .into_iter()
+            .for_each(|trial| page.trial(record, trial));
+    } else {
+        record.trials.iter().for_each(|trial| page.trial(record, trial));
     }
     page.out
 }
@@ -90,8 +100,8 @@ impl Page {
         let status = Status::of(record);
         let tone = match status {
             Status::Pass => Tone::Good,
-            Status::Fail | Status::Invalid | Status::CouldNotRun => Tone::Bad,
-            Status::Unknown | Status::Interrupted => Tone::Doubt,
+            Status::Fail | Status::Missed | Status::Invalid | Status::CouldNotRun => Tone::Bad,
+            Status::Unknown | Status::Interrupted | Status::Partial => Tone::Doubt,
         };
         self.wrapped(
             Some(tone),
@@ -123,14 +133,84 @@ impl Page {
         }
     }
 
+    /// The cells beside each other, and what they say about their settings.
+    fn cells(&mut self, sweep: &Sweep<'_>) {
+        self.heading(&format!(
+            "{} and {}",
+            human::plural(sweep.cells.len() as u64, "cell"),
+            human::plural(sweep.record.trials.len() as u64, "trial")
+        ));
+        for row in columns::table(sweep) {
+            let tone = match row.verdict {
+                Some(Verdict::Fail) => Some(Tone::Bad),
+                Some(Verdict::Unknown) => Some(Tone::Doubt),
+                _ => None,
+            };
+            let line = tone.map_or_else(|| row.line.clone(), |tone| self.toned(tone, &row.line));
+            self.line(&line);
+        }
+        self.recommendations(&insight::recommendations(sweep));
+        for scaling in insight::scalings(sweep) {
+            self.scaling(&scaling);
+        }
+    }
+
+    fn recommendations(&mut self, recommendations: &[Recommendation]) {
+        if recommendations.is_empty() {
+            return;
+        }
+        self.heading("Smallest value within 5 % of the best goodput");
+        for one in recommendations {
+            let at = if one.others.is_empty() {
+                String::new()
+            } else {
+                format!(" at {}", one.others)
+            };
+            self.wrapped(None, 4, "  ", &format!("{}{at}: {}", one.setting, one.reason));
+            if let Some(doubt) = &one.doubt {
+                self.wrapped(Some(Tone::Doubt), 6, "    but ", doubt);
+            }
+        }
+    }
+
+    fn scaling(&mut self, scaling: &Scaling) {
+        let at = if scaling.others.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", scaling.others)
+        };
+        self.heading(&human::plain(&format!("Scaling over {}{at}", scaling.dimension)));
+        for step in &scaling.steps {
+            let limit = if step.at_the_load {
+                "  (all of the load: more could not show)"
+            } else {
+                ""
+            };
+            self.line(&format!(
+                "  {:<12} {:>10}  {:>6.2} times  {:>8} efficiency{limit}",
+                human::shortened(&human::plain(&step.label), 12),
+                human::rate(step.goodput_per_s),
+                step.speed_up,
+                human::share(step.efficiency)
+            ));
+        }
+    }
+
     fn trial(&mut self, record: &RunRecord, trial: &TrialRecord) {
         if record.trials.len() > 1 {
-            self.heading(&format!(
-                "Trial {} of {}: {}",
+            let cell = record.cell(trial).label.as_str();
+            let cell = if cell.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", human::plain(cell))
+            };
+            let heading = format!(
+                "Trial {} of {}{cell}: {}",
                 trial.trial,
                 record.trials.len(),
                 trial.verdict.name()
-            ));
+            );
+            self.heading(&human::shortened(&heading, COLUMNS));
         }
         if let Some(why) = &trial.aborted {
             self.wrapped(Some(Tone::Doubt), 11, "cut short: ", why);
@@ -166,6 +246,8 @@ impl Page {
             ("cancelled", fates.cancelled()),
             ("dead-lettered", fates.dead_lettered),
             ("still queued", fates.still_queued),
+            ("unrouted", fates.unrouted),
+            ("dropped", fates.dropped),
             ("lost", fates.lost),
             ("refused", fates.nacked),
             ("returned", fates.returned),
@@ -181,6 +263,21 @@ impl Page {
         if dead > 0 {
             self.line(&format!("  {} in dead-letter queues", human::plural(dead, "message")));
         }
+        for stage in trial.stages.iter().filter(|stage| stage.dropped > 0) {
+            self.line(&format!(
+                "  {} dropped from the {} queue ({})",
+                human::plural(stage.dropped, "message"),
+                stage.stage,
+                stage.dropped_as.as_deref().unwrap_or("by its rules")
+            ));
+        }
+        let refused: u64 = trial.stages.iter().map(|stage| stage.refused).sum();
+        if refused > 0 {
+            self.line(&format!(
+                "  {} of stages refused by full queues, each tried again",
+                human::plural(refused, "publish")
+            ));
+        }
     }
 
     fn rates(&mut self, trial: &TrialRecord) {
@@ -192,6 +289,7 @@ impl Page {
             rate(trial.rates.achieved_rate_per_s),
             rate(trial.rates.goodput_per_s)
         ));
+        self.load_phases(trial);
         let drain = match (trial.drain.drained, trial.drain.time_s) {
             (true, Some(time_s)) => format!("drained in {}", human::seconds(time_s)),
             (true, None) => "drained".to_owned(),
@@ -201,7 +299,41 @@ impl Page {
         let backlog = trial
             .backlog_messages_max
             .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
-        self.line(&format!("  {drain}, largest backlog {backlog}"));
+        let oldest = trial.stages.iter().filter_map(|stage| stage.delivery_age_ns_max).max();
+        let oldest = oldest.map_or(String::new(), |ns| {
+            format!(", oldest message delivered {}", human::nanos(ns as f64))
+        });
+        self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
+        if !trial.blocked_connections.is_empty() {
+            self.blocked(trial);
+        }
+    }
+
+    fn blocked(&mut self, trial: &TrialRecord) {
+        self.line(&format!(
+            "  blocked by the broker for {}:",
+            human::seconds(trial.blocked_s)
+        ));
+        let parts: Vec<String> = trial
+            .blocked_connections
+            .iter()
+            .map(|one| format!("{} {} ({})", one.connection, human::seconds(one.time_s), one.reason))
+            .collect();
+        self.wrapped(None, 4, "    ", &parts.join(", "));
+    }
+
+    fn load_phases(&mut self, trial: &TrialRecord) {
+        let rate = |rate: Option<f64>| rate.map_or(ABSENT.to_owned(), human::rate);
+        for phase in &trial.load_phases {
+            self.line(&format!(
+                "  {:<NAME_MAX$} {:>9} to {:<9} offered {}, achieved {}",
+                human::shortened(&human::plain(&phase.band.name), NAME_MAX),
+                human::seconds(phase.band.start_s),
+                human::seconds(phase.band.end_s),
+                rate(phase.offered_load_per_s()),
+                rate(phase.achieved_rate_per_s())
+            ));
+        }
     }
 
     fn latencies(&mut self, trial: &TrialRecord) {
@@ -280,6 +412,12 @@ impl Page {
                 "  broker {} CPU, {} memory",
                 cpu(used.broker_cpu_s),
                 bytes(used.broker_rss_bytes_max)
+            ));
+        }
+        if let Some(held) = used.broker_message_bytes_max {
+            self.line(&format!(
+                "  embedded broker {} of messages at most, within the driver's memory",
+                human::bytes(held as f64)
             ));
         }
     }
@@ -365,7 +503,7 @@ fn latency_row(summary: &Summary) -> String {
 }
 
 /// Breaks at spaces; a word that is too long is cut.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {
@@ -429,6 +567,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
@@ -442,6 +581,7 @@ mod tests {
             fixture::no_data(),
             fixture::three_trials(),
             fixture::embedded(),
+            fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3),
         ] {
             let text = end_of_run(&record, Style::Plain);
             for line in text.lines() {
@@ -461,6 +601,27 @@ mod tests {
         );
         let text = end_of_run(&fixture::embedded(), Style::Plain);
         assert!(text.contains(status::EMBEDDED) && text.contains("debug build"));
+    }
+
+    #[test]
+    fn of_a_matrix_the_cells_come_first_then_advice_then_one_trial() {
+        let text = end_of_run(&fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3), Style::Plain);
+        let mut at = 0;
+        for part in [
+            "10 cells and 30 trials",
+            "prefetch, consumers",
+            "unlimited, 4",
+            "Smallest value within 5 %",
+            "stage.payment.prefetch = 10 at consumers 4",
+            "but 3 repeats a cell cannot rule out chance",
+            "Scaling over consumers at prefetch 100",
+            "Trial 1 of 30 (prefetch 1, consumers 1): pass",
+        ] {
+            at += text[at..]
+                .find(part)
+                .unwrap_or_else(|| panic!("{part} is missing, or in the wrong place, in\n{text}"));
+        }
+        assert_eq!(text.matches("Trial ").count(), 1, "{text}");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct RunFolder {
     parent: PathBuf,
     id: String,
     path: PathBuf,
+    /// Held as long as the folder is filled, so that nobody else goes on with it.
+    _lock: File,
 }
 
 impl RunFolder {
@@ -54,13 +56,44 @@ impl RunFolder {
     /// [`FolderError`] when it cannot be made, or is there already: two runs in one folder would be neither.
     pub fn create(parent: &Path, id: &str) -> Result<Self, FolderError> {
         let path = parent.join(format!("{id}{PARTIAL}"));
-        fs::create_dir_all(parent)
+        let lock = fs::create_dir_all(parent)
             .and_then(|()| fs::create_dir(&path))
+            .and_then(|()| locked(&path))
             .map_err(|source| FolderError::new("make the result folder", &path, source))?;
         Ok(RunFolder {
             parent: parent.to_owned(),
             id: id.to_owned(),
             path,
+            _lock: lock,
+        })
+    }
+
+    /// Goes on with a folder that was left, whole or partial; it bears its temporary name again.
+    ///
+    /// # Errors
+    /// [`FolderError`] when a run is filling it, or it cannot be renamed.
+    pub fn reopen(path: &Path) -> Result<Self, FolderError> {
+        let failed = |source| FolderError::new("go on with", path, source);
+        let path = path.canonicalize().map_err(failed)?;
+        let lock = locked(&path).map_err(failed)?;
+        let no_name = || failed(io::Error::other("it has no name"));
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(no_name)?;
+        let (id, parent) = (
+            name.strip_suffix(PARTIAL).unwrap_or(name).to_owned(),
+            path.parent().ok_or_else(no_name)?.to_owned(),
+        );
+        let partial = parent.join(format!("{id}{PARTIAL}"));
+        if partial != path {
+            match fs::remove_file(path.join(COMPLETE)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => fs::rename(&path, &partial).map_err(failed)?,
+            }
+        }
+        Ok(RunFolder {
+            parent,
+            id,
+            path: partial,
+            _lock: lock,
         })
     }
 
@@ -99,6 +132,18 @@ impl RunFolder {
     }
 }
 
+/// Takes the folder's lock, which goes with this process.
+fn locked(path: &Path) -> io::Result<File> {
+    let folder = File::open(path)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::other("another run is filling it")),
+        // Not every file system has locks; it must do without.
+        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(folder),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +157,25 @@ mod tests {
         let path = folder.finish().expect("a writable place");
         assert!(path.join(COMPLETE).exists() && path.join("run.json").exists());
         assert_eq!(fs::read_dir(parent.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_gone_on_with_by_one_run_at_a_time() {
+        let parent = tempfile::tempdir().expect("a temporary directory");
+        let folder = RunFolder::create(parent.path(), "steady-1").expect("a writable place");
+        let partial = folder.path().to_owned();
+        let error = RunFolder::reopen(&partial).expect_err("it is being filled");
+        assert!(error.to_string().contains("another run is filling it"), "{error}");
+        drop(folder);
+        let again = RunFolder::reopen(&partial).expect("it was left");
+        let whole = again.finish().expect("a writable place");
+        let reopened = RunFolder::reopen(&whole).expect("it is whole, but somebody goes on");
+        assert_eq!(reopened.path(), partial.canonicalize().expect("it is there again"));
+        assert!(!reopened.path().join(COMPLETE).exists() && !whole.exists());
+        assert_eq!(
+            reopened.finish().expect("a writable place"),
+            whole.canonicalize().expect("it is there")
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod folder;
 pub mod hlog;
 pub mod record;
 pub mod series;
+mod tail;
 mod thin;
 
 pub use folder::{FolderError, RunFolder};

@@ -73,6 +73,38 @@ impl SeriesWriter<BufWriter<File>> {
     }
 }
 
+impl SeriesWriter<BufWriter<File>> {
+    /// Goes on with the file at `path`, of which only the rows of the trials in `kept` stay; begins it where there is none.
+    ///
+    /// # Errors
+    /// [`SeriesError::Write`] when the file cannot be cut or written.
+    pub fn resume(path: &Path, kept: &[u32]) -> Result<Self, SeriesError> {
+        let write = |source| SeriesError::Write { source };
+        let mut header = true;
+        let length = match super::tail::cut(path, |line| {
+            let mut cells = line.split(|byte| *byte == b',');
+            if std::mem::take(&mut header) {
+                return cells.eq(COLUMNS.iter().map(|name| name.as_bytes()));
+            }
+            let trial = cells.next().and_then(|cell| std::str::from_utf8(cell).ok());
+            trial
+                .and_then(|cell| cell.parse().ok())
+                .is_some_and(|trial| kept.contains(&trial))
+        }) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(write(error)),
+        };
+        if length == 0 {
+            return Self::create(path);
+        }
+        let file = File::options().append(true).open(path).map_err(write)?;
+        Ok(SeriesWriter {
+            csv: csv::Writer::from_writer(BufWriter::new(file)),
+        })
+    }
+}
+
 impl<W: Write> SeriesWriter<W> {
     /// Starts with the header.
     ///
@@ -351,6 +383,28 @@ mod tests {
         let expected = [(0.0, 498.5), (1.0, 500.0)].map(|(time_s, value)| Point { time_s, value });
         assert_eq!(table.points("goodput_per_s"), expected);
         assert_eq!(table.points("unheard_of"), []);
+    }
+
+    #[test]
+    fn a_resumed_file_keeps_the_trials_that_were_finished_and_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("series.csv");
+        let whole = "trial,time_s,series,value\n1,0.000,a,5\n2,0.000,a,6\n";
+        for (before, after) in [
+            (format!("{whole}3,0.000,a,7\n3,1.0"), format!("{whole}3,0.000,a,9\n")),
+            (format!("{whole}3"), format!("{whole}3,0.000,a,9\n")),
+            (whole.to_owned(), format!("{whole}3,0.000,a,9\n")),
+            (
+                "trial,ti".to_owned(),
+                "trial,time_s,series,value\n3,0.000,a,9\n".to_owned(),
+            ),
+        ] {
+            std::fs::write(&path, &before).expect("written");
+            let mut writer = SeriesWriter::resume(&path, &[1, 2]).expect("cut");
+            writer.append(3, 0.0, "a", 9.0).expect("written");
+            writer.flush().expect("flushed");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), after, "{before}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use super::run::{Interrupt, RunError, RunRequest, run};
 use super::snapshot::Snapshot;
 use crate::broker::{BrokerChoice, StartOptions};
-use crate::events::Stage;
 use crate::plan::Plan;
 use crate::results::record::DriverCeiling;
 use crate::units::Span;
@@ -79,8 +78,8 @@ fn at_full_speed(workload: &Workload) -> Workload {
     workload.orders.stock_per_item = None;
     workload.faults = Faults::default();
     workload.canary = None;
-    for stage in Stage::ALL {
-        workload.stages[stage.index()].service_time = ServiceTime::None;
+    for stage in &mut workload.stages {
+        stage.service_time = ServiceTime::None;
     }
     workload
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Nanos};
-use crate::events::Stage;
+use crate::events::{PipelineKind, Stage};
 use crate::pipeline::StageMeter;
 use crate::sample::DepthProbe;
 
@@ -18,9 +18,11 @@ pub struct Depths {
     pub began: Nanos,
     /// When the last answer came: the figures are of then. A broker that stood still answers long after it was asked.
     pub answered: Nanos,
-    /// Ready messages, by [`Stage::index`].
+    /// Of which pipeline.
+    pub pipeline: PipelineKind,
+    /// Ready messages, by position in [`PipelineKind::stages`].
     pub ready: Vec<Option<u64>>,
-    /// Unacked messages, by [`Stage::index`]: the driver's own count.
+    /// Unacked messages, by position in [`PipelineKind::stages`]: the driver's own count.
     pub unacked: Vec<u64>,
     /// Messages in all dead-letter queues.
     pub dead_letters: Option<u64>,
@@ -31,13 +33,14 @@ pub struct Depths {
 impl Depths {
     /// Ready + unacked of a stage's queue.
     pub fn backlog(&self, stage: Stage) -> Option<u64> {
-        let ready = (*self.ready.get(stage.index())?)?;
-        Some(ready + self.unacked.get(stage.index())?)
+        let position = self.pipeline.position(stage)?;
+        let ready = (*self.ready.get(position)?)?;
+        Some(ready + self.unacked.get(position)?)
     }
 
     /// Ready + unacked over all queues; absent unless each queue answered.
     pub fn total(&self) -> Option<u64> {
-        Stage::ALL.into_iter().map(|stage| self.backlog(stage)).sum()
+        self.pipeline.stages().iter().map(|stage| self.backlog(*stage)).sum()
     }
 }
 
@@ -45,6 +48,8 @@ impl Depths {
 #[derive(Debug)]
 pub struct DepthTask {
     pub probe: DepthProbe,
+    pub pipeline: PipelineKind,
+    /// By [`Stage::index`].
     pub meters: Vec<Arc<StageMeter>>,
     pub clock: Clock,
     pub interval: Duration,
@@ -72,15 +77,17 @@ impl DepthTask {
     async fn look(&self) -> Depths {
         let mut depths = Depths {
             began: self.clock.now(),
+            pipeline: self.pipeline,
             ..Depths::default()
         };
         let mut ready = self.probe.ready().await;
         // The stages' queues come first, the dead-letter queues after them.
-        let dead = ready.split_off(Stage::ALL.len());
+        let stages = self.pipeline.stages();
+        let dead = ready.split_off(stages.len());
         depths.dead_letters = if dead.is_empty() { None } else { dead.into_iter().sum() };
         depths.ready = ready;
         depths.answered = self.clock.now();
-        for meter in &self.meters {
+        for meter in stages.iter().map(|stage| &self.meters[stage.index()]) {
             depths.unacked.push(meter.held());
             depths.delivered += meter.delivered();
         }

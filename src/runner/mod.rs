@@ -3,11 +3,14 @@
 //! Provision → declare → warm up → measure (faults live here) → drain → verify → persist. Whatever happens, what was
 //! measured is kept, the faults are healed, and what the run put on the broker is taken off again.
 
+mod between;
 mod ceiling;
 mod depth;
 mod manifest;
+mod outcome;
 mod provenance;
 mod residue;
+mod resume;
 mod run;
 mod snapshot;
 mod trial;
@@ -17,5 +20,6 @@ mod watch;
 pub use ceiling::measure_ceiling;
 pub use manifest::{CleanupError, Manifest, clean_up};
 pub use provenance::{commit, machine};
-pub use run::{Finished, Interrupt, RunError, RunRequest, run};
+pub use resume::{Resume, ResumeError};
+pub use run::{Finished, Interrupt, RunError, RunRequest, resume, run};
 pub use snapshot::{Phase, Snapshot};

@@ -1,27 +1,29 @@
 //! One run: broker, folder, trials, verdict.
 
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
+use super::between::{self, Found, Site};
 use super::manifest::{self, CleanupError, Manifest, clean_up};
+use super::outcome::{note_clean_up, outcome, so_far};
 use super::provenance;
+use super::resume::{Resume, ResumeError};
 use super::snapshot::{Phase, Snapshot};
 use super::trial::{self, Stand, TrialError};
 use super::watch::Files;
 use crate::amqp::uri::BrokerUri;
 use crate::broker::management::{ManagementClient, ManagementError};
-use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, RunningBroker, StartOptions};
+use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, Resource, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
-use crate::ledger::{PromiseReport, Verdict};
-use crate::plan::{Cell, Plan, Varied};
+use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, ReportError};
 use crate::results::hlog::HlogWriter;
 use crate::results::record::{
-    BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Outcome, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
+    BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Progress, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
     TrialRecord, VariedRecord,
 };
 use crate::results::series::{SeriesError, SeriesWriter};
@@ -29,6 +31,7 @@ use crate::results::{FolderError, RunFolder};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};
+use crate::workload::model::Faults;
 
 /// What to run.
 #[derive(Debug)]
@@ -59,6 +62,24 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// The run that was left cannot be gone on with here.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// What the run's last session left on the broker could not be taken off.
+    #[error(
+        "the broker could not be cleaned up after the run's last session: {0}\nhelp: `orderstorm cleanup RUN` says more"
+    )]
+    Cleanup(CleanupError),
+    /// As above, for an alarm.
+    #[error(
+        "{fault} needs a broker whose limits the run may change\nhelp: use --broker {brokers}, or leave the fault out"
+    )]
+    CannotAlarm {
+        /// The fault's section.
+        fault: &'static str,
+        /// Which can.
+        brokers: &'static str,
+    },
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -104,7 +125,7 @@ impl RunError {
     /// Whether the command line or the workload is at fault.
     pub fn is_usage(&self) -> bool {
         match self {
-            RunError::CannotPause => true,
+            RunError::CannotPause | RunError::CannotAlarm { .. } | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
             _ => false,
         }
@@ -130,46 +151,160 @@ pub async fn run(
     interrupt: &Interrupt,
     announce: impl FnOnce(&BrokerInfo),
 ) -> Result<Finished, RunError> {
-    if request
-        .plan
-        .cells
-        .iter()
-        .any(|cell| cell.workload.faults.broker_pause.is_some())
-        && !request.choice.can_pause()
-    {
-        return Err(RunError::CannotPause);
+    for cell in &request.plan.cells {
+        check_faults(&cell.workload.faults, &request.choice)?;
     }
     let started = clock::wall_time();
     let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.name, clock::compact(started));
     let folder = RunFolder::create(&request.results, &id)?;
-    let mut leave = Leave { folder: Some(folder) };
+    let mut leave = Leave {
+        folder: Some(folder),
+        is_new: true,
+    };
     leave.folder().write("workload.toml", request.plan.text.as_bytes())?;
+    let broker = start_broker(&request, screen, interrupt).await?;
+    announce(broker.info());
+    let mut run = Run {
+        record: empty_record(&request, &broker, id, started),
+        request: &request,
+        run_id,
+        left: None,
+        broker,
+        screen,
+        interrupt,
+    };
+    let result = run.trials(&mut leave).await;
+    run.stop_broker().await?;
+    result
+}
+
+/// Goes on with a run that was left: runs the trials that are missing, in the same folder. `request` must be the request of
+/// that run.
+///
+/// # Errors
+/// As [`run`], and [`RunError::Resume`] when plan or broker are not the run's; the folder is then as it was.
+pub async fn resume(
+    request: RunRequest,
+    from: Resume,
+    screen: &Sender<Snapshot>,
+    interrupt: &Interrupt,
+    announce: impl FnOnce(&BrokerInfo),
+) -> Result<Finished, RunError> {
+    for cell in &request.plan.cells {
+        check_faults(&cell.workload.faults, &request.choice)?;
+    }
+    from.fits_plan(&request.plan)?;
+    let broker = start_broker(&request, screen, interrupt).await?;
+    announce(broker.info());
+    let reopened = from.fits_broker(broker.info()).map_err(RunError::from);
+    let reopened = reopened.and_then(|()| Ok(RunFolder::reopen(&from.folder)?));
+    let finished: Vec<TrialRecord> = from.finished().cloned().collect();
+    let mut record = from.record;
+    record.trials = finished;
+    record.progress.resumed.push(clock::rfc3339(clock::wall_time()));
+    let mut run = Run {
+        record,
+        request: &request,
+        run_id: random_id(),
+        left: from.manifest,
+        broker,
+        screen,
+        interrupt,
+    };
+    let result = match reopened {
+        Ok(folder) => {
+            let mut leave = Leave {
+                folder: Some(folder),
+                is_new: false,
+            };
+            run.trials(&mut leave).await
+        }
+        Err(error) => Err(error),
+    };
+    run.stop_broker().await?;
+    result
+}
+
+async fn start_broker(
+    request: &RunRequest,
+    screen: &Sender<Snapshot>,
+    interrupt: &Interrupt,
+) -> Result<Arc<RunningBroker>, RunError> {
     screen.send_replace(Snapshot {
         trials: request.plan.trials.len() as u32,
         ..Snapshot::default()
     });
     let starting = RunningBroker::start(&request.choice, &request.start);
-    let broker = tokio::select! {
-        broker = starting => Arc::new(broker?),
-        () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
-    };
-    announce(broker.info());
-    let mut run = Run {
-        request: &request,
-        run_id,
-        started,
-        broker,
-        id,
-        screen,
-        interrupt,
-    };
-    let result = run.trials(&mut leave).await;
-    // Whatever came of the trials, the broker of our own goes.
-    if let Some(broker) = Arc::into_inner(run.broker) {
-        broker.stop().await?;
+    tokio::select! {
+        broker = starting => Ok(Arc::new(broker?)),
+        () = interrupt.0.cancelled() => Err(TrialError::from(interrupted_early()).into()),
     }
-    result
+}
+
+/// The record of a run in which nothing has been measured yet.
+fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, started: std::time::SystemTime) -> RunRecord {
+    let (info, plan) = (broker.info(), &request.plan);
+    RunRecord {
+        schema_version: SCHEMA_VERSION,
+        method_version: METHOD_VERSION,
+        id,
+        started: clock::rfc3339(started),
+        finished: clock::rfc3339(started),
+        outcome: so_far(&[], plan.trials.len()),
+        command: request.command.clone(),
+        tool: tool(),
+        commit: provenance::commit(),
+        machine: provenance::machine(),
+        broker: BrokerRecord {
+            kind: info.kind.to_owned(),
+            product: info.product.clone(),
+            version: info.version.clone(),
+            platform: info.platform.clone(),
+            address: info.address.clone(),
+            co_located: info.co_located,
+        },
+        driver_ceiling: request.ceiling.clone(),
+        name: plan.name.clone(),
+        question: plan.question.clone(),
+        cells: plan.cells.iter().map(cell_record).collect(),
+        rng: crate::rng::ALGORITHM.to_owned(),
+        progress: Progress {
+            trials_planned: plan.trials.len() as u32,
+            overrides: plan.overrides.clone(),
+            resumed: Vec::new(),
+        },
+        trials: Vec::new(),
+    }
+}
+
+/// This program.
+pub(super) fn tool() -> Tool {
+    Tool {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        client: "lapin 4".to_owned(),
+        build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+    }
+}
+
+/// What a broker cannot be told to do is refused before anything is touched.
+fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> {
+    if faults.broker_pause.is_some() && !choice.can_pause() {
+        return Err(RunError::CannotPause);
+    }
+    if faults.memory_alarm.is_some() && !choice.can_alarm(Resource::Memory) {
+        return Err(RunError::CannotAlarm {
+            fault: "fault.memory_alarm",
+            brokers: "managed or --broker embedded",
+        });
+    }
+    if faults.disk_alarm.is_some() && !choice.can_alarm(Resource::Disk) {
+        return Err(RunError::CannotAlarm {
+            fault: "fault.disk_alarm",
+            brokers: "managed",
+        });
+    }
+    Ok(())
 }
 
 async fn may_make_vhosts(management: &ManagementClient) -> bool {
@@ -186,11 +321,15 @@ async fn make_vhost(management: &ManagementClient, name: &str) -> Result<(), Man
 
 /// Writes everything, the record first; the folder gets its name only when it is whole.
 fn save(folder: RunFolder, record: &RunRecord, logged: std::io::Result<()>) -> Result<PathBuf, SaveError> {
-    let json = serde_json::to_vec_pretty(record).map_err(std::io::Error::other)?;
-    folder.write("run.json", &json)?;
+    write_record(&folder, record)?;
     logged?;
     report::write_all(folder.path(), record)?;
     Ok(folder.finish()?)
+}
+
+fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), SaveError> {
+    let json = serde_json::to_vec_pretty(record).map_err(std::io::Error::other)?;
+    Ok(folder.write("run.json", &json)?)
 }
 
 /// Eight random hexadecimal digits. Runs on one broker tell their objects apart by it, and each deletes its own at its end:
@@ -208,10 +347,11 @@ fn interrupted_early() -> crate::amqp::AmqpError {
     }
 }
 
-/// Removes a folder in which nothing was measured.
+/// Removes a new folder in which nothing was measured.
 #[derive(Debug)]
 struct Leave {
     folder: Option<RunFolder>,
+    is_new: bool,
 }
 
 impl Leave {
@@ -222,7 +362,7 @@ impl Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
+        if let Some(folder) = self.folder.as_ref().filter(|_| self.is_new) {
             // It holds the workload's text and at most a manifest of objects that are gone.
             let _ = std::fs::remove_dir_all(folder.path());
         }
@@ -232,9 +372,11 @@ impl Drop for Leave {
 struct Run<'a> {
     request: &'a RunRequest,
     run_id: String,
-    started: std::time::SystemTime,
+    /// What the run's last session may have left on the broker.
+    left: Option<Manifest>,
     broker: Arc<RunningBroker>,
-    id: String,
+    /// What has been measured so far.
+    record: RunRecord,
     screen: &'a Sender<Snapshot>,
     interrupt: &'a Interrupt,
 }
@@ -243,17 +385,14 @@ impl Run<'_> {
     async fn trials(&mut self, leave: &mut Leave) -> Result<Finished, RunError> {
         let plan = &self.request.plan;
         let clock = Clock::start();
-        let path = leave.folder().path().to_owned();
-        let mut files = Files {
-            series: SeriesWriter::create(&path.join("series.csv"))?,
-            hlog: HlogWriter::start(&path.join("latency.hlog"), clock::wall_time())?,
-            hlog_began: clock.now(),
-        };
+        let broker = Arc::clone(&self.broker);
+        self.clean_up_last_session().await?;
+        let mut files = self.files(leave.folder().path(), clock)?;
         let (uri, mut manifest) = self.vhost(leave.folder()).await?;
         let mut stand = Stand {
             plan,
             workload: Arc::clone(&plan.cells[0].workload),
-            broker: &self.broker,
+            broker: &broker,
             uri,
             run_id: self.run_id.clone(),
             clock,
@@ -261,10 +400,28 @@ impl Run<'_> {
             interrupt: self.interrupt.0.clone(),
             screen: self.screen,
             cores: provenance::cores(),
+            later_s: None,
         };
-        let mut trials: Vec<TrialRecord> = Vec::new();
-        let mut failure: Option<RunError> = None;
-        for trial in &plan.trials {
+        let mut failure: Option<RunError> = self.checkpoint(leave.folder(), &mut files).err();
+        let (mut pace, mut first) = (Pace::default(), true);
+        // Trials of the plan that have no record yet.
+        let missing: Vec<&TrialPlan> = plan
+            .trials
+            .iter()
+            .filter(|planned| !self.record.trials.iter().any(|trial| trial.trial == planned.trial))
+            .collect();
+        for trial in missing {
+            if failure.is_some() {
+                break;
+            }
+            stand.later_s = pace.later_s(plan, trial);
+            let found = match std::mem::replace(&mut first, false) {
+                true => Found::Empty,
+                false => self.cool_down(&stand, &manifest, trial).await,
+            };
+            if self.interrupt.0.is_cancelled() {
+                break;
+            }
             stand.workload = Arc::clone(plan.workload(trial));
             manifest
                 .trials
@@ -273,17 +430,21 @@ impl Run<'_> {
                 failure = Some(error.into());
                 break;
             }
+            let began = clock.now();
             let outcome = trial::run(&stand, trial, &mut files).await;
             let cleaned = self.clean_trial(&manifest).await;
             match outcome {
                 Ok(mut record) => {
+                    pace.took(plan, trial, clock.now() - began);
                     note_clean_up(&mut record, &stand.workload, cleaned);
-                    trials.push(record);
+                    note_found(&mut record, found);
+                    self.record.trials.push(record);
+                    failure = self.checkpoint(leave.folder(), &mut files).err();
                 }
                 Err(error) => failure = Some(error.into()),
             }
-            let aborted = trials.last().is_some_and(|trial| trial.aborted.is_some());
-            if failure.is_some() || aborted || self.interrupt.0.is_cancelled() {
+            let aborted = self.record.trials.last().is_some_and(|trial| trial.aborted.is_some());
+            if aborted || self.interrupt.0.is_cancelled() {
                 break;
             }
         }
@@ -293,8 +454,67 @@ impl Run<'_> {
         let logged = hlog.finish();
         match failure {
             // Trials that went before are kept.
-            Some(error) if trials.is_empty() => Err(error),
-            failure => self.persist(leave, trials, failure, logged),
+            Some(error) if self.record.trials.is_empty() => Err(error),
+            failure => self.persist(leave, failure, logged),
+        }
+    }
+
+    /// The files that grow, cut back to the trials that are kept.
+    fn files(&self, path: &Path, clock: Clock) -> Result<Files, RunError> {
+        let kept: Vec<u32> = self.record.trials.iter().map(|trial| trial.trial).collect();
+        let now = clock::wall_time();
+        let hlog = HlogWriter::resume(&path.join("latency.hlog"), &kept, now)?;
+        Ok(Files {
+            series: SeriesWriter::resume(&path.join("series.csv"), &kept)?,
+            hlog_offset: now.duration_since(hlog.began()).unwrap_or_default(),
+            hlog_began: clock.now(),
+            hlog,
+        })
+    }
+
+    /// Writes down what has been measured so far: whatever happens to this process now, it is there.
+    fn checkpoint(&mut self, folder: &RunFolder, files: &mut Files) -> Result<(), RunError> {
+        files.series.flush()?;
+        files.hlog.flush();
+        let record = &mut self.record;
+        record.finished = clock::rfc3339(clock::wall_time());
+        record.outcome = so_far(&record.trials, self.request.plan.trials.len());
+        write_record(folder, record).map_err(|source| RunError::Unsaved {
+            folder: folder.path().to_owned(),
+            record: Box::new(record.clone()),
+            source,
+        })
+    }
+
+    async fn cool_down(&self, stand: &Stand<'_>, manifest: &Manifest, next: &TrialPlan) -> Found {
+        self.screen.send_replace(Snapshot {
+            phase: Phase::CoolDown,
+            ..stand.snapshot(next)
+        });
+        let site = Site {
+            broker: &self.broker,
+            uri: &stand.uri,
+            manifest,
+            prefix: format!("orderstorm.{}.", self.run_id),
+        };
+        between::cool_down(&site, self.request.plan.cool_down().0, &self.interrupt.0).await
+    }
+
+    /// Takes off a user's broker what a session that was killed has left there. A broker of the run's own died with it.
+    async fn clean_up_last_session(&mut self) -> Result<(), RunError> {
+        match self.left.take() {
+            Some(left) if self.record.broker.kind == "external" => {
+                clean_up(&left, &self.broker).await.map_err(RunError::Cleanup)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whatever came of the trials, the broker of our own goes.
+    async fn stop_broker(self) -> Result<(), BrokerError> {
+        match Arc::into_inner(self.broker) {
+            Some(broker) => broker.stop().await,
+            None => Ok(()),
         }
     }
 
@@ -360,14 +580,15 @@ impl Run<'_> {
     }
 
     fn persist(
-        &self,
+        &mut self,
         leave: &mut Leave,
-        trials: Vec<TrialRecord>,
         failure: Option<RunError>,
         logged: std::io::Result<()>,
     ) -> Result<Finished, RunError> {
         self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
-        let record = self.record(trials, failure);
+        let mut record = self.record.clone();
+        record.finished = clock::rfc3339(clock::wall_time());
+        record.outcome = outcome(&record, failure.as_ref(), self.interrupt.0.is_cancelled());
         let folder = leave.folder.take().expect("the folder is taken once, here");
         let partial = folder.path().to_owned();
         match save(folder, &record, logged) {
@@ -379,40 +600,52 @@ impl Run<'_> {
             }),
         }
     }
+}
 
-    fn record(&self, trials: Vec<TrialRecord>, failure: Option<RunError>) -> RunRecord {
-        let info = self.broker.info();
-        let plan = &self.request.plan;
-        RunRecord {
-            schema_version: SCHEMA_VERSION,
-            method_version: METHOD_VERSION,
-            id: self.id.clone(),
-            started: clock::rfc3339(self.started),
-            finished: clock::rfc3339(clock::wall_time()),
-            outcome: outcome(&trials, failure.as_ref(), self.interrupt.0.is_cancelled()),
-            command: self.request.command.clone(),
-            tool: Tool {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                client: "lapin 4".to_owned(),
-                build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
-            },
-            commit: provenance::commit(),
-            machine: provenance::machine(),
-            broker: BrokerRecord {
-                kind: info.kind.to_owned(),
-                product: info.product.clone(),
-                version: info.version.clone(),
-                platform: info.platform.clone(),
-                address: info.address.clone(),
-                co_located: info.co_located,
-            },
-            driver_ceiling: self.request.ceiling.clone(),
-            name: plan.name.clone(),
-            question: plan.question.clone(),
-            cells: plan.cells.iter().map(cell_record).collect(),
-            rng: crate::rng::ALGORITHM.to_owned(),
-            trials,
+/// How long trials take beside what the plan says: drains above all.
+#[derive(Debug, Default)]
+struct Pace {
+    trials: u32,
+    /// Seconds in all beyond the plan.
+    beyond_s: f64,
+}
+
+impl Pace {
+    fn took(&mut self, plan: &Plan, trial: &TrialPlan, ns: u64) {
+        if let Some(planned) = plan.estimate_of(trial).duration {
+            self.trials += 1;
+            self.beyond_s += ns as f64 / 1e9 - planned.as_secs_f64();
         }
+    }
+
+    /// Seconds that the trials after `trial` will take; absent where the plan of one cannot tell.
+    fn later_s(&self, plan: &Plan, trial: &TrialPlan) -> Option<f64> {
+        let each = if self.trials > 0 {
+            self.beyond_s / f64::from(self.trials)
+        } else {
+            0.0
+        };
+        let pause = plan.cool_down().as_secs_f64();
+        let later = plan.trials.iter().filter(|later| later.trial > trial.trial);
+        later
+            .map(|later| Some((plan.estimate_of(later).duration?.as_secs_f64() + each).max(0.0) + pause))
+            .sum()
+    }
+}
+
+/// A trial that did not find the broker empty measured something of the one before.
+fn note_found(record: &mut TrialRecord, found: Found) {
+    match found {
+        Found::Empty => {}
+        Found::Left(what) => {
+            record.validity.valid = false;
+            record.validity.reasons.push(format!(
+                "the broker was not empty when the trial began: {what} of an earlier one"
+            ));
+        }
+        Found::Unknown(why) => record.validity.warnings.push(format!(
+            "nobody could look whether the broker was empty when the trial began: {why}"
+        )),
     }
 }
 
@@ -437,77 +670,5 @@ fn cell_record(cell: &Cell) -> CellRecord {
         varied: cell.varied.iter().map(varied).collect(),
         workload: (*cell.workload).clone(),
         settings: cell.settings.iter().map(setting).collect(),
-    }
-}
-
-/// The clean-up's finding joins the trial's promises; what could not be cleaned is a warning with its remedy.
-fn note_clean_up(
-    record: &mut TrialRecord,
-    workload: &crate::workload::Workload,
-    cleaned: Result<Option<u64>, CleanupError>,
-) {
-    match cleaned {
-        Ok(left_behind) => {
-            let observed = crate::ledger::Observed {
-                left_behind,
-                drained: record.drain.drained,
-                ..Default::default()
-            };
-            let found = crate::ledger::judge(workload, &record.ledger, &observed);
-            let left: Vec<PromiseReport> = found
-                .into_iter()
-                .filter(|promise| promise.name == "nothing_left_behind")
-                .collect();
-            record.verdict = left
-                .iter()
-                .map(|promise| promise.verdict)
-                .fold(record.verdict, Verdict::max);
-            record.promises.extend(left);
-        }
-        Err(error) => {
-            let says = format!("the broker could not be cleaned up: {error}; `orderstorm cleanup RUN` does it later");
-            record.validity.warnings.push(says);
-        }
-    }
-}
-
-/// The worst of everything, and the process's exit code.
-fn outcome(trials: &[TrialRecord], failure: Option<&RunError>, interrupted: bool) -> Outcome {
-    let verdict = trials
-        .iter()
-        .map(|trial| trial.verdict)
-        .max()
-        .unwrap_or(Verdict::Unknown);
-    let broken: Vec<&str> = trials
-        .iter()
-        .flat_map(|trial| &trial.promises)
-        .filter(|promise| promise.verdict == Verdict::Fail && promise.not_given_because.is_none())
-        .map(|promise| promise.name.as_str())
-        .collect();
-    let aborted = trials
-        .iter()
-        .find_map(|trial| trial.aborted.clone())
-        .or_else(|| failure.map(ToString::to_string));
-    let invalid = trials.iter().flat_map(|trial| &trial.validity.reasons).next();
-    let (exit_code, reason) = if interrupted {
-        (130, "interrupted; what was measured is kept".to_owned())
-    } else if !broken.is_empty() {
-        (3, format!("a promise was broken: {}", broken.join(", ")))
-    } else if let Some(why) = aborted {
-        (1, why)
-    } else if let Some(why) = invalid {
-        (5, why.clone())
-    } else if verdict == Verdict::Unknown {
-        (
-            5,
-            "inconclusive: the pipeline did not run empty by the deadline, or nothing was confirmed".to_owned(),
-        )
-    } else {
-        (0, "every promise that the configuration gives was kept".to_owned())
-    };
-    Outcome {
-        verdict,
-        exit_code,
-        reason,
     }
 }

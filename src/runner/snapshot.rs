@@ -6,6 +6,8 @@ pub enum Phase {
     /// Starting or finding the broker.
     #[default]
     Provision,
+    /// Waiting between two trials.
+    CoolDown,
     /// Declaring the topology, starting consumers.
     Declare,
     /// Load that is not measured.
@@ -25,6 +27,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Phase::Provision => "provision",
+            Phase::CoolDown => "cool-down",
             Phase::Declare => "declare",
             Phase::WarmUp => "warm-up",
             Phase::Measure => "measure",
@@ -42,6 +45,10 @@ pub struct Snapshot {
     pub trial: u32,
     /// Trials of the run.
     pub trials: u32,
+    /// The running trial's cell in short; empty if nothing is varied.
+    pub cell: String,
+    /// Seconds that the trials after this one take, about.
+    pub later_s: Option<f64>,
     /// Where it is.
     pub phase: Phase,
     /// Seconds since the load began.

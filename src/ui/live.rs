@@ -14,6 +14,8 @@ use crate::runner::{Phase, Snapshot};
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 /// Steps of the bar.
 const BAR: u64 = 1000;
+/// Longest cell that the line names.
+const CELL_MAX: usize = 40;
 
 /// How the run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,19 +80,23 @@ fn share(snapshot: &Snapshot) -> u64 {
         .filter(|planned| *planned > 0)
         .map(|planned| snapshot.sent as f64 / planned as f64);
     match snapshot.phase {
-        Phase::Provision | Phase::Declare => 0,
+        Phase::Provision | Phase::CoolDown | Phase::Declare => 0,
         Phase::WarmUp | Phase::Measure => (by_time.or(by_orders).unwrap_or(0.0).clamp(0.0, 1.0) * BAR as f64) as u64,
         Phase::Drain | Phase::Verify | Phase::Persist => BAR,
     }
 }
 
 fn line(snapshot: &Snapshot) -> String {
-    let mut parts = vec![format!(
+    let mut parts = Vec::new();
+    if !snapshot.cell.is_empty() {
+        parts.push(human::shortened(&snapshot.cell, CELL_MAX));
+    }
+    parts.push(format!(
         "trial {}/{} {}",
         snapshot.trial.max(1),
         snapshot.trials.max(1),
         snapshot.phase.name()
-    )];
+    ));
     if matches!(snapshot.phase, Phase::WarmUp | Phase::Measure | Phase::Drain) {
         parts.push(format!("{:.0} s", snapshot.elapsed_s));
         parts.push(format!("{} sent", human::count(snapshot.sent)));
@@ -111,7 +117,20 @@ fn line(snapshot: &Snapshot) -> String {
             parts.push("BLOCKED by the broker".to_owned());
         }
     }
+    parts.extend(left_s(snapshot).map(|s| format!("{} left", human::seconds(s.round()))));
     parts.join("  ")
+}
+
+/// Seconds until the run's last load ends, about: what is left of this one, and all that come later.
+fn left_s(snapshot: &Snapshot) -> Option<f64> {
+    let of_this = match snapshot.phase {
+        Phase::Provision | Phase::Persist => return None,
+        Phase::CoolDown | Phase::Declare => snapshot.load_s?,
+        Phase::WarmUp | Phase::Measure => (snapshot.load_s? - snapshot.elapsed_s).max(0.0),
+        Phase::Drain | Phase::Verify => 0.0,
+    };
+    let left = of_this + snapshot.later_s?;
+    (left >= 1.0).then_some(left)
 }
 
 #[cfg(test)]
@@ -133,6 +152,31 @@ mod tests {
             line.contains("trial 1/2 measure") && line.contains("backlog 3") && !line.contains("p99"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn the_line_of_a_matrix_names_the_cell_and_the_time_left() {
+        let snapshot = Snapshot {
+            trial: 3,
+            trials: 12,
+            cell: "prefetch 10 · consumers 4".to_owned(),
+            later_s: Some(150.0),
+            load_s: Some(20.0),
+            elapsed_s: 5.0,
+            phase: Phase::Measure,
+            ..Snapshot::default()
+        };
+        let text = line(&snapshot);
+        assert!(
+            text.starts_with("prefetch 10 · consumers 4  trial 3/12 measure"),
+            "{text}"
+        );
+        assert!(text.ends_with("2 min 45 s left"), "{text}");
+        let unknown = Snapshot {
+            later_s: None,
+            ..snapshot
+        };
+        assert!(!line(&unknown).contains("left"));
     }
 
     #[test]

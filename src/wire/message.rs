@@ -61,6 +61,11 @@ pub struct Envelope {
     pub lines: Vec<Line>,
 }
 
+/// A job costs nothing, and its body says nothing of it.
+const fn is_free(cents: &u64) -> bool {
+    *cents == 0
+}
+
 /// The body as it is on the wire.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,6 +76,7 @@ struct Body<'a> {
     order_id: &'a str,
     intended_ns: Nanos,
     published_ns: Nanos,
+    #[serde(default, skip_serializing_if = "is_free")]
     amount_cents: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<u64>,
@@ -166,6 +172,22 @@ impl Encoder {
         })
     }
 
+    /// The body of a job.
+    pub fn job(&self, number: OrderNumber, intended: Nanos, published: Nanos) -> Vec<u8> {
+        let id = self.ids.id(number);
+        self.body(Body {
+            schema: SCHEMA,
+            kind: Event::JobQueued.name(),
+            order_id: &id,
+            intended_ns: intended,
+            published_ns: published,
+            amount_cents: 0,
+            user: None,
+            items: Vec::new(),
+            padding: "",
+        })
+    }
+
     fn body<'a>(&'a self, mut body: Body<'a>) -> Vec<u8> {
         /// `,"padding":""`
         const FRAME: usize = 13;
@@ -228,6 +250,15 @@ pub fn properties(ids: &OrderIds, number: OrderNumber, event: Event, kind: Kind,
         .with_timestamp(unix_seconds())
 }
 
+/// Properties of a job's message: what its consumer and the clean-up need of them, and no more.
+pub fn job_properties(ids: &OrderIds, number: OrderNumber, publish: &Publish) -> BasicProperties {
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(if publish.persistent { 2 } else { 1 })
+        .with_correlation_id(ids.id(number).into())
+        .with_app_id("orderstorm".into())
+}
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -256,6 +287,8 @@ mod tests {
             quantity_max: 2,
             payment_decline: Share(0.0),
             body_size: Size(0),
+            urgent: Share(0.0),
+            urgent_priority: 1,
         };
         Order::draw(1, number, &settings)
     }
@@ -276,6 +309,24 @@ mod tests {
             (next.number, next.event, next.cents, next.published),
             (77, Event::InventoryReserved, order.cents(), 11)
         );
+    }
+
+    #[test]
+    fn a_job_reads_back_and_has_the_size_that_was_asked_for() {
+        for least in [0, 150, 4096] {
+            let encoder = encoder(least);
+            let bytes = encoder.job(77, 5, 9);
+            let read = decode(encoder.ids(), &bytes).expect("a body of our own");
+            assert_eq!(
+                (read.number, read.event, read.intended, read.published),
+                (77, Event::JobQueued, 5, 9)
+            );
+            assert!(
+                bytes.len() as u64 >= least && bytes.len() as u64 <= least.max(130) + 1,
+                "{least}: {}",
+                bytes.len()
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod faults;
 mod load;
 mod promises;
 mod publish;
+mod queue;
 mod stage;
 mod topology;
 
@@ -13,10 +14,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Entry};
-use super::keys::{self, Value};
+use super::keys::{self, Key, Value};
+use super::matrix::{self, Combination, Matrix, Varied};
 use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
-use crate::events::Stage;
+use crate::events::PipelineKind;
 use crate::units::Span;
 
 /// Largest workload file, in bytes.
@@ -25,6 +27,8 @@ const FILE_MAX: u64 = 1 << 20;
 const SIMILAR: f64 = 0.8;
 /// The load's length when neither a time nor a number of orders is given; the table of keys says so in words.
 const DURATION_DEFAULT: Span = Span::from_secs(30);
+/// The pause between trials when none is given; the table of keys says so in words.
+const COOL_DOWN_DEFAULT: Span = Span::from_secs(1);
 
 /// Why there is no workload.
 #[derive(Debug, thiserror::Error)]
@@ -77,15 +81,36 @@ pub struct Setting {
     pub origin: Origin,
 }
 
-/// A workload that has passed.
+/// A workload file that has passed.
 #[derive(Debug, Clone)]
 pub struct Checked {
+    /// The combinations of what it varies, at least one.
+    pub cells: Vec<CheckedCell>,
+    /// The file's text, word for word.
+    pub text: String,
+    /// The `--set` arguments, word for word.
+    pub overrides: Vec<String>,
+}
+
+/// One combination of what a workload varies, a workload of its own.
+#[derive(Debug, Clone)]
+pub struct CheckedCell {
+    /// The varied settings in short; empty if nothing is varied.
+    pub label: String,
+    /// Its place on each dimension.
+    pub varied: Vec<Varied>,
     /// The workload.
     pub workload: Workload,
     /// Every setting, defaults included, in the order of the key table.
     pub settings: Vec<Setting>,
-    /// The file's text, word for word.
-    pub text: String,
+}
+
+impl Checked {
+    /// The first cell, the only one if nothing is varied.
+    pub fn into_first(self) -> CheckedCell {
+        let mut cells = self.cells.into_iter();
+        cells.next().expect("what has passed has at least one cell")
+    }
 }
 
 /// Reads and checks a workload file with `--set KEY=VALUE` overrides.
@@ -113,7 +138,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    check(&path.display().to_string(), &stem, text, overrides)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    check_beside(folder, &path.display().to_string(), &stem, text, overrides)
 }
 
 /// Checks a workload's text; `name` is shown in messages, `stem` names the workload if the text does not.
@@ -121,34 +147,169 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
 /// # Errors
 /// [`WorkloadError::Invalid`] with every mistake found.
 pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Result<Checked, WorkloadError> {
+    check_beside(Path::new(""), name, stem, text, overrides)
+}
+
+/// [`check`] with the folder that files are named from.
+fn check_beside(
+    folder: &Path,
+    name: &str,
+    stem: &str,
+    text: String,
+    overrides: &[String],
+) -> Result<Checked, WorkloadError> {
     let mut sources = vec![Source {
         name: name.to_owned(),
         text: text.clone(),
     }];
     sources.extend(overrides.iter().map(|argument| file::argument_source(argument)));
     let mut problems = Vec::new();
-    let mut entries = file::entries_of_file(0, &text, &mut problems);
-    for (i, argument) in overrides.iter().enumerate() {
-        entries.extend(file::entry_of_argument(i + 1, argument, &mut problems));
-    }
-    let mut settings = Settings::resolve(&entries, &mut problems);
-    settings.default_name(stem, &mut problems);
-    settings.default_duration();
-    let workload = Builder {
-        settings: &settings,
-        problems: &mut problems,
-    }
-    .workload(file::question(&text));
+    let document = file::read_document(0, &text, &mut problems);
+    let arguments = matrix::arguments(overrides, &mut problems);
+    let matrix = Matrix::read(document, arguments, &mut problems);
+    let mut checker = Checker {
+        folder,
+        stem,
+        question: file::question(&text),
+        defaults: Settings::defaults(),
+        trials: 1,
+        problems,
+        in_cells: InCells::default(),
+    };
+    let repeats = checker.repeats(&matrix);
+    let combinations = matrix.cells(repeats, &mut checker.problems);
+    checker.trials = repeats * combinations.len() as u64;
+    let cells: Vec<CheckedCell> = combinations.into_iter().map(|cell| checker.cell(cell)).collect();
+    checker.refuse_twins(&cells);
+    let mut problems = checker.problems;
+    problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
         Ok(Checked {
-            workload,
-            settings: settings.listed(),
+            cells,
             text,
+            overrides: overrides.to_owned(),
         })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
-        problems.dedup();
+        let mut seen: Vec<Problem> = Vec::new();
+        problems.retain(|problem| {
+            let new = !seen.contains(problem);
+            if new {
+                seen.push(problem.clone());
+            }
+            new
+        });
         Err(WorkloadError::Invalid { problems, sources })
+    }
+}
+
+/// Checks one cell after the other.
+struct Checker<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
+    stem: &'a str,
+    question: String,
+    defaults: Settings,
+    /// Of all cells.
+    trials: u64,
+    /// Mistakes in single settings, which are mistakes in every cell.
+    problems: Vec<Problem>,
+    in_cells: InCells,
+}
+
+impl Checker<'_> {
+    /// Repeats of each cell; a mistake in them is found again with the cells.
+    fn repeats(&self, matrix: &Matrix) -> u64 {
+        let mut settings = self.defaults.clone();
+        settings.apply(matrix.base(), &mut Vec::new());
+        match settings.value("trial.repeats") {
+            Some(Value::Count(repeats)) => *repeats,
+            _ => 1,
+        }
+    }
+
+    fn cell(&mut self, cell: Combination) -> CheckedCell {
+        let mut settings = self.defaults.clone();
+        settings.apply(&cell.entries, &mut self.problems);
+        settings.default_name(self.stem, &mut self.problems);
+        settings.default_duration();
+        settings.default_cool_down(self.trials);
+        let mut problems = Vec::new();
+        if let (1, Some((_, place))) = (self.trials, settings.written("trial.cool_down")) {
+            problems.push(Problem {
+                place: place.clone(),
+                message: "`trial.cool_down` has no effect with one trial".to_owned(),
+                help: Some("leave it out, raise trial.repeats, or vary a setting".to_owned()),
+            });
+        }
+        let workload = Builder {
+            folder: self.folder,
+            settings: &settings,
+            problems: &mut problems,
+        }
+        .workload(self.question.clone());
+        self.in_cells.add(problems);
+        CheckedCell {
+            label: cell.label,
+            varied: cell.varied,
+            workload,
+            settings: settings.listed(),
+        }
+    }
+
+    /// Two cells of the same settings would be one cell run twice.
+    fn refuse_twins(&mut self, cells: &[CheckedCell]) {
+        let mut seen: HashMap<Vec<&str>, &CheckedCell> = HashMap::new();
+        for cell in cells {
+            let values: Vec<&str> = cell.settings.iter().map(|setting| setting.value.as_str()).collect();
+            if let Some(twin) = seen.insert(values, cell) {
+                self.problems.push(Problem {
+                    place: Place { source: 0, span: 0..0 },
+                    message: format!("the cells `{}` and `{}` have the same settings", twin.label, cell.label),
+                    help: Some(
+                        "let each variant set something of its own; --set outranks what a variant sets".to_owned(),
+                    ),
+                });
+                return;
+            }
+        }
+    }
+}
+
+/// Contradictions, by the cells in which they are met.
+#[derive(Default)]
+struct InCells {
+    cells: usize,
+    met: Vec<(Problem, Vec<usize>)>,
+}
+
+impl InCells {
+    fn add(&mut self, problems: Vec<Problem>) {
+        for problem in problems {
+            match self.met.iter_mut().find(|(known, _)| *known == problem) {
+                Some((_, cells)) if cells.last() == Some(&self.cells) => {}
+                Some((_, cells)) => cells.push(self.cells),
+                None => self.met.push((problem, vec![self.cells])),
+            }
+        }
+        self.cells += 1;
+    }
+
+    /// Each contradiction once. One that only some cells have says which.
+    fn merged(self, cells: &[CheckedCell]) -> Vec<Problem> {
+        let all = self.cells;
+        let merged = self.met.into_iter().map(|(mut problem, met)| {
+            let label = &cells[met[0]].label;
+            match met.len() {
+                n if n == all => {}
+                1 => problem.message.push_str(&format!(", in the cell `{label}`")),
+                n => problem
+                    .message
+                    .push_str(&format!(", in {n} of {all} cells, the first of them `{label}`")),
+            }
+            problem
+        });
+        merged.collect()
     }
 }
 
@@ -159,29 +320,46 @@ struct Found {
     places: Option<(Place, Place)>,
 }
 
+impl Found {
+    fn default_of(key: &Key) -> Self {
+        Found {
+            value: key.default.map(|written| key.kind.default_value(written)),
+            places: None,
+        }
+    }
+}
+
 /// Every key's value.
+#[derive(Debug, Clone)]
 struct Settings {
     found: HashMap<String, Found>,
+    /// Phases of the load; 0: it is one whole.
+    phases: usize,
 }
 
 impl Settings {
-    fn resolve(entries: &[Entry], problems: &mut Vec<Problem>) -> Self {
-        let mut found: HashMap<String, Found> = keys::concrete()
-            .map(|(path, key)| {
-                let value = key.default.map(|written| key.kind.default_value(written));
-                (path, Found { value, places: None })
-            })
+    fn defaults() -> Self {
+        let found = keys::concrete()
+            .map(|(path, key)| (path, Found::default_of(key)))
             .collect();
+        Settings { found, phases: 0 }
+    }
+
+    /// Later entries win.
+    fn apply(&mut self, entries: &[Entry], problems: &mut Vec<Problem>) {
+        self.phases = keys::phases_in(entries.iter().map(|entry| entry.path.as_str()));
+        for (path, key) in keys::concrete_with_phases(self.phases) {
+            self.found.entry(path).or_insert_with(|| Found::default_of(key));
+        }
         for entry in entries {
             let Some(key) = keys::find(&entry.path) else {
-                problems.push(unknown_key(entry));
+                problems.push(unknown_key(entry, self.phases));
                 continue;
             };
             match key.kind.read(&entry.raw) {
-                // Later entries win: `--set` over the file. TOML itself refuses a key given twice.
                 Ok(value) => {
                     let places = Some((entry.key.clone(), entry.value.clone()));
-                    found.insert(
+                    self.found.insert(
                         entry.path.clone(),
                         Found {
                             value: Some(value),
@@ -196,7 +374,6 @@ impl Settings {
                 }),
             }
         }
-        Settings { found }
     }
 
     /// A workload without a name bears its file's.
@@ -222,11 +399,32 @@ impl Settings {
 
     /// A load that nobody gave an end has one all the same, and the plan says which.
     fn default_duration(&mut self) {
+        let brings_its_own = self.phases > 0 || self.value("load.arrival") == Some(&Value::Choice("replay"));
         if self.written("load.orders").is_none()
+            && !brings_its_own
             && let Some(duration) = self.found.get_mut("load.duration")
         {
             duration.value.get_or_insert(Value::Duration(DURATION_DEFAULT));
         }
+    }
+
+    /// Several trials have a pause between them.
+    fn default_cool_down(&mut self, trials: u64) {
+        if trials > 1
+            && let Some(pause) = self.found.get_mut("trial.cool_down")
+        {
+            pause.value.get_or_insert(Value::Duration(COOL_DOWN_DEFAULT));
+        }
+    }
+
+    /// The pipeline that runs; the default's while another is misspelt.
+    fn pipeline(&self) -> PipelineKind {
+        let word = match self.value("pipeline") {
+            Some(Value::Choice(word)) => *word,
+            _ => return PipelineKind::default(),
+        };
+        let named = PipelineKind::NAMES.into_iter().find(|(name, _)| *name == word);
+        named.map_or_else(PipelineKind::default, |(_, pipeline)| pipeline)
     }
 
     fn value(&self, path: &str) -> Option<&Value> {
@@ -239,7 +437,11 @@ impl Settings {
     }
 
     fn listed(&self) -> Vec<Setting> {
-        keys::concrete()
+        let pipeline = self.pipeline();
+        // With phases the load as a whole has no shape.
+        let speaks = |path: &str| self.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
+        keys::concrete_with_phases(self.phases)
+            .filter(|(path, _)| keys::is_of(path, pipeline) && speaks(path))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -254,8 +456,8 @@ impl Settings {
     }
 }
 
-fn unknown_key(entry: &Entry) -> Problem {
-    let nearest = keys::concrete()
+fn unknown_key(entry: &Entry, phases: usize) -> Problem {
+    let nearest = keys::concrete_with_phases(phases)
         .map(|(path, _)| (strsim::jaro_winkler(&path, &entry.path), path))
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .filter(|(similarity, _)| *similarity >= SIMILAR);
@@ -271,6 +473,8 @@ fn unknown_key(entry: &Entry) -> Problem {
 
 /// Builds the model; typed getters, then checks of settings against each other.
 struct Builder<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
     settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
 }
@@ -299,6 +503,7 @@ impl Builder<'_> {
         flag: Flag -> bool,
         choice: Choice -> &'static str,
         name: Name -> String,
+        file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
     }
 
@@ -334,18 +539,39 @@ impl Builder<'_> {
         });
     }
 
+    /// Keys of what does not exist in this pipeline.
+    fn check_pipeline(&mut self, pipeline: PipelineKind) {
+        let foreign = keys::concrete().filter(|(path, _)| !keys::is_of(path, pipeline));
+        for (path, _) in foreign {
+            let stages: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            let help = if path.starts_with("stage.") {
+                format!("leave it out: the stages of this pipeline are {}", stages.join(", "))
+            } else {
+                "leave it out, or choose pipeline = \"orders\"".to_owned()
+            };
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect with pipeline = \"{pipeline}\""),
+                help,
+            );
+        }
+    }
+
     fn workload(mut self, question: String) -> Workload {
+        let pipeline = self.settings.pipeline();
+        self.check_pipeline(pipeline);
         let load = self.load();
         let publish = self.publish();
         let topology = self.topology();
         let orders = self.orders();
-        let stages: Vec<StageSettings> = Stage::ALL.into_iter().map(|stage| self.stage(stage)).collect();
+        let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let faults = self.faults(&load);
-        let canary = self.canary(&orders);
+        let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
             seed: self.count("seed").unwrap_or_default(),
+            pipeline,
             load,
             orders,
             publish,
@@ -364,11 +590,14 @@ impl Builder<'_> {
             },
             trial: TrialSettings {
                 repeats: self.count_u32("trial.repeats"),
+                cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
+            backlog: None,
             faults,
             canary,
         };
         self.check_promises(&workload);
+        self.check_closed_loop(&workload);
         workload
     }
 }

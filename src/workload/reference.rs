@@ -2,7 +2,7 @@
 //!
 //! A test holds the committed file equal to what this makes.
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
 use crate::events::Stage;
 use crate::units::{Size, Span};
 
@@ -35,6 +35,44 @@ from, and touches no broker.
 | share | `\"2%\"`, `\"0.5%\"` |
 | limit | a whole number, or `\"unlimited\"` |
 | service time | `\"none\"`, a duration, or a distribution: `{ uniform = [\"1ms\", \"9ms\"] }`, `{ exponential = \"5ms\" }` (its mean), `{ lognormal = { median = \"5ms\", p99 = \"50ms\" } }`; at most 1 h |
+
+## Varying settings
+
+Any key but `name`, `seed` and those of `[trial]` can have a list of values. Each list is a dimension; the run goes through the cross
+product of all dimensions, and each combination is a **cell**, checked as a workload of its own:
+
+```toml
+stage.payment.prefetch = [1, 10, 100, \"unlimited\"]
+stage.payment.ack_batch = [1, 50]
+
+[[matrix.exclude]]                      # 50 acknowledgements never fill with a prefetch of 1 or 10: leave these cells out
+stage.payment.prefetch = [1, 10]
+stage.payment.ack_batch = 50
+```
+
+Named variants set several keys at once. All tables of one name are one dimension, of which each cell has one:
+
+```toml
+[[variants.strategy]]
+name = \"small-prefetch\"
+stage.payment.prefetch = 2
+
+[[variants.strategy]]
+name = \"batched\"
+[variants.strategy.stage.payment]
+prefetch = 100
+ack_batch = 50
+```
+
+- A variant outranks the rest of the file. A key belongs to one dimension only. Lists do not stand inside variants.
+- An exclusion leaves out the cells in which **each** setting that it names has one of the values given; `variants.strategy = \"batched\"`
+  names a variant.
+- A key whose value is a list itself is varied by a list of lists.
+- `--set stage.payment.prefetch=[1,10]` makes or narrows a dimension, `--set stage.payment.prefetch=5` collapses it;
+  `--set variants.strategy=batched` picks variants.
+- Each cell runs `trial.repeats` times, in rounds: every round runs all cells once, in an order of its own that the seed draws. The cells
+  of a round have the same seed, hence the same arrivals and orders. A run has at most 1,000 trials.
+- `orderstorm check FILE` prints the dimensions, what each cell has of its own, and what they share.
 ";
 
 /// What a section is about, above its table.
@@ -42,15 +80,16 @@ fn introduction(section: &str) -> &'static str {
     match section {
         "" => "Keys at the top of the file.",
         "load" => {
-            "How orders arrive. With `constant`, `poisson` and `burst` (open loop) every instant is drawn from the seed \
-             beforehand and nothing delays it; with `closed` each user waits for the end of its order. docs/METHOD.md says \
-             what that does to the figures."
+            "How orders arrive. In open loop every instant is drawn from the seed beforehand and nothing delays it; with \
+             `closed` each user waits for the end of its order. docs/METHOD.md says what that does to the figures. Times \
+             inside a shape count from the start of the load, the warm-up among it."
         }
         "orders" => "What is in an order, and what may go wrong with it.",
         "publish" => "How messages are published, by the load and by every stage.",
         "topology" => "Exchanges and queues.",
         "stage" => {
-            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them."
+            "Settings of one stage. `*` stands for the stage's name, for example `[stage.payment]`; each stage has all of them. `worker` is the stage \
+             of `pipeline = \"work-queue\"`, the others are those of `pipeline = \"orders\"`."
         }
         "promises" => {
             "Promises that you count on. What a configuration promises follows from its settings and is checked whether it is \
@@ -65,6 +104,12 @@ fn introduction(section: &str) -> &'static str {
     }
 }
 
+/// What phases are about, above their table.
+const PHASES_INTRODUCTION: &str = "\
+One table for each phase, in sequence; each is a band in the charts and a row in the record. A phase has the keys of a shape
+that `[load]` has, and times inside it count from its start. A rate of 0/s is a pause. On the command line a phase is named by
+its position, from 1: `--set load.phases.2.rate=50/s`.";
+
 /// The whole reference.
 pub fn reference() -> String {
     let mut text = OPENING.to_owned();
@@ -72,12 +117,24 @@ pub fn reference() -> String {
     for key in KEYS {
         let this = key.path.split_once('.').map_or("", |(section, _)| section);
         if section != Some(this) {
+            if section == Some("load") {
+                text.push_str(&phases());
+            }
             section = Some(this);
             text.push_str(&heading(this));
         }
-        text.push_str(&row(key));
+        text.push_str(&row(key.path, key));
     }
     text
+}
+
+/// The keys of a phase, after those of the load.
+fn phases() -> String {
+    let rows: String = keys::phase_keys().map(|(name, key)| row(name, key)).collect();
+    format!(
+        "\n## `[[{}]]`\n\n{PHASES_INTRODUCTION}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}",
+        keys::PHASES
+    )
 }
 
 fn heading(section: &str) -> String {
@@ -98,14 +155,14 @@ fn heading(section: &str) -> String {
     )
 }
 
-fn row(key: &Key) -> String {
+fn row(name: &str, key: &Key) -> String {
     let default = match key.default {
         Some(written) => format!("`{}`", key.kind.default_value(written)),
         None => "absent".to_owned(),
     };
     format!(
         "| `{}` | {} | {default} | {} |\n",
-        key.path,
+        name,
         cell(&range(key.kind)),
         cell(key.doc)
     )
@@ -132,6 +189,8 @@ fn range(kind: Kind) -> String {
         }
         Kind::Name => "letters, digits, `.`, `_`, `-`; at most 64".to_owned(),
         Kind::ServiceTime => "service time".to_owned(),
+        Kind::File => "file".to_owned(),
+        Kind::Phases => format!("tables, up to {}, see below", keys::PHASES_MAX),
     }
 }
 

@@ -214,7 +214,7 @@ pub fn drained() -> Observed {
 pub fn workload(settings: &[&str]) -> Workload {
     let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
     let checked = check("w.toml", "w", String::new(), &overrides);
-    checked.unwrap_or_else(|error| panic!("{error}")).workload
+    checked.unwrap_or_else(|error| panic!("{error}")).into_first().workload
 }
 
 /// The promises of a default workload, judged.

@@ -155,6 +155,24 @@ async fn repeats_are_trials_of_one_run_with_seeds_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cool_down_parts_one_trial_from_the_next() {
+    let took = async |cool_down: &str| {
+        let began = std::time::Instant::now();
+        let settings = [&LOAD[..], &["trial.repeats=3", cool_down]].concat();
+        let done = run_alone(&settings).await;
+        assert_eq!(done.record.trials.len(), 3);
+        assert!(done.record.trials.iter().all(|trial| trial.validity.reasons.is_empty()));
+        began.elapsed().as_secs_f64()
+    };
+    let (short, long) = (took("trial.cool_down=0s").await, took("trial.cool_down=3s").await);
+    assert!(long > short + 4.0, "two pauses of 3 s: {short} s and {long} s");
+    let message = check("c.toml", "c", String::new(), &["trial.cool_down=2s".to_owned()])
+        .err()
+        .map(|error| error.to_string());
+    assert!(message.is_some_and(|message| message.contains("no effect with one trial")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_planted_defect_breaks_the_promise_that_it_should() {
     for (defect, more, broken) in [
         ("lose-delivery", "seed=1", "nothing_lost"),

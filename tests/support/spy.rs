@@ -89,9 +89,13 @@ impl Spy {
 
     /// Waits until the last object of a trial is declared and consumed from.
     pub async fn trial_is_up(&self, prefix: &str) {
-        let last = format!("{prefix}.audit.queue");
+        self.has_consumers(&format!("{prefix}.audit.queue"), 1).await;
+    }
+
+    /// Waits until the queue exists and has at least `consumers` consumers.
+    pub async fn has_consumers(&self, queue: &str, consumers: u32) {
         let looking = async {
-            while self.queue(&last).await.is_none_or(|seen| seen.consumers == 0) {
+            while self.queue(queue).await.is_none_or(|seen| seen.consumers < consumers) {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
         };
@@ -150,6 +154,17 @@ impl Spy {
         );
         let confirm = in_time("publish", publishing).await.expect("written");
         assert!(in_time("confirm", confirm).await.expect("answered").is_ack());
+    }
+
+    /// Whether the existing durable queue has these arguments: only then may it be declared again.
+    pub async fn queue_is(&self, name: &str, arguments: FieldTable) -> bool {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let channel = self.channel().await;
+        let asking = channel.queue_declare(name.into(), options, arguments);
+        in_time("look at a queue", asking).await.is_ok()
     }
 
     /// Makes a queue that is none of the run's.

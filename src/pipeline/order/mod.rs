@@ -1,10 +1,11 @@
-//! The services of the order pipeline, one file each. What they share is the shape: an event comes, an effect follows, and
+//! The services of the pipelines, one file each. What they share is the shape: an event comes, an effect follows, and
 //! at most one message goes out.
 
 mod inventory;
 mod payment;
 mod status;
 mod transport;
+mod worker;
 
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub enum Reaction {
     Swallowed,
     /// A planted defect: the effect stands, and its event never goes out.
     EffectWithoutEvent,
+    /// A planted defect: the effect happens twice.
+    EffectTwice,
 }
 
 /// One service's business. `handle` is called once per order and event unless the stage remembers nothing; it must not wait
@@ -75,5 +78,6 @@ pub fn service(stage: Stage, context: &Context, inventory: &Arc<Inventory>) -> A
         Stage::Email => Arc::new(status::Channel::new(context.clone(), Some(Defect::SkipNotification))),
         Stage::Sms => Arc::new(status::Channel::new(context.clone(), None)),
         Stage::Audit => Arc::new(status::Channel::new(context.clone(), Some(Defect::SkipAudit))),
+        Stage::Worker => Arc::new(worker::Worker::new(context.clone())),
     }
 }

@@ -104,6 +104,28 @@ impl Axis {
         Axis { from, to, ticks, title }
     }
 
+    /// Logarithm of a positive quantity, with ticks at 1, 2 and 5 (fewer over many decades) times powers of ten.
+    pub(super) fn log(min: f64, max: f64, title: &'static str, label: impl Fn(f64) -> String) -> Axis {
+        let min = min.max(1e-9);
+        let max = max.max(min * 2.0);
+        let (from, to) = ((min * 0.8).log10(), (max * 1.25).log10());
+        let digits: &[f64] = match to - from {
+            span if span < 1.6 => &[1.0, 2.0, 5.0],
+            span if span < 3.1 => &[1.0, 3.0],
+            _ => &[1.0],
+        };
+        let decades = from.floor() as i32..=to.ceil() as i32;
+        let values = decades.flat_map(|decade| digits.iter().map(move |digit| digit * 10f64.powi(decade)));
+        let ticks = values.filter(|value| (from..=to).contains(&value.log10()));
+        let ticks = ticks
+            .map(|value| Tick {
+                at: value.log10(),
+                label: label(value),
+            })
+            .collect();
+        Axis { from, to, ticks, title }
+    }
+
     /// Quantiles as −log10(1 − q), up to `to`.
     pub(super) fn percentiles(to: f64) -> Axis {
         let to = to.clamp(2.0, 6.0);

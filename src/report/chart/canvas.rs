@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle};
 use plotters::prelude::{DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoTextStyle, RGBColor, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{BLACK, Color, FontDesc, FontFamily, FontStyle, ShapeStyle, TextStyle};
+use plotters::style::{BLACK, Color, FontDesc, FontFamily, FontStyle, FontTransform, ShapeStyle, TextStyle};
 
 use super::font;
 
@@ -178,6 +178,16 @@ impl<DB: DrawingBackend> Canvas<DB> {
             text.to_owned(),
             pixel((at.0, at.1 + size * self.medium.text_drop())),
             style,
+        ))
+    }
+
+    /// Writes `text` upwards; it ends at the point given.
+    pub(super) fn text_upwards(&self, at: Place, text: &str, size: f64, colour: RGBColor) -> Drawn<DB> {
+        let style = style(size, colour).pos(Pos::new(HPos::Right, VPos::Center));
+        self.area.draw(&Text::new(
+            text.to_owned(),
+            pixel((at.0 + size * self.medium.text_drop(), at.1)),
+            style.transform(FontTransform::Rotate270),
         ))
     }
 

@@ -5,25 +5,27 @@
 mod axis;
 mod backlog;
 mod canvas;
+pub mod cells;
 mod font;
 mod frame;
 mod latency;
 mod over_time;
 mod palette;
 mod percentiles;
+mod picture;
 mod resources;
 mod stages;
 mod throughput;
 
 use std::path::{Path, PathBuf};
 
-use plotters::backend::{BitMapBackend, SVGBackend};
-use plotters::prelude::{DrawingBackend, IntoDrawingArea};
+use plotters::prelude::DrawingBackend;
 
 use super::status;
 use crate::results::record::{RunRecord, TrialRecord};
 use crate::results::series::SeriesTable;
-use canvas::{Canvas, Drawn, Medium, SCALE, WIDTH};
+use canvas::{Canvas, Drawn};
+use picture::Drawing;
 
 /// What stands in a chart without data.
 const NO_DATA: &str = "no data: nothing was recorded for this chart";
@@ -38,7 +40,7 @@ pub enum ChartError {
     #[error("cannot draw the chart {chart}: {why}")]
     Draw {
         /// Its name.
-        chart: &'static str,
+        chart: String,
         /// What the backend says.
         why: String,
     },
@@ -82,8 +84,12 @@ impl<'a> Figures<'a> {
 /// A chart, drawn.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    /// Which.
-    pub chart: Chart,
+    /// The name of its files, without the extension.
+    pub name: String,
+    /// What it shows, in a few words.
+    pub title: String,
+    /// How to read it.
+    pub explanation: String,
     /// The SVG document.
     pub svg: String,
 }
@@ -190,9 +196,17 @@ impl Chart {
         }
     }
 
-    fn pixels(self, figures: &Figures<'_>) -> (u32, u32) {
-        let of = |logical: f64| (logical * f64::from(SCALE)).round() as u32;
-        (of(WIDTH), of(self.height(figures)))
+    /// The chart with its words, as a page shows it.
+    ///
+    /// # Errors
+    /// [`ChartError`] if plotters cannot draw it.
+    pub fn picture(self, figures: &Figures<'_>) -> Result<Picture, ChartError> {
+        Ok(Picture {
+            name: self.name().to_owned(),
+            title: self.title().to_owned(),
+            explanation: self.explanation().to_owned(),
+            svg: self.svg(figures)?,
+        })
     }
 
     /// The chart as an SVG document, 900 wide.
@@ -200,29 +214,7 @@ impl Chart {
     /// # Errors
     /// [`ChartError`] if plotters cannot draw it.
     pub fn svg(self, figures: &Figures<'_>) -> Result<String, ChartError> {
-        font::register()?;
-        let (width, height) = self.pixels(figures);
-        let failed = |why: String| ChartError::Draw {
-            chart: self.name(),
-            why,
-        };
-        let mut svg = String::new();
-        {
-            let canvas = Canvas::new(
-                SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area(),
-                Medium::Svg,
-            );
-            self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
-            canvas.present().map_err(|error| failed(error.to_string()))?;
-        }
-        // Drawn at twice its size for half units; the viewBox stays, the size is halved.
-        let drawn = format!("width=\"{width}\" height=\"{height}\"");
-        let shown = format!(
-            "width=\"{}\" height=\"{}\"",
-            width / SCALE as u32,
-            height / SCALE as u32
-        );
-        Ok(svg.replacen(&drawn, &shown, 1))
+        picture::svg(&OfTrial { chart: self, figures })
     }
 
     /// Writes the chart as a PNG, 1,800 pixels wide. The name at `path` must end in `.png`.
@@ -230,17 +222,27 @@ impl Chart {
     /// # Errors
     /// [`ChartError`] if plotters cannot draw or write it.
     pub fn write_png(self, figures: &Figures<'_>, path: &Path) -> Result<(), ChartError> {
-        font::register()?;
-        let failed = |why: String| ChartError::Write {
-            path: path.to_owned(),
-            why,
-        };
-        let canvas = Canvas::new(
-            BitMapBackend::new(path, self.pixels(figures)).into_drawing_area(),
-            Medium::Bitmap,
-        );
-        self.draw(&canvas, figures).map_err(|error| failed(error.to_string()))?;
-        canvas.present().map_err(|error| failed(error.to_string()))
+        picture::write_png(&OfTrial { chart: self, figures }, path)
+    }
+}
+
+/// A chart of a trial with what it is drawn from.
+struct OfTrial<'a> {
+    chart: Chart,
+    figures: &'a Figures<'a>,
+}
+
+impl Drawing for OfTrial<'_> {
+    fn file_name(&self) -> String {
+        self.chart.name().to_owned()
+    }
+
+    fn height(&self) -> f64 {
+        self.chart.height(self.figures)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Drawn<DB> {
+        self.chart.draw(canvas, self.figures)
     }
 }
 

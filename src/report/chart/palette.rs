@@ -8,6 +8,8 @@ pub(super) const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 pub(super) const ORANGE: RGBColor = RGBColor(0xe6, 0x9f, 0x00);
 pub(super) const PURPLE: RGBColor = RGBColor(0xcc, 0x79, 0xa7);
 
+pub(super) const SKY: RGBColor = RGBColor(0x56, 0xb4, 0xe9);
+
 pub(super) const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
 pub(super) const INK: RGBColor = RGBColor(0x1c, 0x1f, 0x24);
 pub(super) const GREY: RGBColor = RGBColor(0x5b, 0x62, 0x6b);

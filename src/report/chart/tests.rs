@@ -1,5 +1,9 @@
 //! Every chart of every kind of run is drawn, with its text, and without panic.
 
+use plotters::backend::BitMapBackend;
+use plotters::prelude::IntoDrawingArea;
+
+use super::canvas::Medium;
 use super::*;
 use crate::report::fixture;
 
@@ -34,7 +38,11 @@ fn a_png_shows_ink_where_the_title_stands() {
     let series = table(&record);
     let figures = Figures::new(&record, &series);
     font::register().expect("the embedded font");
-    let (width, height) = Chart::Throughput.pixels(&figures);
+    let drawing = OfTrial {
+        chart: Chart::Throughput,
+        figures: &figures,
+    };
+    let (width, height) = picture::pixels(&drawing);
     let mut pixels = vec![0; (width * height * 3) as usize];
     {
         let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));

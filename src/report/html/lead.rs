@@ -14,10 +14,12 @@ pub(super) fn verdict(page: &mut Sink, record: &RunRecord) {
     }
     page.raw(match status {
         Status::Pass => "<section class=\"verdict good\" aria-label=\"Verdict\">",
-        Status::Fail | Status::Invalid | Status::CouldNotRun => {
+        Status::Fail | Status::Missed | Status::Invalid | Status::CouldNotRun => {
             "<section class=\"verdict bad\" aria-label=\"Verdict\">"
         }
-        Status::Unknown | Status::Interrupted => "<section class=\"verdict doubt\" aria-label=\"Verdict\">",
+        Status::Unknown | Status::Interrupted | Status::Partial => {
+            "<section class=\"verdict doubt\" aria-label=\"Verdict\">"
+        }
     });
     page.element("<p class=\"word\">", status.word(), "</p>");
     page.element("<p class=\"reason\">", &record.outcome.reason, "</p>");

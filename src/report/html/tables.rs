@@ -9,7 +9,7 @@ use crate::measure::{Quantile, Series, StageSpan, Summary};
 use crate::report::human::{self, ABSENT};
 use crate::report::status;
 use crate::report::text::trail_text;
-use crate::results::record::{RunRecord, StageRecord, TrialRecord};
+use crate::results::record::{CellRecord, RunRecord, StageRecord, TrialRecord};
 
 use Align::{Number, Text};
 
@@ -215,7 +215,11 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
         &[("Fate", Text), ("Orders", Number), ("Meaning", Text)],
     );
     let rows = [
-        ("completed", fates.completed, "ended in order.completed"),
+        (
+            "completed",
+            fates.completed,
+            "ended in order.completed; in a work queue: done",
+        ),
         (
             "cancelled: out of stock",
             fates.cancelled_out_of_stock,
@@ -237,15 +241,29 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
             "did not end; a message of it is still in a queue",
         ),
         (
+            "unrouted",
+            fates.unrouted,
+            "did not end; a message of it went to the alternate exchange",
+        ),
+        (
+            "dropped",
+            fates.dropped,
+            "confirmed; a queue that may drop messages (full, or expired) never delivered one of it",
+        ),
+        (
             "lost",
             fates.lost,
-            "confirmed, and neither ended nor to be found anywhere",
+            "confirmed, and neither ended nor to be found anywhere, nor dropped where that is allowed",
         ),
         ("refused", fates.nacked, "refused by the broker, and not seen since"),
         ("returned", fates.returned, "unroutable, and not seen since"),
         ("unknown", fates.unknown, "never answered for, and not seen at its end"),
     ];
-    for (fate, n, meaning) in rows {
+    let orders = trial.stages.iter().any(|stage| stage.stage == Stage::Order);
+    for (fate, n, meaning) in rows.into_iter().filter(|(fate, n, _)| match *fate {
+        "unrouted" | "dropped" => *n > 0,
+        fate => orders || *n > 0 || !fate.starts_with("cancelled"),
+    }) {
         page.raw("<tr>")
             .row_name(fate)
             .number(&human::count(n))
@@ -268,18 +286,25 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
         .cell(&check)
         .raw("</tr>");
     page.table_end();
-    let also = format!(
-        "Also: {} unsent, {} not confirmed and yet at their end (recovered), {} with a repeated effect, {} oversold, {} with a gap in the audit \
-         trail, {} with a notification missing. Stock: {} pieces sold, {} still reserved.",
+    let mut also = format!(
+        "Also: {} unsent, {} not confirmed and yet at their end (recovered), {} with a repeated effect",
         human::count(trial.orders.unsent),
         human::count(ledger.recovered),
         human::count(ledger.duplicate_effect),
-        human::count(ledger.stock.orders_oversold),
-        human::count(ledger.not_audited),
-        human::count(ledger.not_notified),
-        human::count(ledger.stock.sold),
-        human::count(ledger.stock.reserved)
     );
+    also += &if orders {
+        format!(
+            ", {} oversold, {} with a gap in the audit trail, {} with a notification missing. Stock: {} pieces sold, {} still \
+             reserved.",
+            human::count(ledger.stock.orders_oversold),
+            human::count(ledger.not_audited),
+            human::count(ledger.not_notified),
+            human::count(ledger.stock.sold),
+            human::count(ledger.stock.reserved)
+        )
+    } else {
+        ".".to_owned()
+    };
     page.element("<p>", &also, "</p>\n");
     if !ledger.residue_complete {
         page.raw(
@@ -314,13 +339,90 @@ pub(super) fn dead_letters(page: &mut Sink, trial: &TrialRecord) {
     page.table_end();
 }
 
+fn is_concerned(stage: &StageRecord) -> bool {
+    stage.dropped > 0 || stage.refused > 0
+}
+
+/// Whether a queue dropped or refused anything.
+pub(super) fn has_dropped(trial: &TrialRecord) -> bool {
+    trial.stages.iter().any(is_concerned)
+}
+
+/// What queues dropped or refused, by stage and reason.
+pub(super) fn dropped(page: &mut Sink, trial: &TrialRecord) {
+    if !has_dropped(trial) {
+        page.raw("<p>None.</p>\n");
+        return;
+    }
+    page.table(
+        "Dropped and refused",
+        &[
+            ("Stage", Text),
+            ("Dropped from its queue", Number),
+            ("For", Text),
+            ("Its own publishes refused", Number),
+        ],
+    );
+    for stage in trial.stages.iter().filter(|stage| is_concerned(stage)) {
+        page.raw("<tr>")
+            .row_name(stage.stage.name())
+            .number(&human::count(stage.dropped))
+            .cell(stage.dropped_as.as_deref().unwrap_or_default())
+            .number(&human::count(stage.refused))
+            .raw("</tr>\n");
+    }
+    page.table_end();
+    if let Some(counted) = trial.ledger.dropped_by_broker {
+        let says = format!("The broker itself counts {} dropped.", human::count(counted));
+        page.element("<p class=\"soft\">", &says, "</p>\n");
+    }
+}
+
+/// Connections that the broker blocked.
+pub(super) fn blocked(page: &mut Sink, trial: &TrialRecord) {
+    if trial.blocked_connections.is_empty() {
+        page.raw("<p>None.</p>\n");
+        return;
+    }
+    page.table(
+        "Blocked connections",
+        &[
+            ("Connection", Text),
+            ("The broker's reason", Text),
+            ("Times", Number),
+            ("Time", Number),
+        ],
+    );
+    for one in &trial.blocked_connections {
+        page.raw("<tr>")
+            .row_name(&one.connection)
+            .cell(&one.reason)
+            .number(&human::count(u64::from(one.times)))
+            .number(&human::seconds(one.time_s))
+            .raw("</tr>\n");
+    }
+    page.table_end();
+    let says = format!("At least one was blocked for {}.", human::seconds(trial.blocked_s));
+    page.element("<p class=\"soft\">", &says, "</p>\n");
+}
+
 pub(super) fn settings(page: &mut Sink, record: &RunRecord) {
     page.raw("<h2>All settings</h2>\n");
     page.table("All settings", &[("Setting", Text), ("Value", Text), ("Origin", Text)]);
-    for setting in record.cells.iter().flat_map(|cell| &cell.settings) {
-        page.raw("<tr>")
-            .row_name(&setting.path)
-            .element("<td><code>", &setting.value, "</code></td>");
+    // Each setting once; one that differs between cells is among the columns of the cells' table.
+    let mut seen = std::collections::HashSet::new();
+    let settings = record.cells.iter().flat_map(|cell| &cell.settings);
+    for setting in settings.filter(|setting| seen.insert(setting.path.as_str())) {
+        let same = |other: &CellRecord| {
+            let value = other.settings.iter().find(|known| known.path == setting.path);
+            value.map(|known| &known.value) == Some(&setting.value)
+        };
+        page.raw("<tr>").row_name(&setting.path);
+        if record.cells.iter().all(same) {
+            page.element("<td><code>", &setting.value, "</code></td>");
+        } else {
+            page.raw("<td><strong>varies by cell</strong></td>");
+        }
         let open = if setting.origin == "default" {
             "<td class=\"soft\">"
         } else {
