@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 6] = [
+pub const WORKLOADS: [(&str, &str); 10] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
     ("closed-loop", include_str!("../../workloads/closed-loop.toml")),
     ("stall", include_str!("../../workloads/stall.toml")),
+    ("priority", include_str!("../../workloads/priority.toml")),
+    ("ttl", include_str!("../../workloads/ttl.toml")),
+    ("alarm", include_str!("../../workloads/alarm.toml")),
+    ("backpressure", include_str!("../../workloads/backpressure.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 
