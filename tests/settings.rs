@@ -152,6 +152,10 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_stated_promise_refuses_the_settings_that_cannot_give_it",
     ),
     (
+        "promises.survives_broker_restart",
+        "a_stated_promise_refuses_the_settings_that_cannot_give_it",
+    ),
+    (
         "drain.deadline",
         "a_drain_that_misses_its_deadline_leaves_the_verdict_unknown",
     ),

@@ -583,6 +583,7 @@ impl Builder<'_> {
                 nothing_lost: self.flag("promises.nothing_lost").unwrap_or_default(),
                 nothing_twice: self.flag("promises.nothing_twice").unwrap_or_default(),
                 prefetch_respected: self.flag("promises.prefetch_respected").unwrap_or_default(),
+                survives_broker_restart: self.flag("promises.survives_broker_restart").unwrap_or_default(),
             },
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),

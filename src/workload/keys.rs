@@ -629,6 +629,12 @@ pub const KEYS: &[Key] = &[
         "State that no consumer holds more than its prefetch: unlimited ones are refused.",
     ),
     key(
+        "promises.survives_broker_restart",
+        Kind::Flag,
+        Some("false"),
+        "State that what the broker confirmed survives a restart of the broker: settings that cannot give it are refused, and so is the embedded broker, which keeps everything in memory.",
+    ),
+    key(
         "drain.deadline",
         duration(100),
         Some("60s"),
