@@ -4,6 +4,8 @@ mod support;
 
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/matrix.rs"]
+mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/secrets.rs"]

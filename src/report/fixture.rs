@@ -238,6 +238,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             deadline_s: 60.0,
         },
         backlog_messages_max: Some(812),
+        backlog_slope_messages_per_s: Some(0.2),
         resources: Resources {
             driver_cpu_s: Some(38.2),
             driver_cpu_share: Some(0.31),
@@ -308,6 +309,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             varied: Vec::new(),
             workload: checked.workload.clone(),
             settings: settings(checked),
+            objectives: Vec::new(),
         }],
         rng: "ChaCha12".to_owned(),
         progress: Progress {
@@ -413,6 +415,7 @@ fn matrix_cell(checked: &CheckedCell, dimensions: &[Varied<'_>], place: &[usize]
         varied,
         workload: checked.workload.clone(),
         settings,
+        objectives: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ mod provenance;
 mod residue;
 mod resume;
 mod run;
+mod slope;
 mod snapshot;
 mod trial;
 mod validity;

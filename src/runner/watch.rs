@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
+use super::slope::Points;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
@@ -51,6 +52,8 @@ pub struct Sources {
 #[derive(Debug, Clone, Default)]
 pub struct Maxima {
     pub backlog: Option<u64>,
+    /// The backlog over time.
+    pub backlog_points: Points,
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
@@ -179,6 +182,10 @@ impl<'a> Watch<'a> {
             self.row(depths.answered, "dead_letters_messages", dead as f64);
         }
         self.maxima.backlog = self.maxima.backlog.max(depths.total());
+        if let Some(total) = depths.total() {
+            let time_s = self.seconds(depths.answered);
+            self.maxima.backlog_points.add(time_s, total as f64);
+        }
         self.snapshot.backlog = depths.total();
     }
 

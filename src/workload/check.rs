@@ -3,6 +3,7 @@
 
 mod faults;
 mod load;
+mod objectives;
 mod promises;
 mod publish;
 mod stage;
@@ -469,6 +470,7 @@ impl Builder<'_> {
         choice: Choice -> &'static str,
         name: Name -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
+        bound: Bound -> super::objective::Bound,
     }
 
     fn count_u32(&self, path: &str) -> u32 {
@@ -546,6 +548,7 @@ impl Builder<'_> {
                 nothing_twice: self.flag("promises.nothing_twice").unwrap_or_default(),
                 prefetch_respected: self.flag("promises.prefetch_respected").unwrap_or_default(),
             },
+            objectives: self.objectives(),
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),
             },
@@ -560,6 +563,7 @@ impl Builder<'_> {
             canary,
         };
         self.check_promises(&workload);
+        self.check_objectives(&workload);
         workload
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::file::Raw;
 use super::model::{Defect, ServiceTime};
+use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
 
@@ -68,6 +69,8 @@ pub enum Kind {
     Name,
     /// A service time.
     ServiceTime,
+    /// A comparison with a limit.
+    Bound(Unit),
 }
 
 /// A value of its kind.
@@ -93,6 +96,8 @@ pub enum Value {
     Name(String),
     /// Of [`Kind::ServiceTime`].
     ServiceTime(ServiceTime),
+    /// Of [`Kind::Bound`].
+    Bound(Bound),
 }
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -121,6 +126,10 @@ const fn key(path: &'static str, kind: Kind, default: Option<&'static str>, doc:
 /// A duration up to a day.
 const fn duration(min_ms: u64) -> Kind {
     Kind::Duration { min_ms, max_ms: DAY_MS }
+}
+
+const fn objective(path: &'static str, unit: Unit, doc: &'static str) -> Key {
+    key(path, Kind::Bound(unit), None, doc)
 }
 
 const fn count(min: u64, max: u64) -> Kind {
@@ -359,6 +368,101 @@ pub const KEYS: &[Key] = &[
         Some("false"),
         "State that no consumer holds more than its prefetch: unlimited ones are refused.",
     ),
+    objective(
+        "objectives.end_to_end_p50",
+        Unit::Seconds,
+        "Bound of the median end-to-end latency, such as \"<= 50ms\".",
+    ),
+    objective(
+        "objectives.end_to_end_p90",
+        Unit::Seconds,
+        "Bound of its 90th percentile.",
+    ),
+    objective(
+        "objectives.end_to_end_p99",
+        Unit::Seconds,
+        "Bound of its 99th percentile, such as \"<= 250ms\"; takes 1,000 measured orders.",
+    ),
+    objective(
+        "objectives.end_to_end_p999",
+        Unit::Seconds,
+        "Bound of its 99.9th percentile; takes 10,000 measured orders.",
+    ),
+    objective(
+        "objectives.confirm_latency_p99",
+        Unit::Seconds,
+        "Bound of the confirm latency's 99th percentile.",
+    ),
+    objective(
+        "objectives.drain_time",
+        Unit::Seconds,
+        "Bound of the time from the end of the load until Drained, such as \"<= 30s\".",
+    ),
+    objective(
+        "objectives.goodput",
+        Unit::PerSecond,
+        "Bound of the orders finished per second, such as \">= 500/s\".",
+    ),
+    objective(
+        "objectives.achieved_share",
+        Unit::Share,
+        "Bound of the achieved rate by the offered load, such as \">= 99%\"; not in a closed loop.",
+    ),
+    objective(
+        "objectives.orders_lost",
+        Unit::Count,
+        "Bound of the orders that were confirmed and are nowhere, such as \"== 0\"; the worst repeat counts.",
+    ),
+    objective(
+        "objectives.orders_duplicate_effect",
+        Unit::Count,
+        "Bound of the orders with an effect that happened twice; the worst repeat counts.",
+    ),
+    objective(
+        "objectives.orders_oversold",
+        Unit::Count,
+        "Bound of the orders that were promised more than there was; the worst repeat counts.",
+    ),
+    objective(
+        "objectives.orders_refused",
+        Unit::Count,
+        "Bound of the orders that the broker nacked or returned.",
+    ),
+    objective(
+        "objectives.dead_letter_share",
+        Unit::Share,
+        "Bound of the orders that ended as dead letters, of those published, such as \"<= 1%\".",
+    ),
+    objective(
+        "objectives.redeliveries",
+        Unit::Count,
+        "Bound of the deliveries with the redelivered flag.",
+    ),
+    objective(
+        "objectives.backlog_max",
+        Unit::Count,
+        "Bound of the greatest sum of ready and unacked messages over all queues.",
+    ),
+    objective(
+        "objectives.backlog_slope",
+        Unit::PerSecond,
+        "Bound of that sum's growth over the measured part, messages per second (Theil–Sen), such as \"<= 1/s\".",
+    ),
+    objective(
+        "objectives.driver_cpu_share",
+        Unit::Share,
+        "Bound of the driver's share of its processors over the load.",
+    ),
+    objective(
+        "objectives.driver_memory_max",
+        Unit::Bytes,
+        "Bound of the driver's greatest resident set, such as \"<= 512MiB\".",
+    ),
+    objective(
+        "objectives.broker_memory_max",
+        Unit::Bytes,
+        "Bound of the broker's greatest resident set, where its process is known.",
+    ),
     key(
         "drain.deadline",
         duration(100),
@@ -445,13 +549,14 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
 
 /// Whether the key has an effect in `pipeline`: its stage, or what it says something about, exists there.
 pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
-    const OF_ORDERS: [&str; 6] = [
+    const OF_ORDERS: [&str; 7] = [
         "orders.items",
         "orders.stock_per_item",
         "orders.lines_max",
         "orders.quantity_max",
         "orders.payment_decline",
         "topology.order_exchange",
+        "objectives.orders_oversold",
     ];
     let stage = path.strip_prefix("stage.").and_then(|rest| rest.split('.').next());
     match stage {
@@ -473,7 +578,8 @@ impl Kind {
             | Kind::Flag
             | Kind::Choice(_)
             | Kind::Name
-            | Kind::ServiceTime => false,
+            | Kind::ServiceTime
+            | Kind::Bound(_) => false,
         }
     }
 
@@ -498,6 +604,7 @@ impl Kind {
             (Kind::Duration { .. } | Kind::Rate { .. } | Kind::Size { .. } | Kind::Share, Raw::Text(text)) => {
                 self.quantity(text)
             }
+            (Kind::Bound(unit), Raw::Text(text)) => Bound::read(text, unit).map(Value::Bound),
             (Kind::ServiceTime, raw) => service_time(raw).map(Value::ServiceTime),
             (kind, raw) => Err(format!("expected {kind}, found {raw}")),
         }
@@ -647,6 +754,7 @@ impl fmt::Display for Kind {
                 Ok(())
             }
             Kind::Name => f.write_str("a name (letters, digits, `.`, `_`, `-`; at most 64)"),
+            Kind::Bound(unit) => f.write_str(unit.example()),
             Kind::ServiceTime => f.write_str(
                 "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
             ),
@@ -663,7 +771,12 @@ impl Value {
             Value::Size(size) => Some(size.0 as f64),
             Value::Share(share) => Some(share.0),
             Value::Count(count) | Value::Limit(Some(count)) => Some(*count as f64),
-            Value::Limit(None) | Value::Flag(_) | Value::Choice(_) | Value::Name(_) | Value::ServiceTime(_) => None,
+            Value::Limit(None)
+            | Value::Flag(_)
+            | Value::Choice(_)
+            | Value::Name(_)
+            | Value::ServiceTime(_)
+            | Value::Bound(_) => None,
         }
     }
 }
@@ -681,6 +794,7 @@ impl fmt::Display for Value {
             Value::Flag(flag) => write!(f, "{flag}"),
             Value::Choice(word) => write!(f, "\"{word}\""),
             Value::Name(name) => write!(f, "\"{name}\""),
+            Value::Bound(bound) => write!(f, "\"{bound}\""),
             Value::ServiceTime(time) => match time {
                 ServiceTime::None => f.write_str("\"none\""),
                 ServiceTime::Fixed(span) => write!(f, "\"{span}\""),

@@ -9,6 +9,7 @@ pub mod file;
 pub mod keys;
 pub mod matrix;
 pub mod model;
+pub mod objective;
 pub mod problem;
 pub mod reference;
 pub mod schema;

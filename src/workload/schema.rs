@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{KEYS, Key, Kind};
-use super::matrix::of_the_run;
+use super::matrix::{of_the_run, takes_no_list};
 use crate::events::Stage;
 
 /// The schema; unknown keys are refused at each level, as the checker does.
@@ -116,7 +116,7 @@ fn insert(at: &mut Value, parts: &[&str], key: &Key, form: Form) {
 /// A value of the key, or a list of them where it may be varied.
 fn reference(key: &Key, form: Form) -> Value {
     let one = json!({ "$ref": format!("#/$defs/{}", key.path) });
-    if form == Form::Variant || of_the_run(key.path).is_some() {
+    if form == Form::Variant || takes_no_list(key.path).is_some() {
         return one;
     }
     let mut schema = json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
@@ -151,6 +151,7 @@ fn leaf_schema(key: &Key) -> Value {
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Name => quantity(NAME),
         Kind::ServiceTime => service_time_schema(),
+        Kind::Bound(_) => quantity(r"^ *(<=|>=|==|<|>) *[0-9].*$"),
     };
     describe(key, &mut schema);
     schema
