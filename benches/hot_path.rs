@@ -13,7 +13,7 @@ use orderstorm::measure::{Board, Recorder, Series};
 use orderstorm::orders::Order;
 use orderstorm::units::{Rate, Share, Size, Span};
 use orderstorm::wire::message::{Encoder, OrderIds, decode};
-use orderstorm::workload::model::{Arrival, Load, Orders, Until};
+use orderstorm::workload::model::{Arrival, Jitter, Load, Orders, Pattern, Shape, Until};
 
 /// What a completed order publishes on the order exchange, each event after its cause.
 const COMPLETED: [Event; 10] = [
@@ -78,17 +78,33 @@ fn ledger(c: &mut Criterion) {
 
 fn schedules(c: &mut Criterion) {
     let rate = Rate(1_000.0);
+    let open = |shape, jitter| Arrival::Open(Pattern { shape, jitter });
+    let (burst_rate, width, every) = (Rate(10_000.0), Span::from_millis(100), Span::from_secs(1));
     let arrivals = [
-        ("constant", Arrival::Constant { rate }),
-        ("poisson", Arrival::Poisson { rate }),
+        ("constant", Arrival::constant(rate)),
+        ("poisson", Arrival::poisson(rate)),
         (
             "burst",
-            Arrival::Burst {
-                rate,
-                burst_rate: Rate(10_000.0),
-                width: Span::from_millis(100),
-                every: Span::from_secs(1),
-            },
+            open(
+                Shape::Burst {
+                    rate,
+                    burst_rate,
+                    width,
+                    every,
+                },
+                Jitter::None,
+            ),
+        ),
+        (
+            "sine/poisson",
+            open(
+                Shape::Sine {
+                    mean: rate,
+                    amplitude: Rate(900.0),
+                    period: Span::from_secs(60),
+                },
+                Jitter::Poisson,
+            ),
         ),
     ];
     for (name, arrival) in arrivals {
@@ -114,6 +130,8 @@ fn orders() -> Orders {
         quantity_max: 2,
         payment_decline: Share(0.02),
         body_size: Size(0),
+        urgent: Share(0.0),
+        urgent_priority: 1,
     }
 }
 

@@ -51,6 +51,28 @@ fn monotonic_ns() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
+/// How far other clocks are ahead of CLOCK_MONOTONIC; what changes between two looks is a jump.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Offsets {
+    /// Seconds that the machine has slept through since it booted; absent where the system does not tell.
+    pub suspended_s: Option<f64>,
+    /// Seconds of the wall clock.
+    pub wall_s: f64,
+}
+
+/// A look at the clocks.
+pub fn offsets() -> Offsets {
+    let ahead_s = |other: u64, monotonic: u64| (i128::from(other) - i128::from(monotonic)) as f64 / 1e9;
+    let nanos = |time: nix::sys::time::TimeSpec| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).ok();
+    let suspended_s = boot.map(|boot| ahead_s(nanos(boot), monotonic_ns()).max(0.0));
+    let wall = wall_time().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Offsets {
+        suspended_s,
+        wall_s: ahead_s(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX), monotonic_ns()),
+    }
+}
+
 /// Wall-clock time, for stamps that people read and for the AMQP `timestamp` property; never for a latency.
 pub fn wall_time() -> SystemTime {
     SystemTime::now()

@@ -2,7 +2,7 @@
 //!
 //! The way of a run: a workload file becomes a [`workload::Workload`], that becomes a [`plan::Plan`] of trials, and each
 //! trial goes through provision → declare → warm up → measure → drain → verify → persist ([`runner`]) into a run folder
-//! ([`results`]), from which everything that is shown is made ([`report`]).
+//! ([`results`]), from which everything that is shown is made ([`report`], [`compare`]).
 //!
 //! Layers; imports go downward only, and FIELD and DESK meet in the run folder alone (docs/ARCHITECTURE.md, held by
 //! `tests/architecture.rs`):

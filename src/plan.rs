@@ -213,16 +213,14 @@ impl Estimate {
 /// What one trial of `workload` takes.
 fn estimate_of(workload: &Workload) -> Estimate {
     let load = &workload.load;
-    let rate = load.arrival.mean_rate();
-    let (orders, duration) = match load.until {
-        Until::Orders(orders) => (
-            Some(orders),
-            rate.map(|rate| Duration::try_from_secs_f64(orders as f64 / rate).unwrap_or(Duration::MAX)),
-        ),
-        Until::Duration(duration) => {
-            let all = load.warm_up.0 + duration.0;
-            (rate.map(|rate| (rate * all.as_secs_f64()).round() as u64), Some(all))
-        }
+    let schedule = Schedule::new(load, workload.seed);
+    let orders = match load.until {
+        Until::Orders(orders) => Some(orders),
+        Until::Duration(_) => schedule.as_ref().map(|schedule| schedule.planned().round() as u64),
+    };
+    let duration = match load.until {
+        Until::Orders(_) => schedule.and_then(|schedule| Some(seconds(schedule.planned_end_s()?))),
+        Until::Duration(duration) => Some(load.warm_up.0 + duration.0),
     };
     let cost = match workload.pipeline {
         PipelineKind::Orders => ORDER,
@@ -237,6 +235,10 @@ fn estimate_of(workload: &Workload) -> Estimate {
         bytes: times(cost.publishes.saturating_mul(body)),
         duration: duration.map(|duration| duration.saturating_add(TRIAL_OVERHEAD)),
     }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

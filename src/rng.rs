@@ -30,6 +30,11 @@ pub fn unit(seed: u64, name: &str, index: u64) -> f64 {
     (mixed >> 11) as f64 / (1u64 << 53) as f64
 }
 
+/// What tells one text from another in a record; no defence against forgery.
+pub fn fingerprint(text: &str) -> String {
+    format!("fnv1a64:{:016x}", fnv1a(text))
+}
+
 fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)

@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/matrix.rs"]

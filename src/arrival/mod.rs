@@ -1,57 +1,106 @@
 //! The schedule of an open loop: intended instants, drawn before anything happens. Pure: it never sleeps, and nothing that
 //! the broker does can move an instant.
+//!
+//! Each shape is a rate over time, and each instant the moment at which the sum of that rate reaches a level: the levels are
+//! the whole numbers without scatter, and the sums of exponential gaps of mean 1 with it. So the number of orders in any
+//! interval is the integral of the rate, within one or by a Poisson distribution, whatever the shape.
 
-mod shape;
+mod intensity;
+mod overload;
+
+#[cfg(test)]
+mod tests;
+
+use rand_distr::{Distribution, Exp1};
 
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
-use crate::rng;
-use crate::workload::model::{Arrival, Load, Until};
-use shape::Shape;
+use crate::rng::{self, Stream};
+use crate::units::Span;
+use crate::workload::model::{Arrival, Jitter, Load, LoadPhase, Pattern, Until};
+use intensity::{HAIR, Intensity};
+pub use overload::{Overload, overloads};
 
 /// Intended instants of one trial, nanoseconds since the load began, in order; clones run through the same ones.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    shape: Shape,
-    end: Nanos,
+    phases: Vec<Phase>,
+    /// When the load ends, where it ends by time.
+    end: Option<Nanos>,
     orders: u64,
     next: OrderNumber,
+    /// The phase that the next order is looked for in.
+    at: usize,
+    /// What the sum of the rate must reach for the next order.
+    level: f64,
+    stream: Box<Stream>,
+}
+
+/// A stretch of the load with one pattern.
+#[derive(Debug, Clone)]
+struct Phase {
+    start_s: f64,
+    /// Absent: until the last order.
+    end_s: Option<f64>,
+    /// Sum of the planned orders of all phases before it, and with it.
+    before: f64,
+    through: f64,
+    intensity: Intensity,
+    jitter: Jitter,
 }
 
 impl Schedule {
     /// The schedule of `load` under `seed`; `None` for a closed loop, which has none.
     pub fn new(load: &Load, seed: u64) -> Option<Self> {
         let (end, orders) = match load.until {
-            Until::Duration(duration) => (load.warm_up.as_nanos().saturating_add(duration.as_nanos()), u64::MAX),
-            Until::Orders(orders) => (Nanos::MAX, orders),
+            Until::Duration(duration) => (Some(Span(load.warm_up.0 + duration.0)), u64::MAX),
+            Until::Orders(orders) => (None, orders),
         };
-        let shape = match &load.arrival {
-            Arrival::Constant { rate } => Shape::constant(rate.per_second()),
-            Arrival::Poisson { rate } => Shape::poisson(rate.per_second(), rng::stream(seed, "arrival", 0)),
-            Arrival::Burst {
-                rate,
-                burst_rate,
-                width,
-                every,
-            } => Shape::burst(
-                rate.per_second(),
-                burst_rate.per_second(),
-                width.as_secs_f64(),
-                every.as_secs_f64(),
-            ),
+        let phases = match &load.arrival {
+            Arrival::Open(pattern) => vec![Phase::new(pattern, 0.0, 0.0, end, orders)],
+            Arrival::Phases(phases) => in_sequence(phases),
             Arrival::Closed { .. } => return None,
         };
-        Some(Schedule {
-            shape,
-            end,
+        let mut schedule = Schedule {
+            phases,
+            end: end.map(Span::as_nanos),
             orders,
             next: 0,
-        })
+            at: 0,
+            level: 0.0,
+            stream: Box::new(rng::stream(seed, "arrival", 0)),
+        };
+        schedule.enter(0);
+        Some(schedule)
     }
 
     /// When the load ends, where it ends by time.
     pub fn end(&self) -> Option<Nanos> {
-        (self.end != Nanos::MAX).then_some(self.end)
+        self.end
+    }
+
+    /// Orders planned before `at`, by the rate alone: the mean of what scatters.
+    pub fn planned_by(&self, at: Nanos) -> f64 {
+        let t_s = at as f64 / 1e9;
+        let begun = |phase: &&Phase| phase.start_s <= t_s;
+        let Some(phase) = self.phases.iter().rev().find(begun) else {
+            return 0.0;
+        };
+        let sum = (phase.before + phase.intensity.by(t_s - phase.start_s)).min(phase.through);
+        sum.min(self.orders as f64)
+    }
+
+    /// Orders in all, by the rate alone.
+    pub fn planned(&self) -> f64 {
+        let through = self.phases.last().map_or(0.0, |last| last.through);
+        through.min(self.orders as f64)
+    }
+
+    /// When the load is over, by the rate alone: its end, or when the last order is reached.
+    pub fn planned_end_s(&self) -> Option<f64> {
+        let last = self.phases.last()?;
+        let reached = || Some(last.start_s + last.intensity.reaches(self.orders as f64 - last.before)?);
+        last.end_s.or_else(reached)
     }
 
     /// Arrivals in the half-open interval of nanoseconds since the load began.
@@ -60,6 +109,24 @@ impl Schedule {
             .skip_while(|(_, instant)| *instant < from)
             .take_while(|(_, instant)| *instant < to)
             .count() as u64
+    }
+
+    /// Goes into the phase at `at`. A Poisson process begins anew there, since it has no memory; an even one keeps its beat
+    /// from phase to phase, so that the count follows the sum of the rate over their borders too.
+    fn enter(&mut self, at: usize) {
+        let Some(phase) = self.phases.get(at) else { return };
+        let before = at.checked_sub(1).map(|before| self.phases[before].jitter);
+        let start = phase.before;
+        self.level = match (before, phase.jitter) {
+            (Some(Jitter::None), Jitter::None) => self.level,
+            (_, Jitter::None) => start,
+            (_, Jitter::Poisson) => start + self.gap(),
+        };
+        self.at = at;
+    }
+
+    fn gap(&mut self) -> f64 {
+        Exp1.sample(self.stream.as_mut())
     }
 }
 
@@ -70,132 +137,69 @@ impl Iterator for Schedule {
         if self.next >= self.orders {
             return None;
         }
-        let number = self.next;
-        let instant = self.shape.instant(number);
-        if instant >= self.end {
-            return None;
+        while self.level >= self.phases.get(self.at)?.through - HAIR {
+            let next = self.at + 1;
+            if next >= self.phases.len() {
+                return None;
+            }
+            self.enter(next);
         }
+        let instant = self.phases[self.at].instant(self.level)?;
+        let number = self.next;
         self.next += 1;
+        self.level += match self.phases[self.at].jitter {
+            Jitter::None => 1.0,
+            Jitter::Poisson => self.gap(),
+        };
         Some((number, instant))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::units::{Rate, Span};
-    use proptest::prelude::*;
-
-    fn load(arrival: Arrival, until: Until) -> Load {
-        Load {
-            arrival,
-            until,
-            warm_up: Span::ZERO,
-            connections: 1,
-            confirm_window: None,
-        }
-    }
-
-    fn schedule(arrival: Arrival, until: Until) -> Schedule {
-        Schedule::new(&load(arrival, until), 42).expect("an open loop")
-    }
-
-    const SECOND: Nanos = 1_000_000_000;
-
-    #[test]
-    fn constant_arrivals_are_evenly_spaced_and_start_at_once() {
-        let instants: Vec<_> = schedule(
-            Arrival::Constant { rate: Rate(200.0) },
-            Until::Duration(Span::from_secs(1)),
-        )
-        .collect();
-        assert_eq!(instants.len(), 200);
-        assert!(instants.iter().all(|(number, instant)| *instant == number * 5_000_000));
-    }
-
-    #[test]
-    fn the_warm_up_comes_before_the_measured_time() {
-        let warm = Load {
-            warm_up: Span::from_secs(2),
-            ..load(
-                Arrival::Constant { rate: Rate(10.0) },
-                Until::Duration(Span::from_secs(3)),
-            )
-        };
-        let schedule = Schedule::new(&warm, 1).expect("an open loop");
-        assert_eq!(schedule.count_between(2 * SECOND, Nanos::MAX), 30);
-        assert_eq!(schedule.count(), 50);
-    }
-
-    #[test]
-    fn poisson_gaps_are_exponential() {
-        let instants: Vec<Nanos> = schedule(Arrival::Poisson { rate: Rate(1000.0) }, Until::Orders(50_000))
-            .map(|(_, at)| at)
-            .collect();
-        let mut gaps: Vec<f64> = instants
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]) as f64 / 1e9)
-            .collect();
-        gaps.sort_by(f64::total_cmp);
-        // Kolmogorov–Smirnov against Exp(1000); 1.63/√n is the 1 % point.
-        let n = gaps.len() as f64;
-        let distance = gaps
-            .iter()
-            .enumerate()
-            .map(|(i, gap)| ((1.0 - (-1000.0 * gap).exp()) - (i as f64 + 0.5) / n).abs())
-            .fold(0.0, f64::max);
-        assert!(distance < 1.63 / n.sqrt(), "{distance}");
-    }
-
-    #[test]
-    fn a_burst_train_has_its_orders_where_the_bursts_are() {
-        let burst = Arrival::Burst {
-            rate: Rate(10.0),
-            burst_rate: Rate(1000.0),
-            width: Span::from_millis(500),
-            every: Span::from_secs(5),
-        };
-        let schedule = schedule(burst, Until::Duration(Span::from_secs(10)));
-        for period in [0, 5 * SECOND] {
-            let inside = schedule.count_between(period, period + SECOND / 2);
-            assert!((499..=501).contains(&inside), "{inside}");
-            let outside = schedule.count_between(period + SECOND / 2, period + 5 * SECOND);
-            assert!((44..=46).contains(&outside), "{outside}");
-        }
-    }
-
-    #[test]
-    fn a_closed_loop_has_no_schedule() {
-        assert!(
-            Schedule::new(
-                &load(
-                    Arrival::Closed {
-                        users: 1,
-                        think_time: Span::ZERO
-                    },
-                    Until::Orders(1)
-                ),
-                1
-            )
-            .is_none()
+fn in_sequence(phases: &[LoadPhase]) -> Vec<Phase> {
+    let (mut start, mut before) = (Span::ZERO, 0.0);
+    let mut sequence = Vec::with_capacity(phases.len());
+    for phase in phases {
+        let made = Phase::new(
+            &phase.pattern,
+            start.as_secs_f64(),
+            before,
+            Some(phase.duration),
+            u64::MAX,
         );
+        start = Span(start.0 + phase.duration.0);
+        before = made.through;
+        sequence.push(made);
     }
+    sequence
+}
 
-    proptest! {
-        #[test]
-        fn instants_never_go_back_and_the_seed_fixes_them(seed in any::<u64>(), rate in 1.0f64..1e5, base in 0.0f64..100.0) {
-            for arrival in [
-                Arrival::Constant { rate: Rate(rate) },
-                Arrival::Poisson { rate: Rate(rate) },
-                Arrival::Burst { rate: Rate(base), burst_rate: Rate(rate), width: Span::from_millis(20), every: Span::from_millis(100) },
-            ] {
-                let load = load(arrival, Until::Orders(300));
-                let instants: Vec<_> = Schedule::new(&load, seed).expect("an open loop").map(|(_, at)| at).collect();
-                prop_assert_eq!(instants.len(), 300);
-                prop_assert!(instants.windows(2).all(|pair| pair[0] <= pair[1]));
-                let again: Vec<_> = Schedule::new(&load, seed).expect("an open loop").map(|(_, at)| at).collect();
-                prop_assert_eq!(instants, again);
-            }
+impl Phase {
+    /// A phase that starts after `before` orders and lasts for `length` or, where that is absent, for `orders` orders.
+    fn new(pattern: &Pattern, start_s: f64, before: f64, length: Option<Span>, orders: u64) -> Self {
+        let intensity = Intensity::new(&pattern.shape, length, orders);
+        let length_s = length.map(Span::as_secs_f64);
+        let own = match length_s {
+            Some(length_s) => intensity.by(length_s),
+            None => pattern.shape.orders_max().unwrap_or(f64::INFINITY),
+        };
+        Phase {
+            start_s,
+            end_s: length_s.map(|length_s| start_s + length_s),
+            before,
+            through: before + own,
+            intensity,
+            jitter: pattern.jitter,
         }
     }
+
+    /// When the sum of the rate reaches `level`: inside this phase, whatever rounding says.
+    fn instant(&self, level: f64) -> Option<Nanos> {
+        let at_s = self.start_s + self.intensity.reaches(level - self.before)?;
+        let last = self.end_s.map_or(Nanos::MAX, |end_s| to_nanos(end_s).saturating_sub(1));
+        Some(to_nanos(at_s).min(last))
+    }
+}
+
+fn to_nanos(seconds: f64) -> Nanos {
+    (seconds * 1e9).round() as Nanos
 }

@@ -3,6 +3,7 @@
 mod broker;
 mod check;
 mod cleanup;
+mod compare;
 mod doctor;
 mod list;
 mod report;
@@ -25,13 +26,17 @@ pub mod exit {
     pub const COULD_NOT_RUN: u8 = 1;
     /// The command line or the workload is wrong.
     pub const USAGE: u8 = 2;
+    /// An objective was missed, or a comparison found a regression.
+    pub const MISSED: u8 = 4;
+    /// It cannot be told.
+    pub const INCONCLUSIVE: u8 = 5;
 }
 
 /// Load tests and benchmarks for order pipelines on RabbitMQ.
 #[derive(Debug, Parser)]
 #[command(name = "orderstorm", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 pass, 1 could not run, 2 usage or workload error, 3 a promise was broken, 4 an objective was missed, 5 inconclusive, 130 interrupted"
+    after_help = "Exit codes: 0 pass, 1 could not run, 2 usage or workload error, 3 a promise was broken, 4 an objective was missed or a comparison found a regression, 5 inconclusive, 130 interrupted"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -45,6 +50,7 @@ enum Verb {
     List(list::List),
     Doctor(doctor::Doctor),
     Report(report::Report),
+    Compare(compare::Compare),
     Cleanup(cleanup::Cleanup),
     Broker(broker::Serve),
     /// Print the JSON Schema of workload files, for editors.
@@ -87,6 +93,7 @@ impl Cli {
             Verb::List(list) => list.execute(),
             Verb::Doctor(doctor) => doctor.execute(),
             Verb::Report(report) => report.execute(),
+            Verb::Compare(compare) => compare.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Broker(serve) => serve.execute(),
             Verb::Schema => schema(),

@@ -1,5 +1,6 @@
 //! One shard of the ledger: open orders, and the counts that closed ones were folded into.
 
+use super::population::Population;
 use std::collections::HashMap;
 
 use super::EXAMPLES_MAX;
@@ -71,6 +72,8 @@ pub(super) struct OrderRecord {
     pub(super) cents: u64,
     /// Steps done.
     pub(super) done: u64,
+    /// Steps whose delivery a consumer settled for good: no queue can have dropped it.
+    pub(super) settled: u64,
     /// Events somebody set out to publish.
     pub(super) attempted: EventSet,
     /// Events that are published for certain (or were sent, where confirms are off).
@@ -250,6 +253,7 @@ pub(super) struct Book {
     not_obliged: u64,
     shards: u64,
     counts: Counts,
+    population: Population,
 }
 
 impl Book {
@@ -263,7 +267,12 @@ impl Book {
             not_obliged: 0,
             shards,
             counts: Counts::default(),
+            population: Population::default(),
         }
+    }
+
+    pub(super) fn population(&self) -> Population {
+        self.population
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -297,6 +306,7 @@ impl Book {
             return self.causeless(number);
         }
         self.counts.placed += 1;
+        self.population.begin(sent);
         let mut attempted = EventSet::EMPTY;
         attempted.insert(self.opening);
         let record = OrderRecord {
@@ -305,6 +315,7 @@ impl Book {
             accounted: 0,
             cents,
             done: 0,
+            settled: 0,
             attempted,
             // What was published calls for its steps; whether it obliges is the fate's to say.
             emitted: attempted,
@@ -360,6 +371,9 @@ impl Book {
             .is_end()
             .then(|| finish(record, event, at, &mut self.counts))
             .flatten();
+        if finished.is_some() {
+            self.population.end(at);
+        }
         self.close_if_complete(number);
         finished
     }
@@ -367,6 +381,12 @@ impl Book {
     pub(super) fn delivered(&mut self, stage: Stage, redelivered: bool) {
         self.counts.deliveries[stage.index()] += 1;
         self.counts.redeliveries[stage.index()] += u64::from(redelivered);
+    }
+
+    pub(super) fn settled(&mut self, number: OrderNumber, stage: Stage, event: Event) {
+        if let Some(record) = self.open.get_mut(&number) {
+            record.settled |= step_bit(stage, event);
+        }
     }
 
     pub(super) fn suppressed(&mut self, stage: Stage) {

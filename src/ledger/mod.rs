@@ -5,6 +5,7 @@
 //! run. Nothing is sampled. A breach keeps up to [`EXAMPLES_MAX`] orders with their trail.
 
 mod book;
+mod population;
 mod promise;
 mod settle;
 mod stock;
@@ -13,8 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
+pub use population::Population;
 pub use promise::{Observed, PromiseReport, Verdict, judge};
-pub use settle::{EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
+pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
 pub use stock::{ItemBook, StockReport};
 
@@ -90,6 +92,11 @@ impl Ledger {
         self.book(number).delivered(stage, redelivered);
     }
 
+    /// A delivery of `event` was acknowledged or rejected, and does not go back to its queue: from now on no queue can drop it.
+    pub fn settled(&self, number: OrderNumber, stage: Stage, event: Event) {
+        self.book(number).settled(number, stage, event);
+    }
+
     /// A delivery was recognised as already processed and had no effect.
     pub fn suppressed(&self, number: OrderNumber, stage: Stage) {
         self.book(number).suppressed(stage);
@@ -151,6 +158,12 @@ impl Ledger {
     /// Orders that have come to an end so far.
     pub fn ended(&self) -> u64 {
         self.shards.iter().map(|shard| lock(shard).ended()).sum()
+    }
+
+    /// Who came and went so far.
+    pub fn population(&self) -> Population {
+        let books = self.shards.iter().map(|shard| lock(shard).population());
+        books.fold(Population::default(), Population::plus)
     }
 
     /// Whether everything that this order calls for has happened; then a store may forget it, and a late delivery is a

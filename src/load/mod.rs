@@ -6,6 +6,7 @@
 
 mod closed;
 mod open;
+pub mod pace;
 mod sender;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::arrival::Schedule;
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
 use crate::wire::Wiring;
-use crate::workload::model::Arrival;
+use crate::workload::model::{Arrival, LoadPhase};
 use sender::Sender;
 
 /// Live counts of the load.
@@ -30,8 +31,26 @@ pub struct LoadMeter {
     sent_measured: AtomicU64,
     unsent: AtomicU64,
     in_flight: AtomicU64,
-    held_ns: AtomicU64,
+    held_ns: [AtomicU64; Hold::ALL.len()],
     ended: AtomicU64,
+    /// The end of each phase of the load, nanoseconds since the load began, and the orders sent of those intended in it.
+    phases: Vec<(Nanos, AtomicU64)>,
+}
+
+/// What keeps a due order from being sent; none of it is the driver's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The broker blocked the connection.
+    Blocked,
+    /// The confirm window is full.
+    Window,
+    /// The socket takes nothing.
+    Socket,
+}
+
+impl Hold {
+    /// All of them.
+    pub const ALL: [Hold; 3] = [Hold::Blocked, Hold::Window, Hold::Socket];
 }
 
 impl LoadMeter {
@@ -61,10 +80,39 @@ impl LoadMeter {
         Some(self.ended.load(Ordering::Acquire)).filter(|ended| *ended > 0)
     }
 
-    /// Nanoseconds during which a due order was held back by the broker (blocked connection, full window, full socket),
-    /// summed over connections.
-    pub fn held_ns(&self) -> u64 {
-        self.held_ns.load(Ordering::Relaxed)
+    /// Nanoseconds during which a due order was held back by this, summed over connections.
+    pub fn held_ns(&self, by: Hold) -> u64 {
+        self.held_ns[by as usize].load(Ordering::Relaxed)
+    }
+
+    /// Orders sent so far of those intended in the phase of the load at this position, from 0.
+    pub fn sent_in_phase(&self, position: usize) -> u64 {
+        self.phases
+            .get(position)
+            .map_or(0, |(_, sent)| sent.load(Ordering::Relaxed))
+    }
+
+    fn for_phases(phases: &[LoadPhase]) -> Self {
+        let ends = phases.iter().scan(0, |end: &mut Nanos, phase| {
+            *end = end.saturating_add(phase.duration.as_nanos());
+            Some((*end, AtomicU64::new(0)))
+        });
+        LoadMeter {
+            phases: ends.collect(),
+            ..LoadMeter::default()
+        }
+    }
+
+    fn hold(&self, by: Hold, ns: Nanos) {
+        self.held_ns[by as usize].fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// An order was sent that was intended at `offset` nanoseconds since the load began.
+    fn sent_at(&self, offset: Nanos) {
+        let position = self.phases.partition_point(|(end, _)| *end <= offset);
+        if let Some((_, sent)) = self.phases.get(position) {
+            sent.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -82,7 +130,7 @@ impl Load {
     /// # Errors
     /// What the connections may say.
     pub async fn connect(wiring: Wiring) -> Result<Self, AmqpError> {
-        let meter = Arc::<LoadMeter>::default();
+        let meter = Arc::new(LoadMeter::for_phases(wiring.workload.load.arrival.phases()));
         let mut senders = Vec::new();
         for index in 0..wiring.workload.load.connections {
             let link = wiring.connector.connect(&format!("load {index}")).await?;

@@ -7,14 +7,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
+use super::Hold;
+use super::pace::wake_at;
 use super::sender::Sender;
 use crate::amqp::Link;
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
 
-/// The load wakes no more often than this: what falls due in between is sent together. Far below what a queue adds, and it
-/// keeps the driver's cost flat at high rates.
-const TICK_NS: Nanos = 100_000;
 /// How often a held-back load looks whether the socket takes something again.
 const CHOKED_RETRY_NS: Nanos = 500_000;
 
@@ -25,15 +24,6 @@ pub(super) struct Share {
     pub(super) began: Nanos,
     pub(super) shares: u64,
     pub(super) share: u64,
-}
-
-/// What keeps a due order from being sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    Nothing,
-    Blocked,
-    Window,
-    Socket,
 }
 
 /// Sends this connection's share until the schedule ends, then waits for the answers. An order that is due when the load
@@ -64,32 +54,34 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
         if now >= end_at.unwrap_or_else(|| intended.saturating_add(grace)) || stop.is_cancelled() {
             break;
         }
-        if hold == Hold::Nothing && now >= intended {
+        if hold.is_none() && now >= intended {
             let mut flight = Box::pin(sender.send(number, intended, released));
             // The first poll queues the message; the rest of its way is the broker's.
             if futures_util::poll!(&mut flight).is_pending() {
                 flying.push(flight);
             }
+            sender.meter().sent_at(offset);
             next = mine.next();
             last_wake = now;
             continue;
         }
         let wake = match hold {
-            Hold::Nothing => intended.max(last_wake + TICK_NS),
-            Hold::Socket => now + CHOKED_RETRY_NS,
+            None => wake_at(intended, last_wake),
+            Some(Hold::Socket) => now + CHOKED_RETRY_NS,
             // The window and the block end by an event; the load's own end must not be missed for it.
-            Hold::Blocked | Hold::Window => end_at.unwrap_or_else(|| intended.saturating_add(grace)),
+            Some(Hold::Blocked | Hold::Window) => end_at.unwrap_or_else(|| intended.saturating_add(grace)),
         };
         tokio::select! {
             Some(_) = flying.next(), if !flying.is_empty() => {}
             () = timer.sleep_until(wake) => {}
-            () = link.unblocked(), if hold == Hold::Blocked => {}
+            () = link.unblocked(), if hold == Some(Hold::Blocked) => {}
             () = stop.cancelled() => {}
         }
-        if hold != Hold::Nothing && clock.now() > intended {
+        if let Some(hold) = hold
+            && clock.now() > intended
+        {
             released = clock.now();
-            let held = released - now.max(intended);
-            sender.meter().held_ns.fetch_add(held, Ordering::Relaxed);
+            sender.meter().hold(hold, released - now.max(intended));
         }
     }
     count_unsent(next, mine, &sender, began, end_at.unwrap_or(Nanos::MAX), &stop);
@@ -102,15 +94,15 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
     while flying.next().await.is_some() {}
 }
 
-fn hold(link: &Link, sender: &Sender, in_flight: u64, window: u64) -> Hold {
+fn hold(link: &Link, sender: &Sender, in_flight: u64, window: u64) -> Option<Hold> {
     if link.is_blocked() {
-        Hold::Blocked
+        Some(Hold::Blocked)
     } else if in_flight >= window {
-        Hold::Window
+        Some(Hold::Window)
     } else if sender.is_choked() {
-        Hold::Socket
+        Some(Hold::Socket)
     } else {
-        Hold::Nothing
+        None
     }
 }
 

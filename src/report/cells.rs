@@ -17,19 +17,13 @@ const HEAD: [&str; 6] = [
     "verdict",
 ];
 /// The columns of each figure, after its name.
-const PARTS: [(&str, fn(&Spread) -> Written); 5] = [
-    ("median", |spread| spread.median.into()),
-    ("min", |spread| spread.min.into()),
-    ("max", |spread| spread.max.into()),
-    ("low", |spread| spread.interval.map(|interval| interval.low).into()),
-    ("high", |spread| spread.interval.map(|interval| interval.high).into()),
-];
+const PARTS: [&str; 5] = ["median", "min", "max", "low", "high"];
 
 /// The names of all columns that every run has, in their order; the dimensions come first, by their keys.
 pub fn columns() -> impl Iterator<Item = String> {
     let figures = Figure::ALL
         .into_iter()
-        .flat_map(|figure| PARTS.map(|(part, _)| format!("{}_{part}", figure.name())));
+        .flat_map(|figure| PARTS.map(|part| format!("{}_{part}", figure.name())));
     HEAD.into_iter().map(str::to_owned).chain(figures)
 }
 
@@ -67,8 +61,15 @@ fn row(sweep: &Sweep<'_>, cell: &Cell<'_>) -> Vec<Written> {
         cell.verdict().name().into(),
     ]);
     for figure in Figure::ALL {
-        let spread = cell.spread(figure);
-        row.extend(PARTS.map(|(_, part)| spread.as_ref().map_or(Written::Absent, part)));
+        let spread = |part: fn(&Spread) -> f64| Written::from(cell.spread(figure).as_ref().map(part));
+        let interval = cell.interval(figure);
+        row.extend([
+            spread(|spread| spread.median),
+            spread(|spread| spread.min),
+            spread(|spread| spread.max),
+            interval.map(|interval| interval.low).into(),
+            interval.map(|interval| interval.high).into(),
+        ]);
     }
     row
 }

@@ -2,7 +2,7 @@
 //!
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
-mod cell;
+pub(crate) mod cell;
 pub mod cells;
 pub mod chart;
 pub mod columns;

@@ -73,8 +73,6 @@ pub struct Spread {
     pub min: f64,
     /// Greatest.
     pub max: f64,
-    /// Bootstrap interval of the median (95 %); absent under [`REPEATS_MIN`] repeats.
-    pub interval: Option<Interval>,
 }
 
 impl<'a> Sweep<'a> {
@@ -190,14 +188,19 @@ impl Cell<'_> {
     /// A figure over the repeats; absent if none has it.
     pub fn spread(&self, figure: Figure) -> Option<Spread> {
         let values = self.values(figure);
-        let interval = || stats::interval(&[&values], 0, figure.name(), |drawn| stats::median(&drawn[0]));
         Some(Spread {
             n: values.len(),
             median: stats::median(&values)?,
             min: values.iter().copied().reduce(f64::min)?,
             max: values.iter().copied().reduce(f64::max)?,
-            interval: if values.len() >= REPEATS_MIN { interval() } else { None },
         })
+    }
+
+    /// Bootstrap interval (95 %) of the median over the repeats; absent under [`REPEATS_MIN`] repeats.
+    pub fn interval(&self, figure: Figure) -> Option<Interval> {
+        let values = self.values(figure);
+        let interval = || stats::interval(&[&values], 0, figure.name(), |drawn| stats::median(&drawn[0]));
+        if values.len() >= REPEATS_MIN { interval() } else { None }
     }
 
     /// The worst verdict of its trials; unknown without trials.
@@ -308,7 +311,11 @@ mod tests {
             (spread.n, spread.min, spread.max, spread.median) == (3, 495.9, 497.9, 496.9),
             "{spread:?}"
         );
-        assert_eq!(spread.interval, None, "three repeats have no interval");
+        assert_eq!(
+            sweep.cells[0].interval(Figure::Goodput),
+            None,
+            "three repeats have no interval"
+        );
     }
 
     #[test]

@@ -251,10 +251,17 @@ pub struct TrialRecord {
     pub started: String,
     /// Phases: provision, declare, warm-up, measure, drain, verify.
     pub phases: Vec<Band>,
+    /// Phases of the load, in sequence; none where it is one whole.
+    #[serde(default)]
+    pub load_phases: Vec<LoadPhaseRecord>,
     /// What was done to the broker.
     pub faults: Vec<Band>,
     /// Times at which the broker blocked a connection.
     pub blocked: Vec<Band>,
+    /// The same by connection and reason.
+    pub blocked_connections: Vec<BlockedConnection>,
+    /// Seconds during which at least one connection was blocked.
+    pub blocked_s: f64,
     /// Orders.
     pub orders: OrderCounts,
     /// Messages.
@@ -267,6 +274,9 @@ pub struct TrialRecord {
     pub stages: Vec<StageRecord>,
     /// The drain.
     pub drain: DrainRecord,
+    /// Stretches in which more orders were planned than the narrowest stage can take.
+    #[serde(default)]
+    pub overloads: Vec<OverloadRecord>,
     /// Greatest sum of ready and unacked messages over all queues of the pipeline, from samples.
     pub backlog_messages_max: Option<u64>,
     /// Growth of that sum over the measured part, messages per second (Theil–Sen); absent with fewer than 4 samples.
@@ -296,6 +306,48 @@ pub struct Band {
     pub start_s: f64,
     /// End.
     pub end_s: f64,
+}
+
+/// A phase of the load, warm-up or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadPhaseRecord {
+    /// Its name, and when it was.
+    #[serde(flatten)]
+    pub band: Band,
+    /// Orders that were intended in it.
+    pub orders_offered: u64,
+    /// Of these, sent.
+    pub orders_sent: u64,
+}
+
+impl LoadPhaseRecord {
+    /// Its planned orders per second; absent for a phase without length, which an early end leaves.
+    pub fn offered_load_per_s(&self) -> Option<f64> {
+        self.per_second(self.orders_offered)
+    }
+
+    /// Its sent orders per second.
+    pub fn achieved_rate_per_s(&self) -> Option<f64> {
+        self.per_second(self.orders_sent)
+    }
+
+    fn per_second(&self, orders: u64) -> Option<f64> {
+        let length_s = self.band.end_s - self.band.start_s;
+        (length_s > 0.0).then(|| orders as f64 / length_s)
+    }
+}
+
+/// A connection that the broker blocked for a reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockedConnection {
+    /// Its name, which says whose it is.
+    pub connection: String,
+    /// The broker's reason.
+    pub reason: String,
+    /// How often.
+    pub times: u32,
+    /// Seconds in all.
+    pub time_s: f64,
 }
 
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.
@@ -358,10 +410,46 @@ pub struct StageRecord {
     pub redelivered: u64,
     /// Recognised as processed already.
     pub suppressed: u64,
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub refused: u64,
+    /// Messages that its queue may drop by its own rules and never delivered.
+    pub dropped: u64,
+    /// For which reasons its queue may drop messages, such as `maxlen` or `expired`; absent if it may not.
+    pub dropped_as: Option<String>,
+    /// Longest time from publish to delivery of the messages delivered: how old the oldest of its queue became.
+    pub delivery_age_ns_max: Option<u64>,
     /// Greatest ready + unacked of its queue, from samples.
     pub backlog_messages_max: Option<u64>,
     /// Busy share of its consumers' job slots over the measured part, 0 to 1.
     pub utilisation: Option<f64>,
+}
+
+/// A planned overload of the narrowest stage: how it should go, and how it went. Seconds since the load began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverloadRecord {
+    /// The stage with the least capacity.
+    pub stage: Stage,
+    /// Orders that it can take per second, by its service time and its consumers.
+    pub capacity_per_s: f64,
+    /// When orders should begin to pile up.
+    pub begins_s: f64,
+    /// When the pile should be highest.
+    pub peak_s: f64,
+    /// How high it should be then, orders: B = ∫(λ − μ).
+    pub backlog_orders_predicted: f64,
+    /// The greatest backlog of the stage's queue in the samples of that time.
+    pub backlog_messages_max: Option<u64>,
+    /// From the peak until nothing waits any more, as it should be: B / (μ − λ).
+    pub clear_time_predicted_s: f64,
+    /// … as it was, by the first sample in which nothing waited; absent if there was none.
+    pub clear_time_s: Option<f64>,
+}
+
+impl OverloadRecord {
+    /// Measured over predicted time to clear.
+    pub fn clear_time_ratio(&self) -> Option<f64> {
+        Some(self.clear_time_s? / self.clear_time_predicted_s).filter(|ratio| ratio.is_finite())
+    }
 }
 
 /// The drain of a trial.
@@ -388,6 +476,8 @@ pub struct Resources {
     pub broker_cpu_s: Option<f64>,
     /// Broker, greatest resident set, bytes.
     pub broker_rss_bytes_max: Option<u64>,
+    /// What the embedded broker held for its clients at most, bytes: messages and unread output.
+    pub broker_message_bytes_max: Option<u64>,
 }
 
 /// Whether the driver was the bottleneck.
@@ -399,6 +489,43 @@ pub struct Validity {
     pub reasons: Vec<String>,
     /// What does not invalidate but should be known.
     pub warnings: Vec<String>,
+    /// What the rule looked at, beyond what stands elsewhere in the record.
+    #[serde(default)]
+    pub checks: Checks,
+}
+
+/// Measurements beside the load; absent where they were not or could not be taken.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checks {
+    /// How late a 1 ms sleeper beside the load woke, nanoseconds: 99th percentile.
+    pub hiccup_ns_p99: Option<u64>,
+    /// … and the worst.
+    pub hiccup_ns_max: Option<u64>,
+    /// Share of the load's time in which an order that was due waited because a connection was blocked; the mean over
+    /// connections, as of the next two.
+    pub blocked_share: Option<f64>,
+    /// … because the confirm window was full; absent without a window.
+    pub window_full_share: Option<f64>,
+    /// … because the socket took nothing.
+    pub socket_full_share: Option<f64>,
+    /// Share of the processors that a hypervisor gave to others.
+    pub stolen_share: Option<f64>,
+    /// Share of the load's time in which the control group was throttled.
+    pub throttled_share: Option<f64>,
+    /// Share of the processors that neither driver nor broker used but somebody did.
+    pub foreign_share: Option<f64>,
+    /// Seconds that the machine slept through.
+    pub suspended_s: Option<f64>,
+    /// Seconds by which the wall clock was set during the load; latencies are not made of it.
+    pub wall_clock_step_s: Option<f64>,
+    /// Where MSER-5 would cut the measured part, seconds after its start; absent if it was too short or not meant to be steady.
+    pub steady_from_s: Option<f64>,
+    /// Whether the measured part reached a steady state.
+    pub steady: Option<bool>,
+    /// Mean open orders over goodput × mean end-to-end time: 1 by Little's law.
+    pub littles_law_ratio: Option<f64>,
+    /// Mean sampled backlog over message rate × mean time at the stages: 1 by Little's law.
+    pub littles_law_backlog_ratio: Option<f64>,
 }
 
 /// Why a record could not be read.

@@ -10,21 +10,26 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::depth::{DepthTask, Depths};
+use super::overload::OverloadWatch;
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
-use super::watch::{Files, Maxima, Sources, Watch};
+use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::arrival::Schedule;
-use crate::broker::RunningBroker;
-use crate::clock::{Clock, Nanos};
-use crate::fault::{Pausable, run_pause};
-use crate::ledger::Residue;
+use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::{BrokerAlarm, Resource, RunningBroker};
+use crate::clock::{self, Clock, Nanos};
+use crate::events::Stage;
+use crate::fault::{DiskAlarm, MemoryAlarm, Pausable, run_disk_alarm, run_memory_alarm, run_pause};
+use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
+use crate::measure::Recorder;
 use crate::pipeline::{Pipeline, PipelineError, StageMeter};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
-use crate::sample::{DepthProbe, ProcessProbe, busy_seconds, driver_cpu_seconds};
+use crate::sample::{DepthProbe, HiccupProbe, ProcessProbe};
+use crate::sample::{busy_seconds, driver_cpu_seconds, stolen_seconds, throttled_seconds};
 use crate::timer::Timer;
 use crate::wire::Wiring;
 use crate::wire::topology::Topology;
@@ -39,6 +44,10 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 const INTERRUPTED_DRAIN: Duration = Duration::from_secs(5);
 /// With confirms off nobody knows what is still to come; then nothing may move for this long.
 const QUIET_NS: Nanos = 2_000_000_000;
+
+/// Longest wait for counters of the broker that must still come, and the pause between two looks.
+const COUNTERS_PATIENCE: Duration = Duration::from_secs(8);
+const COUNTERS_POLL: Duration = Duration::from_millis(250);
 
 /// Why a trial did not begin. Once the load has begun, what happens ends up in the trial's record instead.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +117,8 @@ struct Fixed<'a> {
     started: SystemTime,
     prepared_at: Nanos,
     wiring: Wiring,
+    /// What the broker's queues had dropped before the trial; absent where it does not tell.
+    drops_before: Option<u64>,
 }
 
 /// What the phases left.
@@ -130,6 +141,11 @@ struct Ran {
     load_meter: Arc<LoadMeter>,
     meters: Vec<Arc<StageMeter>>,
     maxima: Maxima,
+    course: Course,
+    /// Orders under way, and when that was looked at: as measuring began and as the load ended.
+    population: [Option<(Nanos, Population)>; 2],
+    /// How late the sleeper beside the load woke; absent where there was none.
+    hiccups: Option<Recorder>,
 }
 
 impl Ran {
@@ -150,21 +166,29 @@ impl Ran {
             load_meter: Arc::clone(load_meter),
             meters: pipeline.meters().to_vec(),
             maxima: Maxima::default(),
+            course: Course::default(),
+            population: [None, None],
+            hiccups: None,
         }
     }
 }
 
-/// Processor seconds, since a process started or between two looks; absent where nobody can tell.
+/// Processor seconds and clocks, since something started or between two looks; absent where nobody can tell.
 #[derive(Debug, Clone, Copy, Default)]
 struct Usage {
     driver_s: Option<f64>,
     broker_s: Option<f64>,
     host_s: Option<f64>,
+    stolen_s: Option<f64>,
+    throttled_s: Option<f64>,
+    suspended_s: Option<f64>,
+    /// How far the wall clock is ahead of the monotonic one.
+    wall_s: Option<f64>,
 }
 
 impl Usage {
     fn look(stand: &Stand<'_>) -> Self {
-        let mut probe = ProcessProbe::default();
+        let (mut probe, clocks) = (ProcessProbe::default(), clock::offsets());
         // The embedded broker is part of the driver's process and of its account.
         let broker_s = match stand.broker.embedded() {
             Some(_) => None,
@@ -178,6 +202,10 @@ impl Usage {
             driver_s: driver_cpu_seconds(),
             broker_s,
             host_s: busy_seconds(),
+            stolen_s: stolen_seconds(),
+            throttled_s: throttled_seconds(),
+            suspended_s: clocks.suspended_s,
+            wall_s: Some(clocks.wall_s),
         }
     }
 
@@ -188,6 +216,10 @@ impl Usage {
             driver_s: difference(self.driver_s, before.driver_s),
             broker_s: difference(self.broker_s, before.broker_s),
             host_s: difference(self.host_s, before.host_s),
+            stolen_s: difference(self.stolen_s, before.stolen_s),
+            throttled_s: difference(self.throttled_s, before.throttled_s),
+            suspended_s: difference(self.suspended_s, before.suspended_s),
+            wall_s: difference(self.wall_s, before.wall_s),
         }
     }
 
@@ -225,10 +257,10 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
-    topology.declare(&declaring, &workload.topology).await?;
+    topology.declare(&declaring, &workload).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
-    let waits = workload.load.arrival.mean_rate().is_none();
+    let waits = workload.load.arrival.is_closed();
     let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     let (finished_tx, finished) = mpsc::unbounded_channel();
     let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
@@ -247,6 +279,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         started,
         prepared_at,
         wiring,
+        drops_before: dropped_by_queues(stand.broker).await,
     };
     Ok(Ready {
         fixed,
@@ -260,10 +293,19 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
 /// A running fault: its start and end, absent if the trial ended before it began.
 type FaultTask = JoinHandle<Result<Option<(Nanos, Nanos)>, String>>;
 
+/// A fault under way.
+struct RunningFault {
+    /// Its section in workload files.
+    section: &'static str,
+    /// What a chart calls its time.
+    band: &'static str,
+    task: FaultTask,
+}
+
 /// The tasks that run beside the load.
 struct Tasks {
     load: JoinHandle<()>,
-    fault: Option<FaultTask>,
+    faults: Vec<RunningFault>,
     depths: mpsc::Receiver<Depths>,
     stop_load: CancellationToken,
     stop_probe: CancellationToken,
@@ -294,19 +336,23 @@ impl Ready<'_> {
         fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
-            fault: fixed.start_fault(began, &stop_load),
+            faults: fixed.start_faults(began, &stop_load),
             depths,
             stop_load,
             stop_probe,
         };
+        let schedule = Schedule::new(&stand.workload.load, trial.seed);
         let sources = Sources {
             clock: stand.clock,
             board: Arc::clone(&fixed.wiring.board),
             ledger: Arc::clone(&fixed.wiring.ledger),
             load: Arc::clone(&load_meter),
             publishes: Arc::clone(&fixed.wiring.publishes),
-            schedule: Schedule::new(&stand.workload.load, trial.seed),
+            overloads: OverloadWatch::new(&stand.workload, schedule.as_ref()),
+            schedule,
             broker_pid: stand.broker.pid(),
+            embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
+            meters: pipeline.meters().to_vec(),
             cores: stand.cores,
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
@@ -316,8 +362,22 @@ impl Ready<'_> {
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
-        let residue = fixed.verify(&ran).await;
-        let report = fixed.wiring.ledger.settle(&residue, &inventory);
+        let mut residue = fixed.verify(&ran).await;
+        let may_drop = |stage: &Stage| stand.workload.may_drop(*stage).is_some();
+        residue.drops.by = stand
+            .workload
+            .pipeline
+            .stages()
+            .iter()
+            .copied()
+            .filter(may_drop)
+            .collect();
+        let mut report = fixed.wiring.ledger.settle(&residue, &inventory);
+        if !residue.drops.by.is_empty() && ran.aborted.is_none() {
+            let missing = report.stages.iter().map(|counts| counts.dropped).sum();
+            residue.drops.counted = fixed.drops_counted(missing).await;
+            report = fixed.wiring.ledger.settle(&residue, &inventory);
+        }
         Ok(fixed.record(ran, report))
     }
 }
@@ -337,14 +397,53 @@ impl Pausable for NodePause {
     }
 }
 
+/// An alarm of the broker as its fault sees it.
+struct Alarm(BrokerAlarm);
+
+impl MemoryAlarm for Alarm {
+    fn raise(&self) -> Result<(), String> {
+        self.0.raise()
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.0.clear()
+    }
+}
+
+impl DiskAlarm for Alarm {
+    fn raise(&self) -> Result<(), String> {
+        self.0.raise()
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.0.clear()
+    }
+}
+
 impl Fixed<'_> {
-    fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<FaultTask> {
-        let pause = self.stand.workload.faults.broker_pause.clone()?;
-        let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
+    fn start_faults(&self, began: Nanos, stop: &CancellationToken) -> Vec<RunningFault> {
+        let faults = &self.stand.workload.faults;
         let (timer, stop) = (self.stand.timer.clone(), stop.clone());
-        Some(tokio::spawn(async move {
-            run_pause(pause, broker, began, &timer, &stop).await
-        }))
+        let mut running = Vec::new();
+        let mut started = |section, band, task| running.push(RunningFault { section, band, task });
+        if let Some(pause) = faults.broker_pause.clone() {
+            let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
+            let (timer, stop) = (timer.clone(), stop.clone());
+            let task = tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await });
+            started("broker_pause", "broker paused", task);
+        }
+        if let Some(stretch) = faults.memory_alarm {
+            let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Memory)));
+            let (timer, stop) = (timer.clone(), stop.clone());
+            let task = tokio::spawn(async move { run_memory_alarm(stretch, broker, began, &timer, &stop).await });
+            started("memory_alarm", "memory alarm", task);
+        }
+        if let Some(stretch) = faults.disk_alarm {
+            let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Disk)));
+            let task = tokio::spawn(async move { run_disk_alarm(stretch, broker, began, &timer, &stop).await });
+            started("disk_alarm", "disk alarm", task);
+        }
+        running
     }
 
     /// Warm-up, measuring and drain, in one loop over whatever happens next.
@@ -359,6 +458,7 @@ impl Fixed<'_> {
         let stand = self.stand;
         let mut ran = Ran::new(began, stand, load_meter, pipeline);
         let before = Usage::look(stand);
+        let mut hiccups = HiccupProbe::start(stand.clock).ok();
         let incidents = Arc::clone(self.wiring.connector.incidents());
         let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
         let mut drain_ticks = every(DRAIN_TICK);
@@ -385,6 +485,7 @@ impl Fixed<'_> {
                 () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
                     ran.ended_at_window_start = self.wiring.ledger.ended();
+                    ran.population[0] = Some((stand.clock.now(), self.wiring.ledger.population()));
                     watch.phase(Phase::Measure);
                 }
                 () = stand.interrupt.cancelled(), if !ran.interrupted => {
@@ -396,6 +497,7 @@ impl Fixed<'_> {
             }
             if let (0, Some(ended)) = (ran.load_ended, load_meter.ended()) {
                 self.end_load(&mut ran, ended, &before);
+                ran.hiccups = hiccups.take().map(HiccupProbe::finish);
                 watch.phase(Phase::Drain);
             }
             if ran.load_ended > 0 && self.drain_is_over(&mut ran, &mut drain, load_meter, pipeline) {
@@ -411,8 +513,8 @@ impl Fixed<'_> {
         tasks.stop_load.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
-        let (maxima, failure) = watch.finish();
-        ran.maxima = maxima;
+        let (maxima, course, failure) = watch.finish();
+        (ran.maxima, ran.course) = (maxima, course);
         ran.aborted = ran.aborted.or(failure.map(|error| error.to_string()));
         ran
     }
@@ -422,6 +524,7 @@ impl Fixed<'_> {
         ran.load_ended = ended;
         self.wiring.window.close(ended);
         ran.ended_at_load_end = self.wiring.ledger.ended();
+        ran.population[1] = Some((self.stand.clock.now(), self.wiring.ledger.population()));
         ran.load_usage = Usage::look(self.stand).since(before);
     }
 
@@ -458,15 +561,15 @@ impl Fixed<'_> {
     }
 
     async fn end_tasks(&self, tasks: Tasks, ran: &mut Ran) {
-        if let Some(fault) = tasks.fault {
-            match fault.await {
+        for RunningFault { section, band, task } in tasks.faults {
+            match task.await {
                 Ok(Ok(Some((start, end)))) => {
-                    let band = self.band("broker paused", ran.began, start, end);
+                    let band = self.band(band, ran.began, start, end);
                     ran.faults.push(band);
                 }
                 Ok(Ok(None)) => {}
-                Ok(Err(why)) => ran.aborted = Some(format!("the fault broker_pause failed: {why}")),
-                Err(error) => ran.aborted = Some(format!("the fault broker_pause ended early: {error}")),
+                Ok(Err(why)) => ran.aborted = Some(format!("the fault {section} failed: {why}")),
+                Err(error) => ran.aborted = Some(format!("the fault {section} ended early: {error}")),
             }
         }
         let load = tasks.load;
@@ -494,6 +597,19 @@ impl Fixed<'_> {
         .unwrap_or_default()
     }
 
+    /// What the broker counts as dropped over the trial; its exporter may lag behind what is known to be `missing`.
+    async fn drops_counted(&self, missing: u64) -> Option<u64> {
+        let before = self.drops_before?;
+        let deadline = tokio::time::Instant::now() + COUNTERS_PATIENCE;
+        loop {
+            let counted = dropped_by_queues(self.stand.broker).await?.saturating_sub(before);
+            if counted >= missing || tokio::time::Instant::now() > deadline {
+                return Some(counted);
+            }
+            tokio::time::sleep(COUNTERS_POLL).await;
+        }
+    }
+
     fn band(&self, name: &str, began: Nanos, start: Nanos, end: Nanos) -> Band {
         let seconds = |at: Nanos| (at as f64 - began as f64) / 1e9;
         Band {
@@ -502,6 +618,16 @@ impl Fixed<'_> {
             end_s: seconds(end),
         }
     }
+}
+
+/// Messages that the broker's queues dropped since it started, full or expired, with nowhere to dead-letter them; absent where
+/// it does not tell.
+async fn dropped_by_queues(broker: &RunningBroker) -> Option<u64> {
+    if let Some(embedded) = broker.embedded() {
+        return Some(embedded.counters().dropped);
+    }
+    let totals = broker.management()?.message_totals().await.ok()?;
+    totals?.dropped_by_queues
 }
 
 /// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later

@@ -9,16 +9,20 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
+use super::overload::OverloadWatch;
 use super::slope::Points;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
+use crate::broker::embedded::BrokerHandle;
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::Ledger;
 use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
+use crate::pipeline::StageMeter;
 use crate::results::hlog::{HlogWriter, Interval};
+use crate::results::record::OverloadRecord;
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::sample::{ProcessProbe, ProcessSample};
 
@@ -44,7 +48,12 @@ pub struct Sources {
     pub load: Arc<LoadMeter>,
     pub publishes: Arc<PublishMeter>,
     pub schedule: Option<Schedule>,
+    pub overloads: OverloadWatch,
     pub broker_pid: Option<u32>,
+    /// Counts of the embedded broker, if it is the run's.
+    pub embedded: Option<BrokerHandle>,
+    /// Stages, by [`Stage::index`].
+    pub meters: Vec<Arc<StageMeter>>,
     pub cores: u32,
 }
 
@@ -57,6 +66,20 @@ pub struct Maxima {
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
+    /// What the embedded broker holds for its clients, bytes.
+    pub broker_messages: Option<u64>,
+}
+
+/// What the measured part looked like, for the rule that judges it.
+#[derive(Debug, Clone, Default)]
+pub struct Course {
+    /// Mean end-to-end time of each second's ends, nanoseconds.
+    pub end_to_end_means: Vec<f64>,
+    /// Samples of the whole backlog, and their sum.
+    pub backlog_samples: u64,
+    pub backlog_sum: u64,
+    /// Planned overloads and what became of them.
+    pub overloads: Vec<OverloadRecord>,
 }
 
 /// Watches one trial.
@@ -71,6 +94,8 @@ pub struct Watch<'a> {
     last_tick: Option<Tick>,
     last_second: Second,
     maxima: Maxima,
+    course: Course,
+    overloads: OverloadWatch,
     snapshot: Snapshot,
     screen: &'a Sender<Snapshot>,
     /// The first failure to write; measuring goes on without the files.
@@ -96,11 +121,12 @@ impl<'a> Watch<'a> {
     pub fn new(
         trial: u32,
         files: &'a mut Files,
-        sources: Sources,
+        mut sources: Sources,
         began: Nanos,
         snapshot: Snapshot,
         screen: &'a Sender<Snapshot>,
     ) -> Self {
+        let overloads = std::mem::take(&mut sources.overloads);
         Watch {
             trial,
             files,
@@ -113,6 +139,8 @@ impl<'a> Watch<'a> {
                 ..Second::default()
             },
             maxima: Maxima::default(),
+            course: Course::default(),
+            overloads,
             snapshot,
             screen,
             failure: None,
@@ -152,6 +180,16 @@ impl<'a> Watch<'a> {
         }
         self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
         self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|sample| sample.rss_bytes));
+        if let Some(bytes) = self.sources.embedded.as_ref().map(BrokerHandle::memory_used) {
+            self.maxima.broker_messages = self.maxima.broker_messages.max(Some(bytes));
+            self.row(at, "broker_message_bytes", bytes as f64);
+        }
+        for stage in Stage::ALL {
+            // A stage of another pipeline is never delivered anything.
+            if let Some(wait) = self.sources.meters[stage.index()].take_recent_wait() {
+                self.row(at, &format!("delivery_age_ns_max.{stage}"), wait as f64);
+            }
+        }
         self.row(at, "in_flight_messages", self.sources.publishes.in_flight() as f64);
         self.row(at, "open_orders", self.sources.ledger.open() as f64);
         self.snapshot.elapsed_s = self.seconds(at).max(0.0);
@@ -186,7 +224,12 @@ impl<'a> Watch<'a> {
             let time_s = self.seconds(depths.answered);
             self.maxima.backlog_points.add(time_s, total as f64);
         }
+        self.overloads.look(depths, self.began);
         self.snapshot.backlog = depths.total();
+        if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
+            self.course.backlog_samples += 1;
+            self.course.backlog_sum += total;
+        }
     }
 
     /// Rates and latencies, since the last second.
@@ -231,10 +274,11 @@ impl<'a> Watch<'a> {
         let board = Arc::clone(&self.sources.board);
         let start = self.files.hlog_offset + Duration::from_nanos(before.saturating_sub(self.files.hlog_began));
         let length = Duration::from_nanos(at - before);
-        let mut quantiles = [None, None];
+        let (mut quantiles, mut mean) = ([None, None], None);
         board.end_interval(|series, recorder| {
             if series == Series::EndToEnd {
                 quantiles = [recorder.quantile(0.5), recorder.quantile(0.99)];
+                mean = Some(recorder.histogram().mean());
             }
             let histogram = recorder.histogram().clone();
             self.files.hlog.append(Interval {
@@ -245,6 +289,9 @@ impl<'a> Watch<'a> {
                 histogram,
             });
         });
+        if self.snapshot.phase == Phase::Measure {
+            self.course.end_to_end_means.extend(mean);
+        }
         let [p50, p99] = quantiles.map(|quantile| quantile.map(|quantile| quantile.ns));
         for (name, value) in [("end_to_end_ns_p50", p50), ("end_to_end_ns_p99", p99)] {
             if let Some(ns) = value {
@@ -269,9 +316,10 @@ impl<'a> Watch<'a> {
         self.screen.send_replace(self.snapshot.clone());
     }
 
-    /// Ends the last interval; returns the maxima and the first failure to write.
-    pub fn finish(mut self) -> (Maxima, Option<SeriesError>) {
+    /// Ends the last interval; returns the maxima, the course and the first failure to write.
+    pub fn finish(mut self) -> (Maxima, Course, Option<SeriesError>) {
         self.second();
-        (self.maxima, self.failure)
+        self.course.overloads = self.overloads.records();
+        (self.maxima, self.course, self.failure)
     }
 }

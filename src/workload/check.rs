@@ -6,6 +6,7 @@ mod load;
 mod objectives;
 mod promises;
 mod publish;
+mod queue;
 mod stage;
 mod topology;
 
@@ -14,7 +15,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Entry};
-use super::keys::{self, Value};
+use super::keys::{self, Key, Value};
 use super::matrix::{self, Combination, Matrix, Varied};
 use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
@@ -138,7 +139,8 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
         .file_stem()
         .map(|stem| stem.to_string_lossy().into_owned())
         .unwrap_or_default();
-    check(&path.display().to_string(), &stem, text, overrides)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    check_beside(folder, &path.display().to_string(), &stem, text, overrides)
 }
 
 /// Checks a workload's text; `name` is shown in messages, `stem` names the workload if the text does not.
@@ -146,6 +148,17 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Checked, WorkloadError>
 /// # Errors
 /// [`WorkloadError::Invalid`] with every mistake found.
 pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Result<Checked, WorkloadError> {
+    check_beside(Path::new(""), name, stem, text, overrides)
+}
+
+/// [`check`] with the folder that files are named from.
+fn check_beside(
+    folder: &Path,
+    name: &str,
+    stem: &str,
+    text: String,
+    overrides: &[String],
+) -> Result<Checked, WorkloadError> {
     let mut sources = vec![Source {
         name: name.to_owned(),
         text: text.clone(),
@@ -156,6 +169,7 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
     let arguments = matrix::arguments(overrides, &mut problems);
     let matrix = Matrix::read(document, arguments, &mut problems);
     let mut checker = Checker {
+        folder,
         stem,
         question: file::question(&text),
         defaults: Settings::defaults(),
@@ -192,6 +206,8 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
 
 /// Checks one cell after the other.
 struct Checker<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
     stem: &'a str,
     question: String,
     defaults: Settings,
@@ -228,6 +244,7 @@ impl Checker<'_> {
             });
         }
         let workload = Builder {
+            folder: self.folder,
             settings: &settings,
             problems: &mut problems,
         }
@@ -304,28 +321,40 @@ struct Found {
     places: Option<(Place, Place)>,
 }
 
+impl Found {
+    fn default_of(key: &Key) -> Self {
+        Found {
+            value: key.default.map(|written| key.kind.default_value(written)),
+            places: None,
+        }
+    }
+}
+
 /// Every key's value.
 #[derive(Debug, Clone)]
 struct Settings {
     found: HashMap<String, Found>,
+    /// Phases of the load; 0: it is one whole.
+    phases: usize,
 }
 
 impl Settings {
     fn defaults() -> Self {
         let found = keys::concrete()
-            .map(|(path, key)| {
-                let value = key.default.map(|written| key.kind.default_value(written));
-                (path, Found { value, places: None })
-            })
+            .map(|(path, key)| (path, Found::default_of(key)))
             .collect();
-        Settings { found }
+        Settings { found, phases: 0 }
     }
 
     /// Later entries win.
     fn apply(&mut self, entries: &[Entry], problems: &mut Vec<Problem>) {
+        self.phases = keys::phases_in(entries.iter().map(|entry| entry.path.as_str()));
+        for (path, key) in keys::concrete_with_phases(self.phases) {
+            self.found.entry(path).or_insert_with(|| Found::default_of(key));
+        }
         for entry in entries {
             let Some(key) = keys::find(&entry.path) else {
-                problems.push(unknown_key(entry));
+                problems.push(unknown_key(entry, self.phases));
                 continue;
             };
             match key.kind.read(&entry.raw) {
@@ -371,7 +400,9 @@ impl Settings {
 
     /// A load that nobody gave an end has one all the same, and the plan says which.
     fn default_duration(&mut self) {
+        let brings_its_own = self.phases > 0 || self.value("load.arrival") == Some(&Value::Choice("replay"));
         if self.written("load.orders").is_none()
+            && !brings_its_own
             && let Some(duration) = self.found.get_mut("load.duration")
         {
             duration.value.get_or_insert(Value::Duration(DURATION_DEFAULT));
@@ -408,8 +439,10 @@ impl Settings {
 
     fn listed(&self) -> Vec<Setting> {
         let pipeline = self.pipeline();
-        keys::concrete()
-            .filter(|(path, _)| keys::is_of(path, pipeline))
+        // With phases the load as a whole has no shape.
+        let speaks = |path: &str| self.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
+        keys::concrete_with_phases(self.phases)
+            .filter(|(path, _)| keys::is_of(path, pipeline) && speaks(path))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
@@ -424,8 +457,8 @@ impl Settings {
     }
 }
 
-fn unknown_key(entry: &Entry) -> Problem {
-    let nearest = keys::concrete()
+fn unknown_key(entry: &Entry, phases: usize) -> Problem {
+    let nearest = keys::concrete_with_phases(phases)
         .map(|(path, _)| (strsim::jaro_winkler(&path, &entry.path), path))
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .filter(|(similarity, _)| *similarity >= SIMILAR);
@@ -441,6 +474,8 @@ fn unknown_key(entry: &Entry) -> Problem {
 
 /// Builds the model; typed getters, then checks of settings against each other.
 struct Builder<'a> {
+    /// The folder that files are named from.
+    folder: &'a Path,
     settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
 }
@@ -469,6 +504,7 @@ impl Builder<'_> {
         flag: Flag -> bool,
         choice: Choice -> &'static str,
         name: Name -> String,
+        file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
         bound: Bound -> super::objective::Bound,
     }
@@ -559,11 +595,13 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
+            backlog: None,
             faults,
             canary,
         };
         self.check_promises(&workload);
         self.check_objectives(&workload);
+        self.check_closed_loop(&workload);
         workload
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Defect, ServiceTime};
+use super::model::{Defect, Overflow, ServiceTime};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -71,6 +71,10 @@ pub enum Kind {
     ServiceTime,
     /// A comparison with a limit.
     Bound(Unit),
+    /// A file, relative to the workload file.
+    File,
+    /// An array of tables, whose keys are those of [`phase_keys`].
+    Phases,
 }
 
 /// A value of its kind.
@@ -98,17 +102,29 @@ pub enum Value {
     ServiceTime(ServiceTime),
     /// Of [`Kind::Bound`].
     Bound(Bound),
+    /// Of [`Kind::File`].
+    File(String),
 }
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Rates, counts and sizes that no file can lift; docs/METHOD.md says why there are any.
-const RATE_MAX: f64 = 1e6;
+pub const RATE_MAX: f64 = 1e6;
 const BODY_MAX: u64 = 16 << 20;
 const DEFECTS: [&str; Defect::NAMES.len()] = {
     let mut names = [""; Defect::NAMES.len()];
     let mut i = 0;
     while i < names.len() {
         names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const OVERFLOWS: [&str; Overflow::NAMES.len()] = {
+    let mut names = [""; Overflow::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Overflow::NAMES[i].0;
         i += 1;
     }
     names
@@ -136,6 +152,85 @@ const fn count(min: u64, max: u64) -> Kind {
     Kind::Count { min, max }
 }
 
+const RATE: Kind = Kind::Rate { max: RATE_MAX };
+
+/// A phase's own keys; the others are those of [`SHAPE_KEYS`].
+const PHASE_OWN: [Key; 2] = [
+    key(
+        "name",
+        Kind::Name,
+        None,
+        "The phase's name in charts and tables; its shape when absent.",
+    ),
+    key("duration", duration(1), None, "Length of the phase."),
+];
+
+/// The keys of `[load]` that say a shape, without their section: a phase has all of them.
+pub const SHAPE_KEYS: [&str; 17] = [
+    "arrival",
+    "jitter",
+    "rate",
+    "ramp_to",
+    "ramp_over",
+    "step_by",
+    "step_every",
+    "burst_rate",
+    "burst_width",
+    "burst_every",
+    "sine_amplitude",
+    "sine_period",
+    "spike_rate",
+    "spike_at",
+    "spike_rise",
+    "spike_hold",
+    "replay",
+];
+
+/// Where phases stand in a file.
+pub const PHASES: &str = "load.phases";
+/// Most phases of a load.
+pub const PHASES_MAX: usize = 1_000;
+
+/// The keys of a phase, without their section: name, length and the keys of a shape.
+pub fn phase_keys() -> impl Iterator<Item = (&'static str, &'static Key)> {
+    const OWN: &[Key] = &PHASE_OWN;
+    let own = OWN.iter().map(|key| (key.path, key));
+    let shape = SHAPE_KEYS.into_iter().filter_map(|name| {
+        Some((
+            name,
+            KEYS.iter().find(|key| key.path.strip_prefix("load.") == Some(name))?,
+        ))
+    });
+    own.chain(shape)
+}
+
+/// Whether this is a key of the whole load's shape.
+pub fn is_shape(path: &str) -> bool {
+    path.strip_prefix("load.")
+        .is_some_and(|name| SHAPE_KEYS.contains(&name))
+}
+
+/// The path of `key` in the phase at `position`, from 1: `load.phases.1.rate`.
+pub fn phase_path(position: usize, key: &str) -> String {
+    format!("{PHASES}.{position}.{key}")
+}
+
+/// The phase, from 1, and its key that a path such as `load.phases.1.rate` means.
+fn split_phase(path: &str) -> Option<(usize, &str)> {
+    let (position, key) = path.strip_prefix(PHASES)?.strip_prefix('.')?.split_once('.')?;
+    let position = position.parse().ok().filter(|n| (1..=PHASES_MAX).contains(n))?;
+    Some((position, key))
+}
+
+/// How many phases these paths speak of.
+pub fn phases_in<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
+    paths
+        .filter_map(split_phase)
+        .map(|(position, _)| position)
+        .max()
+        .unwrap_or(0)
+}
+
 /// Every key, in the order in which a plan prints them.
 pub const KEYS: &[Key] = &[
     key(
@@ -158,28 +253,88 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "load.arrival",
-        Kind::Choice(&["constant", "poisson", "burst", "closed"]),
+        Kind::Choice(&[
+            "constant", "poisson", "ramp", "steps", "burst", "sine", "spike", "replay", "closed",
+        ]),
         Some("constant"),
-        "Shape of the load: evenly spaced, exponential gaps, a train of bursts (all open loop), or users who wait for their order (closed loop).",
+        "Shape of the load. Open loop: an even rate, the same with exponential gaps, a ramp, stairs, a train of bursts, a wave, a spike that is held, or a file. Closed loop: users who wait for their order.",
+    ),
+    key(
+        "load.jitter",
+        Kind::Choice(&["none", "poisson"]),
+        None,
+        "How orders scatter around the shape's rate: not at all (when absent), or as a Poisson process of that rate; constant with it is poisson.",
     ),
     key(
         "load.rate",
-        Kind::Rate { max: RATE_MAX },
+        RATE,
         Some("100/s"),
-        "Orders per second; between bursts for a burst train (0/s allowed there).",
+        "Orders per second: of a ramp at its start, of stairs on the first step, of a wave on average, of a burst train between bursts, of a spike before and after.",
     ),
     key(
-        "load.burst_rate",
-        Kind::Rate { max: RATE_MAX },
+        "load.ramp_to",
+        RATE,
         None,
-        "Orders per second inside a burst.",
+        "Orders per second at the end of a ramp, and from then on.",
     ),
+    key(
+        "load.ramp_over",
+        duration(1),
+        None,
+        "How long a ramp takes; all of the load or phase when absent.",
+    ),
+    key("load.step_by", RATE, None, "What each step of stairs adds to the rate."),
+    key("load.step_every", duration(100), None, "Length of a step of stairs."),
+    key("load.burst_rate", RATE, None, "Orders per second inside a burst."),
     key("load.burst_width", duration(1), None, "Length of a burst."),
     key(
         "load.burst_every",
         duration(1),
         None,
         "From the start of one burst to the start of the next.",
+    ),
+    key(
+        "load.sine_amplitude",
+        RATE,
+        None,
+        "Greatest distance of a wave from its mean; at most the mean.",
+    ),
+    key(
+        "load.sine_period",
+        duration(1),
+        None,
+        "Length of a wave, which begins at its lowest; all of the load or phase when absent.",
+    ),
+    key(
+        "load.spike_rate",
+        RATE,
+        None,
+        "Orders per second while a spike is held.",
+    ),
+    key("load.spike_at", duration(0), None, "When a spike begins."),
+    key(
+        "load.spike_rise",
+        duration(0),
+        None,
+        "How long the rate climbs to the spike's, along a straight line; at once when absent.",
+    ),
+    key(
+        "load.spike_hold",
+        duration(1),
+        None,
+        "How long a spike is held; then the base rate is back at once.",
+    ),
+    key(
+        "load.replay",
+        Kind::File,
+        None,
+        "CSV file of arrivals, relative to the workload file: instants (header `time_s`) or counts per interval (header `start_s,orders`).",
+    ),
+    key(
+        "load.phases",
+        Kind::Phases,
+        None,
+        "Phases in sequence, `[[load.phases]]`, each with a shape of its own; their lengths end the load, and the warm-up is its first part.",
     ),
     key(
         "load.users",
@@ -258,6 +413,18 @@ pub const KEYS: &[Key] = &[
         "Least size of an event's or job's body; shorter ones are padded.",
     ),
     key(
+        "orders.urgent",
+        Kind::Share,
+        Some("0%"),
+        "Chance that an order is urgent; its messages bear orders.urgent_priority, and its latency is a series of its own.",
+    ),
+    key(
+        "orders.urgent_priority",
+        count(1, 255),
+        Some("1"),
+        "Priority of an urgent order's messages; those of the others bear none, which counts as 0. Only queues with stage.*.max_priority look at it.",
+    ),
+    key(
         "publish.confirms",
         Kind::Flag,
         Some("true"),
@@ -282,8 +449,14 @@ pub const KEYS: &[Key] = &[
         "After this time without an answer a publish counts as unknown.",
     ),
     key(
+        "publish.ttl",
+        duration(1),
+        None,
+        "Each message's own time to live in a queue (its property expiration); then it is dead-lettered as expired, or dropped.",
+    ),
+    key(
         "topology.order_exchange",
-        Kind::Choice(&["topic", "direct", "fanout"]),
+        Kind::Choice(&["topic", "direct", "fanout", "headers"]),
         Some("topic"),
         "Type of the order exchange; with fanout every service receives every event and drops what is not for it.",
     ),
@@ -298,6 +471,12 @@ pub const KEYS: &[Key] = &[
         Kind::Flag,
         Some("true"),
         "Each queue has a dead-letter queue; without, a rejected message is dropped by the broker.",
+    ),
+    key(
+        "topology.alternate_exchange",
+        Kind::Flag,
+        Some("false"),
+        "What the order exchange cannot route goes to a queue of its own by an alternate exchange; without, it comes back or vanishes.",
     ),
     key(
         "stage.*.consumers",
@@ -349,6 +528,57 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["memory", "none"]),
         Some("memory"),
         "What the stage remembers, to do nothing twice.",
+    ),
+    key(
+        "stage.*.queue_type",
+        Kind::Choice(&["classic", "quorum"]),
+        Some("classic"),
+        "Type of the stage's queue.",
+    ),
+    key(
+        "stage.*.max_length",
+        Kind::Limit {
+            min: 1,
+            max: 1_000_000_000,
+        },
+        Some("unlimited"),
+        "Most ready messages of the stage's queue; unacked ones do not count.",
+    ),
+    key(
+        "stage.*.max_length_bytes",
+        Kind::Size { max: 1 << 40 },
+        None,
+        "Most bytes of ready messages' bodies in the stage's queue.",
+    ),
+    key(
+        "stage.*.overflow",
+        Kind::Choice(&OVERFLOWS),
+        Some("drop-head"),
+        "What happens to a message beyond the limit: the oldest makes room, or the new one is refused (nack), or refused and dead-lettered.",
+    ),
+    key(
+        "stage.*.message_ttl",
+        duration(1),
+        None,
+        "How long a message may wait in the stage's queue; then it is dead-lettered as expired, or dropped.",
+    ),
+    key(
+        "stage.*.max_priority",
+        count(1, 255),
+        None,
+        "Makes the stage's queue a priority queue with this highest priority; orders.urgent says whose messages have one. A large prefetch blinds it.",
+    ),
+    key(
+        "stage.*.single_active_consumer",
+        Kind::Flag,
+        Some("false"),
+        "One consumer of the stage at a time gets all deliveries; the others stand by.",
+    ),
+    key(
+        "stage.*.delivery_limit",
+        count(1, 1_000_000),
+        None,
+        "Redeliveries after which a quorum queue gives a message up: dead-lettered as delivery_limit, or dropped. Absent: the broker's default.",
     ),
     key(
         "promises.nothing_lost",
@@ -503,6 +733,30 @@ pub const KEYS: &[Key] = &[
         "How long the broker stays stopped.",
     ),
     key(
+        "fault.memory_alarm.at",
+        duration(0),
+        None,
+        "When the broker's memory alarm is raised (its limit lowered), from the start of the load; managed and embedded brokers only.",
+    ),
+    key(
+        "fault.memory_alarm.lasts",
+        duration(1),
+        None,
+        "How long until the memory limit is restored.",
+    ),
+    key(
+        "fault.disk_alarm.at",
+        duration(0),
+        None,
+        "When the broker's disk alarm is raised (its limit of free space above what there is), from the start of the load; managed brokers only.",
+    ),
+    key(
+        "fault.disk_alarm.lasts",
+        duration(1),
+        None,
+        "How long until the disk limit is restored.",
+    ),
+    key(
         "canary.defect",
         Kind::Choice(&DEFECTS),
         None,
@@ -516,9 +770,12 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// The row for a concrete path, such as `stage.payment.prefetch`.
+/// The row for a concrete path, such as `stage.payment.prefetch` or `load.phases.1.rate`.
 pub fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| matches(key.path, path))
+    match split_phase(path) {
+        Some((_, name)) => phase_keys().find(|(key, _)| *key == name).map(|(_, key)| key),
+        None => KEYS.iter().find(|key| matches(key.path, path)),
+    }
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
@@ -533,7 +790,13 @@ fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// All concrete paths: a row with `*` once for each stage.
+/// All concrete paths of a file with this many phases.
+pub fn concrete_with_phases(phases: usize) -> impl Iterator<Item = (String, &'static Key)> {
+    let of_phase = |position| phase_keys().map(move |(name, key)| (phase_path(position, name), key));
+    concrete().chain((1..=phases).flat_map(of_phase))
+}
+
+/// All concrete paths outside phases: a row with `*` once for each stage.
 pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
     KEYS.iter().flat_map(|key| {
         let stages: &[Stage] = if key.path.contains('*') {
@@ -549,7 +812,7 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
 
 /// Whether the key has an effect in `pipeline`: its stage, or what it says something about, exists there.
 pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
-    const OF_ORDERS: [&str; 7] = [
+    const OF_ORDERS: [&str; 8] = [
         "orders.items",
         "orders.stock_per_item",
         "orders.lines_max",
@@ -557,6 +820,7 @@ pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
         "orders.payment_decline",
         "topology.order_exchange",
         "objectives.orders_oversold",
+        "topology.alternate_exchange",
     ];
     let stage = path.strip_prefix("stage.").and_then(|rest| rest.split('.').next());
     match stage {
@@ -578,8 +842,10 @@ impl Kind {
             | Kind::Flag
             | Kind::Choice(_)
             | Kind::Name
+            | Kind::File
             | Kind::ServiceTime
             | Kind::Bound(_) => false,
+            Kind::Phases => true,
         }
     }
 
@@ -606,6 +872,7 @@ impl Kind {
             }
             (Kind::Bound(unit), Raw::Text(text)) => Bound::read(text, unit).map(Value::Bound),
             (Kind::ServiceTime, raw) => service_time(raw).map(Value::ServiceTime),
+            (Kind::File, Raw::Text(text)) if !text.is_empty() => Ok(Value::File(text.clone())),
             (kind, raw) => Err(format!("expected {kind}, found {raw}")),
         }
     }
@@ -755,6 +1022,8 @@ impl fmt::Display for Kind {
             }
             Kind::Name => f.write_str("a name (letters, digits, `.`, `_`, `-`; at most 64)"),
             Kind::Bound(unit) => f.write_str(unit.example()),
+            Kind::File => f.write_str("the name of a file"),
+            Kind::Phases => f.write_str("tables: [[load.phases]], each with a duration"),
             Kind::ServiceTime => f.write_str(
                 "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
             ),
@@ -775,6 +1044,7 @@ impl Value {
             | Value::Flag(_)
             | Value::Choice(_)
             | Value::Name(_)
+            | Value::File(_)
             | Value::ServiceTime(_)
             | Value::Bound(_) => None,
         }
@@ -795,6 +1065,8 @@ impl fmt::Display for Value {
             Value::Choice(word) => write!(f, "\"{word}\""),
             Value::Name(name) => write!(f, "\"{name}\""),
             Value::Bound(bound) => write!(f, "\"{bound}\""),
+            // A name may hold what TOML escapes, as JSON does.
+            Value::File(name) => write!(f, "{}", serde_json::Value::from(name.as_str())),
             Value::ServiceTime(time) => match time {
                 ServiceTime::None => f.write_str("\"none\""),
                 ServiceTime::Fixed(span) => write!(f, "\"{span}\""),
@@ -833,6 +1105,25 @@ mod tests {
             let value = Kind::ServiceTime.default_value(written);
             assert_eq!(Kind::ServiceTime.default_value(&value.to_string()), value, "{written}");
         }
+    }
+
+    #[test]
+    fn a_phase_has_the_keys_of_a_shape_and_its_own() {
+        assert_eq!(phase_keys().count(), SHAPE_KEYS.len() + PHASE_OWN.len());
+        assert_eq!(find("load.phases.3.rate").map(|key| key.path), Some("load.rate"));
+        assert_eq!(find("load.phases.3.name").map(|key| key.path), Some("name"));
+        for path in [
+            "load.phases.0.rate",
+            "load.phases.1.users",
+            "load.phases.x.rate",
+            "load.phases.1",
+        ] {
+            assert!(find(path).is_none(), "{path}");
+        }
+        assert_eq!(
+            phases_in(["load.rate", "load.phases.2.rate", "load.phases.1.rate"].into_iter()),
+            2
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A test holds the committed file equal to what this makes.
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
 use crate::events::Stage;
 use crate::units::{Size, Span};
 
@@ -80,9 +80,9 @@ fn introduction(section: &str) -> &'static str {
     match section {
         "" => "Keys at the top of the file.",
         "load" => {
-            "How orders arrive. With `constant`, `poisson` and `burst` (open loop) every instant is drawn from the seed \
-             beforehand and nothing delays it; with `closed` each user waits for the end of its order. docs/METHOD.md says \
-             what that does to the figures."
+            "How orders arrive. In open loop every instant is drawn from the seed beforehand and nothing delays it; with \
+             `closed` each user waits for the end of its order. docs/METHOD.md says what that does to the figures. Times \
+             inside a shape count from the start of the load, the warm-up among it."
         }
         "orders" => "What is in an order, and what may go wrong with it.",
         "publish" => "How messages are published, by the load and by every stage.",
@@ -109,6 +109,12 @@ fn introduction(section: &str) -> &'static str {
     }
 }
 
+/// What phases are about, above their table.
+const PHASES_INTRODUCTION: &str = "\
+One table for each phase, in sequence; each is a band in the charts and a row in the record. A phase has the keys of a shape
+that `[load]` has, and times inside it count from its start. A rate of 0/s is a pause. On the command line a phase is named by
+its position, from 1: `--set load.phases.2.rate=50/s`.";
+
 /// The whole reference.
 pub fn reference() -> String {
     let mut text = OPENING.to_owned();
@@ -116,12 +122,24 @@ pub fn reference() -> String {
     for key in KEYS {
         let this = key.path.split_once('.').map_or("", |(section, _)| section);
         if section != Some(this) {
+            if section == Some("load") {
+                text.push_str(&phases());
+            }
             section = Some(this);
             text.push_str(&heading(this));
         }
-        text.push_str(&row(key));
+        text.push_str(&row(key.path, key));
     }
     text
+}
+
+/// The keys of a phase, after those of the load.
+fn phases() -> String {
+    let rows: String = keys::phase_keys().map(|(name, key)| row(name, key)).collect();
+    format!(
+        "\n## `[[{}]]`\n\n{PHASES_INTRODUCTION}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}",
+        keys::PHASES
+    )
 }
 
 fn heading(section: &str) -> String {
@@ -142,14 +160,14 @@ fn heading(section: &str) -> String {
     )
 }
 
-fn row(key: &Key) -> String {
+fn row(name: &str, key: &Key) -> String {
     let default = match key.default {
         Some(written) => format!("`{}`", key.kind.default_value(written)),
         None => "absent".to_owned(),
     };
     format!(
         "| `{}` | {} | {default} | {} |\n",
-        key.path,
+        name,
         cell(&range(key.kind)),
         cell(key.doc)
     )
@@ -177,6 +195,8 @@ fn range(kind: Kind) -> String {
         Kind::Name => "letters, digits, `.`, `_`, `-`; at most 64".to_owned(),
         Kind::ServiceTime => "service time".to_owned(),
         Kind::Bound(unit) => format!("bound: {}", unit.example()),
+        Kind::File => "file".to_owned(),
+        Kind::Phases => format!("tables, up to {}, see below", keys::PHASES_MAX),
     }
 }
 

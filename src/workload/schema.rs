@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, KEYS, Key, Kind};
 use super::matrix::{of_the_run, takes_no_list};
 use crate::events::Stage;
 
@@ -116,7 +116,8 @@ fn insert(at: &mut Value, parts: &[&str], key: &Key, form: Form) {
 /// A value of the key, or a list of them where it may be varied.
 fn reference(key: &Key, form: Form) -> Value {
     let one = json!({ "$ref": format!("#/$defs/{}", key.path) });
-    if form == Form::Variant || takes_no_list(key.path).is_some() {
+    // A list of phases is one value, whose own values may be lists.
+    if form == Form::Variant || key.kind == Kind::Phases || takes_no_list(key.path).is_some() {
         return one;
     }
     let mut schema = json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
@@ -152,9 +153,24 @@ fn leaf_schema(key: &Key) -> Value {
         Kind::Name => quantity(NAME),
         Kind::ServiceTime => service_time_schema(),
         Kind::Bound(_) => quantity(r"^ *(<=|>=|==|<|>) *[0-9].*$"),
+        Kind::File => json!({ "type": "string", "minLength": 1 }),
+        Kind::Phases => phases_schema(),
     };
     describe(key, &mut schema);
     schema
+}
+
+fn phases_schema() -> Value {
+    let mut phase = section();
+    for (name, key) in keys::phase_keys() {
+        let is_own = !keys::SHAPE_KEYS.contains(&name);
+        phase["properties"][name] = if is_own {
+            leaf_schema(key)
+        } else {
+            reference(key, Form::File)
+        };
+    }
+    json!({ "type": "array", "minItems": 1, "maxItems": keys::PHASES_MAX, "items": phase })
 }
 
 fn service_time_schema() -> Value {

@@ -264,17 +264,21 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
             .bands
             .iter()
             .filter(|band| band.end_s > self.x.from && band.start_s < self.x.to);
-        for band in shown {
+        for (i, band) in shown.enumerate() {
+            let alpha = match strip.shading {
+                Shading::All => strip.alpha,
+                Shading::InTurn => strip.alpha * if i % 2 == 0 { 1.0 } else { 0.35 },
+            };
             let (from, _) = self.at(band.start_s, 0.0);
             let (to, _) = self.at(band.end_s, 0.0);
             let to = to.max(from + 1.0);
             self.canvas
-                .rect((from, self.top), (to, self.bottom), strip.colour, strip.alpha)?;
+                .rect((from, self.top), (to, self.bottom), strip.colour, alpha)?;
             if strip.height == 0.0 {
                 continue;
             }
             self.canvas
-                .rect((from, y), (to, y + STRIP_HEIGHT - 2.0), strip.colour, strip.alpha * 2.0)?;
+                .rect((from, y), (to, y + STRIP_HEIGHT - 2.0), strip.colour, alpha * 2.0)?;
             let label = human::shortened(&human::plain(&band.name), 24);
             let width = self.canvas.text_width(&label, SMALL_SIZE) * 1.08;
             let start = (from + 3.0).min(self.right - width);
@@ -299,11 +303,22 @@ pub(super) struct Strip<'a> {
     bands: Vec<&'a Band>,
     colour: RGBColor,
     alpha: f64,
+    shading: Shading,
     /// Of the strip with the names; 0 for a shade alone.
     height: f64,
 }
 
-/// The kinds of bands that a time chart shows: phases other than measuring, faults, and times when the broker blocked.
+/// Which bands of a kind are shaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shading {
+    /// Each alike: there is something else between them.
+    All,
+    /// Strong and weak in turn: they border on each other.
+    InTurn,
+}
+
+/// The kinds of bands that a time chart shows: phases of the trial other than measuring, phases of the load, faults, and
+/// times when the broker blocked.
 pub(super) fn strips<'a>(figures: &Figures<'a>) -> Vec<Strip<'a>> {
     let Some(trial) = figures.trial else {
         return Vec::new();
@@ -312,15 +327,18 @@ pub(super) fn strips<'a>(figures: &Figures<'a>) -> Vec<Strip<'a>> {
         .phases
         .iter()
         .filter(|band| matches!(band.name.as_str(), "warm-up" | "drain"));
+    let of_load = trial.load_phases.iter().map(|phase| &phase.band);
     let kinds = [
-        (phases.collect::<Vec<_>>(), BLUE, 0.07),
-        (trial.faults.iter().collect(), VERMILLION, 0.16),
-        (trial.blocked.iter().collect(), PURPLE, 0.22),
+        (phases.collect::<Vec<_>>(), BLUE, 0.07, Shading::All),
+        (of_load.collect(), GREY, 0.13, Shading::InTurn),
+        (trial.faults.iter().collect(), VERMILLION, 0.16, Shading::All),
+        (trial.blocked.iter().collect(), PURPLE, 0.22, Shading::All),
     ];
-    let strips = kinds.into_iter().map(|(bands, colour, alpha)| Strip {
+    let strips = kinds.into_iter().map(|(bands, colour, alpha, shading)| Strip {
         bands,
         colour,
         alpha,
+        shading,
         height: STRIP_HEIGHT,
     });
     strips.filter(|strip| !strip.bands.is_empty()).collect()

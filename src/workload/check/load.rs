@@ -1,27 +1,23 @@
-//! The load: arrivals, their shapes, and when it ends.
+//! The load: what arrives, in phases or as one, and when it ends.
 
-use super::Builder;
-use super::DURATION_DEFAULT;
+mod shape;
+
+use super::{Builder, DURATION_DEFAULT};
 use crate::units::Span;
-use crate::workload::model::{Arrival, Load, Until};
+use crate::workload::keys::{self, PHASES, SHAPE_KEYS};
+use crate::workload::model::{Arrival, Jitter, Load, LoadPhase, Pattern, Replay, Shape, Until};
+use crate::workload::replay::Trace;
+
+/// Longest load, all phases together.
+const LENGTH_MAX: Span = Span::from_secs(24 * 3600);
 
 impl Builder<'_> {
     pub(super) fn load(&mut self) -> Load {
-        let arrival = self.arrival();
-        let until = match (
-            self.settings.written("load.duration"),
-            self.settings.written("load.orders"),
-        ) {
-            (Some(_), Some(_)) => {
-                self.refuse(
-                    &["load.orders"],
-                    "both load.duration and load.orders are given",
-                    "keep the one that shall end the load",
-                );
-                Until::Duration(Span::ZERO)
-            }
-            (_, None) => Until::Duration(self.duration("load.duration").unwrap_or(DURATION_DEFAULT)),
-            (None, Some(_)) => Until::Orders(self.count("load.orders").unwrap_or(1)),
+        let warm_up = self.duration("load.warm_up").unwrap_or_default();
+        let (arrival, until) = if self.settings.phases > 0 {
+            self.load_in_phases(warm_up)
+        } else {
+            self.load_as_one(warm_up)
         };
         let confirm_window = self.limit("load.confirm_window").flatten();
         if confirm_window.is_some() && self.flag("publish.confirms") == Some(false) {
@@ -34,91 +30,199 @@ impl Builder<'_> {
         Load {
             arrival,
             until,
-            warm_up: self.duration("load.warm_up").unwrap_or_default(),
+            warm_up,
             connections: self.count_u32("load.connections"),
             confirm_window: confirm_window.and_then(|window| u32::try_from(window).ok()),
         }
     }
 
-    fn arrival(&mut self) -> Arrival {
-        const SHAPED: [(&str, &[&str]); 6] = [
-            ("load.rate", &["constant", "poisson", "burst"]),
-            ("load.burst_rate", &["burst"]),
-            ("load.burst_width", &["burst"]),
-            ("load.burst_every", &["burst"]),
-            ("load.users", &["closed"]),
-            ("load.think_time", &["closed"]),
-        ];
-        let shape = self.choice("load.arrival").unwrap_or("constant");
-        for (path, shapes) in SHAPED {
-            if !shapes.contains(&shape) {
-                self.refuse_written(
-                    path,
-                    format!("`{path}` has no effect with load.arrival = \"{shape}\""),
-                    format!("leave it out, or choose load.arrival = \"{}\"", shapes[0]),
-                );
-            }
+    fn load_as_one(&mut self, warm_up: Span) -> (Arrival, Until) {
+        let until = self.until();
+        let length = match until {
+            Some(Until::Duration(duration)) => Some(Span(warm_up.0 + duration.0)),
+            _ => None,
+        };
+        if self.choice("load.arrival") == Some("closed") {
+            return (self.closed(), until.unwrap_or(Until::Duration(DURATION_DEFAULT)));
         }
-        let rate = self.rate("load.rate").unwrap_or_default();
-        if matches!(shape, "constant" | "poisson") && rate.per_second() <= 0.0 {
+        for path in ["load.users", "load.think_time"] {
+            self.refuse_written(
+                path,
+                format!("`{path}` has no effect in an open loop"),
+                "leave it out, or choose load.arrival = \"closed\"",
+            );
+        }
+        let pattern = self.pattern("load", length);
+        if let Some(Until::Orders(orders)) = until {
+            self.check_reach(&pattern, orders);
+        }
+        if pattern.shape
+            == (Shape::Constant {
+                rate: Default::default(),
+            })
+        {
             self.refuse(
                 &["load.rate"],
                 "a rate of 0/s never sends an order",
                 "write a rate above zero, such as \"100/s\"",
             );
         }
-        match shape {
-            "poisson" => Arrival::Poisson { rate },
-            "burst" => self.burst(rate),
-            "closed" => {
-                if self.settings.written("load.users").is_none() {
-                    self.refuse(
-                        &["load.arrival"],
-                        "a closed loop needs load.users",
-                        "add load.users = 10",
-                    );
-                }
-                Arrival::Closed {
-                    users: self.count_u32("load.users"),
-                    think_time: self.duration("load.think_time").unwrap_or_default(),
-                }
+        let until = match (until, &pattern.shape) {
+            (Some(until), _) => until,
+            (None, Shape::Replay(replay)) => self.end_of_replay(replay, warm_up),
+            (None, _) => Until::Duration(DURATION_DEFAULT),
+        };
+        (Arrival::Open(pattern), until)
+    }
+
+    /// The end that is written, or the default; absent where the file that is replayed has one of its own.
+    fn until(&mut self) -> Option<Until> {
+        let orders = self.settings.written("load.orders").and(self.count("load.orders"));
+        let duration = self.duration("load.duration");
+        match (duration, orders) {
+            (Some(_), Some(_)) => {
+                self.refuse(
+                    &["load.orders"],
+                    "both load.duration and load.orders are given",
+                    "keep the one that shall end the load",
+                );
+                None
             }
-            _ => Arrival::Constant { rate },
+            (duration, orders) => orders.map(Until::Orders).or(duration.map(Until::Duration)),
         }
     }
 
-    fn burst(&mut self, rate: crate::units::Rate) -> Arrival {
-        for path in ["load.burst_rate", "load.burst_width", "load.burst_every"] {
-            if self.settings.value(path).is_none() && self.settings.written(path).is_none() {
-                self.refuse(
-                    &["load.arrival"],
-                    format!("a burst train needs {path}"),
-                    "for example burst_rate = \"2000/s\", burst_width = \"500ms\", burst_every = \"10s\"",
-                );
-            }
-        }
-        let burst_rate = self.rate("load.burst_rate").unwrap_or_default();
-        let width = self.duration("load.burst_width").unwrap_or(Span::from_millis(1));
-        let every = self.duration("load.burst_every").unwrap_or(Span::from_millis(2));
-        if width >= every {
+    /// Instants are worked off to the last; counts fill their last interval.
+    fn end_of_replay(&mut self, replay: &Replay, warm_up: Span) -> Until {
+        if warm_up >= replay.length && warm_up > Span::ZERO {
             self.refuse(
-                &["load.burst_width", "load.burst_every"],
-                format!("a burst of {width} does not fit into its period of {every}"),
-                "make load.burst_every longer than load.burst_width",
+                &["load.warm_up"],
+                format!(
+                    "the warm-up of {warm_up} is as long as the arrivals of `{}`",
+                    replay.file
+                ),
+                "make it shorter: nothing is left to measure",
             );
         }
-        if burst_rate.per_second() <= 0.0 && self.settings.written("load.burst_rate").is_some() {
+        match *replay.trace {
+            Trace::Instants(_) => Until::Orders(replay.orders),
+            Trace::Counts(_) => Until::Duration(Span(replay.length.0.saturating_sub(warm_up.0))),
+        }
+    }
+
+    /// A load by count must come to its count.
+    fn check_reach(&mut self, pattern: &Pattern, orders: u64) {
+        let Some(most) = pattern.shape.orders_max() else { return };
+        if orders as f64 > most + 1e-6 {
             self.refuse(
-                &["load.burst_rate"],
-                "a burst of 0/s is no burst",
-                "write a rate above zero, such as \"2000/s\"",
+                &["load.orders"],
+                format!("the shape brings {most:.0} orders and then none"),
+                "ask for fewer, or give load.duration instead",
+            );
+        } else if pattern.jitter == Jitter::Poisson {
+            self.refuse(
+                &["load.orders"],
+                "a scattered shape that ends does not bring an exact number of orders",
+                "give load.duration instead, or leave load.jitter out",
             );
         }
-        Arrival::Burst {
-            rate,
-            burst_rate,
-            width,
-            every,
+    }
+
+    fn closed(&mut self) -> Arrival {
+        for name in SHAPE_KEYS.into_iter().filter(|name| *name != "arrival") {
+            let path = format!("load.{name}");
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect with load.arrival = \"closed\""),
+                "leave it out: in a closed loop the pipeline decides the rate",
+            );
+        }
+        if self.settings.written("load.users").is_none() {
+            self.refuse(
+                &["load.arrival"],
+                "a closed loop needs load.users",
+                "add load.users = 10",
+            );
+        }
+        Arrival::Closed {
+            users: self.count_u32("load.users"),
+            think_time: self.duration("load.think_time").unwrap_or_default(),
+        }
+    }
+
+    fn load_in_phases(&mut self, warm_up: Span) -> (Arrival, Until) {
+        let others = ["duration", "orders", "users", "think_time"];
+        for name in SHAPE_KEYS.into_iter().chain(others) {
+            let path = format!("load.{name}");
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect beside load.phases"),
+                "leave it out: each phase has its own shape, and their lengths end the load",
+            );
+        }
+        let phases: Vec<LoadPhase> = (1..=self.settings.phases)
+            .map(|position| self.phase(position))
+            .collect();
+        let length = phases
+            .iter()
+            .fold(Span::ZERO, |sum, phase| Span(sum.0.saturating_add(phase.duration.0)));
+        let place = keys::phase_path(1, "duration");
+        if length > LENGTH_MAX {
+            self.refuse(
+                &[place.as_str()],
+                format!("the phases take {length} together, longer than {LENGTH_MAX}"),
+                "make them shorter",
+            );
+        }
+        let pauses = |phase: &LoadPhase| {
+            phase.pattern.shape
+                == (Shape::Constant {
+                    rate: Default::default(),
+                })
+        };
+        if phases.iter().all(pauses) {
+            self.refuse(
+                &[keys::phase_path(1, "rate").as_str(), place.as_str()],
+                "phases of 0/s never send an order",
+                "give one of them a rate above zero",
+            );
+        }
+        if warm_up >= length {
+            self.refuse(
+                &["load.warm_up"],
+                format!("the warm-up of {warm_up} is as long as all phases together"),
+                "make it shorter: it is the first part of the phases",
+            );
+        }
+        let measured = Span(length.0.saturating_sub(warm_up.0));
+        (Arrival::Phases(phases), Until::Duration(measured))
+    }
+
+    fn phase(&mut self, position: usize) -> LoadPhase {
+        let section = format!("{PHASES}.{position}");
+        let path = |key: &str| keys::phase_path(position, key);
+        let written = self.duration(&path("duration"));
+        let pattern = self.pattern(&section, written);
+        let own = match &pattern.shape {
+            Shape::Replay(replay) => Some(replay.length),
+            _ => None,
+        };
+        let duration = written.or(own).filter(|duration| *duration > Span::ZERO);
+        if duration.is_none() && self.settings.written(&path("duration")).is_none() {
+            let places: Vec<String> = keys::phase_keys().map(|(key, _)| path(key)).collect();
+            let places: Vec<&str> = places.iter().map(String::as_str).collect();
+            self.refuse(
+                &places,
+                format!("phase {position} of the load has no length"),
+                "add a line such as duration = \"10s\"",
+            );
+        }
+        LoadPhase {
+            name: self
+                .name(&path("name"))
+                .unwrap_or_else(|| self.choice(&path("arrival")).unwrap_or_default().to_owned()),
+            duration: duration.unwrap_or(Span::from_millis(1)),
+            pattern,
         }
     }
 }

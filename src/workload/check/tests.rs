@@ -87,9 +87,7 @@ fn the_command_line_wins_over_the_file_and_the_plan_says_who_spoke() {
     .into_first();
     assert_eq!(
         checked.workload.load.arrival,
-        Arrival::Constant {
-            rate: crate::units::Rate(500.0)
-        }
+        Arrival::constant(crate::units::Rate(500.0))
     );
     let origin = |path: &str| {
         checked
@@ -153,6 +151,62 @@ fn contradictions_are_refused() {
         ),
         ("[canary]\ndefect = \"work-twice\"", "has no place in"),
         ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
+        ("[fault.memory_alarm]\nlasts = \"1s\"", "needs both"),
+        (
+            "[fault.disk_alarm]\nat = \"29s\"\nlasts = \"2s\"",
+            "after the load does",
+        ),
+        (
+            "[stage.payment]\noverflow = \"reject-publish\"",
+            "no effect on a queue without a limit",
+        ),
+        (
+            "publish.confirms = false\n[stage.payment]\nmax_length = 5\noverflow = \"reject-publish\"",
+            "its fate would be unknown",
+        ),
+        (
+            "topology.dead_letter = false\n[stage.payment]\nmax_length = 5\noverflow = \"reject-publish-dlx\"",
+            "there are no dead-letter queues",
+        ),
+        ("[stage.payment]\nmax_length_bytes = \"0B\"", "holds nothing"),
+        (
+            "[stage.payment]\nmax_priority = 5",
+            "no effect while no order is urgent",
+        ),
+        ("[orders]\nurgent_priority = 5", "no effect while no order is urgent"),
+        (
+            "[stage.payment]\nsingle_active_consumer = true",
+            "no effect with one consumer",
+        ),
+        ("[stage.payment]\ndelivery_limit = 5", "no effect on a classic queue"),
+        (
+            "orders.urgent = \"10%\"\n[stage.payment]\nmax_priority = 5\nqueue_type = \"quorum\"",
+            "takes no x-max-priority",
+        ),
+        (
+            "[stage.payment]\nmax_length = 5\noverflow = \"reject-publish-dlx\"\nqueue_type = \"quorum\"",
+            "has no overflow mode",
+        ),
+        (
+            "topology.durable = false\n[stage.payment]\nqueue_type = \"quorum\"",
+            "is always durable",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\n[stage.payment]\nmax_length = 5",
+            "would wait for ever",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\n[publish]\nttl = \"1s\"",
+            "would wait for ever",
+        ),
+        (
+            "topology.dead_letter = false\npromises.nothing_lost = true\n[stage.payment]\nmax_length = 5",
+            "cannot be given",
+        ),
+        (
+            "topology.dead_letter = false\npromises.nothing_lost = true\n[stage.payment]\nmessage_ttl = \"5s\"",
+            "cannot be given",
+        ),
         (
             "[fault.broker_pause]\nat = \"29s\"\nlasts = \"2s\"",
             "after the load does",
@@ -165,10 +219,162 @@ fn contradictions_are_refused() {
         ),
         ("[orders]\nlines_max = 20", "different items"),
         ("load = { rate = \"0/s\" }", "never sends"),
+        (
+            "load = { arrival = \"poisson\", jitter = \"none\" }",
+            "scatters already",
+        ),
+        ("load = { arrival = \"ramp\", ramp_to = \"100/s\" }", "leads nowhere"),
+        ("load = { arrival = \"ramp\" }", "needs load.ramp_to"),
+        (
+            "load = { arrival = \"ramp\", ramp_to = \"9/s\", ramp_over = \"31s\" }",
+            "does not come to its end within 30s",
+        ),
+        (
+            "load = { arrival = \"ramp\", ramp_to = \"9/s\", orders = 5 }",
+            "A load by count has no length",
+        ),
+        (
+            "load = { arrival = \"ramp\", ramp_to = \"0/s\", ramp_over = \"1s\", orders = 51 }",
+            "brings 50 orders and then none",
+        ),
+        (
+            "load = { arrival = \"ramp\", ramp_to = \"0/s\", ramp_over = \"1s\", orders = 50, jitter = \"poisson\" }",
+            "exact number",
+        ),
+        (
+            "load = { arrival = \"steps\", step_by = \"100/s\", step_every = \"30s\" }",
+            "there is no second",
+        ),
+        (
+            "load = { arrival = \"steps\", step_by = \"100000/s\", step_every = \"1s\" }",
+            "too many",
+        ),
+        (
+            "load = { arrival = \"steps\", step_by = \"900000/s\", step_every = \"1s\", orders = 1000000000 }",
+            "too many",
+        ),
+        (
+            "load = { arrival = \"sine\", sine_amplitude = \"101/s\" }",
+            "would fall below zero",
+        ),
+        (
+            "load = { arrival = \"sine\", rate = \"999999/s\", sine_amplitude = \"9/s\" }",
+            "above 1000000/s",
+        ),
+        (
+            "load = { arrival = \"spike\", spike_rate = \"9/s\", spike_at = \"20s\", spike_hold = \"11s\" }",
+            "ends 31s after the start",
+        ),
+        (
+            "load = { ramp_to = \"5/s\" }",
+            "no effect with load.arrival = \"constant\"",
+        ),
+        ("load = { users = 5 }", "no effect in an open loop"),
+        (
+            "load = { arrival = \"replay\", replay = \"nowhere.csv\" }",
+            "cannot read `nowhere.csv`",
+        ),
     ] {
         let (_, message) = refused(text, &[]);
         assert!(message.contains(says), "{says} is missing in\n{message}");
     }
+}
+
+#[test]
+fn a_mistake_in_a_phase_is_shown_at_its_place() {
+    let phase = "[[load.phases]]\nduration = \"1s\"\n";
+    for (text, parts) in [
+        (
+            "[[load.phases]]\nrate = \"5/s\"\n".to_owned(),
+            ["phase 1 of the load has no length", "w.toml:2:8"],
+        ),
+        ("[[load.phases]]\n".to_owned(), ["expected tables", "w.toml:1"]),
+        ("load.phases = 3\n".to_owned(), ["expected tables", "w.toml:1:15"]),
+        (
+            format!("{phase}{phase}rte = \"5/s\"\n"),
+            ["did you mean `load.phases.2.rate`?", "w.toml:5:1"],
+        ),
+        (
+            format!("{phase}rate = \"2000000/s\"\n"),
+            ["`load.phases.1.rate`", "w.toml:3:8"],
+        ),
+        (
+            format!("{phase}ramp_to = \"5/s\"\n"),
+            ["no effect with load.phases.1.arrival = \"constant\"", "w.toml:3:11"],
+        ),
+        (
+            format!("{phase}arrival = \"closed\"\n"),
+            ["cannot be a phase", "w.toml:3:11"],
+        ),
+        (
+            format!("load.rate = \"5/s\"\n{phase}"),
+            ["no effect beside load.phases", "w.toml:1:13"],
+        ),
+        (
+            format!("load.duration = \"5s\"\n{phase}"),
+            ["no effect beside load.phases", "w.toml:1:17"],
+        ),
+        (
+            format!("load.warm_up = \"1s\"\n{phase}"),
+            ["as long as all phases together", "w.toml:1:16"],
+        ),
+        (
+            format!("{phase}rate = \"0/s\"\n"),
+            ["never send an order", "w.toml:3:8"],
+        ),
+        (
+            "[[load.phases]]\nduration = \"20h\"\n[[load.phases]]\nduration = \"5h\"\n".to_owned(),
+            ["longer than 1day", "w.toml:2:12"],
+        ),
+    ] {
+        let (_, message) = refused(&text, &[]);
+        for part in parts {
+            assert!(message.contains(part), "{part} is missing in\n{message}");
+        }
+    }
+    let (_, message) = refused(phase, &["load.phases.2.rate=5/s"]);
+    assert!(message.contains("phase 2 of the load has no length"), "{message}");
+}
+
+#[test]
+fn phases_make_one_load_whose_first_part_is_the_warm_up() {
+    let checked = checked(
+        "load.warm_up = \"2s\"\n[[load.phases]]\nduration = \"5s\"\nrate = \"9/s\"\n[[load.phases]]\nname = \"up\"\n\
+         arrival = \"ramp\"\nduration = \"5s\"\nramp_to = \"200/s\"\njitter = \"poisson\"\n",
+    );
+    let load = &checked.workload.load;
+    assert_eq!(load.until, Until::Duration(Span::from_secs(8)));
+    let names: Vec<&str> = load.arrival.phases().iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(names, ["constant", "up"]);
+    let listed = |path: &str| checked.settings.iter().find(|setting| setting.path == path);
+    let value = listed("load.phases.2.ramp_to").map(|setting| setting.value.as_str());
+    assert_eq!(value, Some("\"200/s\""));
+    let origin = listed("load.phases.2.rate").map(|setting| setting.origin);
+    assert_eq!(origin, Some(Origin::Default));
+    for absent in ["load.rate", "load.arrival", "load.duration"] {
+        assert!(listed(absent).is_none(), "{absent}");
+    }
+}
+
+#[test]
+fn a_replayed_file_is_found_beside_the_workload_and_ends_the_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("w.toml");
+    std::fs::write(&file, "load = { arrival = \"replay\", replay = \"a.csv\" }").expect("written");
+    let until = |csv: &str| {
+        std::fs::write(folder.path().join("a.csv"), csv).expect("written");
+        load(&file, &[]).map(|checked| checked.into_first().workload.load.until)
+    };
+    assert_eq!(until("time_s\n0\n3\n").expect("legal"), Until::Orders(2));
+    assert_eq!(
+        until("start_s,orders\n0,4\n2,1\n").expect("legal"),
+        Until::Duration(Span::from_secs(4))
+    );
+    let error = until("time_s\n3\nx\n").expect_err("illegal").to_string();
+    assert!(
+        error.contains("a.csv`, line 3: `x` is no number") && error.contains("w.toml:1:"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -184,7 +390,7 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
             setting.origin != Origin::Default
                 || !matches!(
                     setting.path.rsplit('.').next(),
-                    Some("ack_flush" | "think_time" | "every")
+                    Some("ack_flush" | "think_time" | "every" | "overflow" | "urgent_priority")
                 )
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))

@@ -1,7 +1,9 @@
 //! What a matrix is made of, and what is refused with which words.
 
 use super::*;
+use crate::units::Rate;
 use crate::workload::check::{Checked, WorkloadError, check};
+use crate::workload::model::Arrival;
 use proptest::prelude::*;
 
 fn checked(text: &str, overrides: &[&str]) -> Result<Checked, WorkloadError> {
@@ -154,10 +156,19 @@ fn a_list_on_the_command_line_takes_the_place_of_the_file_s() {
 }
 
 #[test]
+fn a_key_of_a_phase_is_varied_like_any_other_and_the_phases_themselves_are_no_list() {
+    let phases = "[[load.phases]]\nduration = \"1s\"\n[[load.phases]]\nduration = \"1s\"\n";
+    let label = |text: &str| labels(text, &[]);
+    assert_eq!(label(phases), [""]);
+    let varied = format!("{phases}rate = [\"5/s\", \"9/s\"]\n");
+    assert_eq!(label(&varied), ["rate 5/s", "rate 9/s"]);
+}
+
+#[test]
 fn a_list_of_one_varies_nothing() {
     let checked = cells("load.rate = [\"7/s\"]", &[]);
     assert_eq!((checked.cells.len(), checked.cells[0].label.as_str()), (1, ""));
-    assert_eq!(checked.cells[0].workload.load.arrival.mean_rate(), Some(7.0));
+    assert_eq!(checked.cells[0].workload.load.arrival, Arrival::constant(Rate(7.0)));
 }
 
 #[test]
