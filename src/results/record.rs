@@ -91,6 +91,8 @@ pub struct Progress {
     pub trials_planned: u32,
     /// The `--set` arguments of the run, word for word.
     pub overrides: Vec<String>,
+    /// The folder that replayed files are named from; absent if none is replayed.
+    pub replay_folder: Option<String>,
     /// When the run was gone on with after it had been left, RFC 3339, UTC.
     pub resumed: Vec<String>,
 }

@@ -273,6 +273,7 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
         progress: Progress {
             trials_planned: plan.trials.len() as u32,
             overrides: plan.overrides.clone(),
+            replay_folder: plan.folder.as_ref().map(|folder| folder.display().to_string()),
             resumed: Vec::new(),
         },
         trials: Vec::new(),

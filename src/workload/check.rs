@@ -91,6 +91,8 @@ pub struct Checked {
     pub text: String,
     /// The `--set` arguments, word for word.
     pub overrides: Vec<String>,
+    /// The absolute folder that replayed files are named from; absent if none is replayed.
+    pub folder: Option<PathBuf>,
 }
 
 /// One combination of what a workload varies, a workload of its own.
@@ -152,7 +154,10 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
 }
 
 /// [`check`] with the folder that files are named from.
-fn check_beside(
+///
+/// # Errors
+/// As [`check`].
+pub fn check_beside(
     folder: &Path,
     name: &str,
     stem: &str,
@@ -185,10 +190,12 @@ fn check_beside(
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
+        let replays = cells.iter().any(|cell| cell.workload.load.arrival.replays());
         Ok(Checked {
             cells,
             text,
             overrides: overrides.to_owned(),
+            folder: replays.then(|| std::path::absolute(folder).unwrap_or(folder.to_owned())),
         })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
