@@ -102,6 +102,10 @@ impl Fixed<'_> {
             overloads: ran.course.overloads.clone(),
             backlog,
             backlog_messages_max: ran.maxima.backlog,
+            backlog_slope_messages_per_s: ran.maxima.backlog_points.slope(
+                (ran.warm_until - ran.began) as f64 / 1e9,
+                ran.load_ended.saturating_sub(ran.began) as f64 / 1e9,
+            ),
             resources: Resources {
                 driver_cpu_s: ran.usage.driver_s,
                 driver_cpu_share: self.share_of_cores(&ran, ran.load_usage.driver_s),
