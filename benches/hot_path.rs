@@ -130,6 +130,8 @@ fn orders() -> Orders {
         quantity_max: 2,
         payment_decline: Share(0.02),
         body_size: Size(0),
+        urgent: Share(0.0),
+        urgent_priority: 1,
     }
 }
 

@@ -60,7 +60,7 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
     let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the embedded broker listens");
     topology
-        .declare(&link, &workload.topology)
+        .declare(&link, &workload)
         .await
         .expect("names are free");
     let wiring = Wiring::new(

@@ -134,6 +134,33 @@ impl Stage {
         }
     }
 
+    /// Whether an order does not end without this stage; the others work beside the chain.
+    pub const fn is_in_chain(self) -> bool {
+        matches!(
+            self,
+            Stage::Order | Stage::Inventory | Stage::Payment | Stage::Shipping | Stage::Customer | Stage::Worker
+        )
+    }
+
+    /// Whether an order's end waits for what this stage does on account of `event`; its other steps run beside.
+    pub const fn is_critical(self, event: Event) -> bool {
+        matches!(
+            (self, event),
+            (Stage::Inventory, Event::OrderCreated)
+                | (Stage::Payment, Event::InventoryReserved)
+                | (Stage::Shipping, Event::PaymentSuccess | Event::CustomerConfirmed)
+                | (Stage::Customer, Event::OrderShipped)
+                | (Stage::Worker, Event::JobQueued)
+                | (
+                    Stage::Order,
+                    Event::ShippingPrepared
+                        | Event::ShippingDelivered
+                        | Event::InventoryOutOfStock
+                        | Event::PaymentFailed
+                )
+        )
+    }
+
     /// The events that this stage acts on. E-mail and SMS receive them as notifications, through the notification exchange.
     pub const fn consumes(self) -> &'static [Event] {
         match self {

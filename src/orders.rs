@@ -78,6 +78,11 @@ pub fn payment_declined(seed: u64, number: OrderNumber, settings: &Orders) -> bo
     rng::unit(seed, "payment.decline", number) < settings.payment_decline.0
 }
 
+/// Whether order `number` is urgent.
+pub fn is_urgent(seed: u64, number: OrderNumber, settings: &Orders) -> bool {
+    settings.urgent.0 > 0.0 && rng::unit(seed, "order.urgent", number) < settings.urgent.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +96,8 @@ mod tests {
             quantity_max: 3,
             payment_decline: Share(0.25),
             body_size: crate::units::Size(0),
+            urgent: Share(0.1),
+            urgent_priority: 1,
         }
     }
 
@@ -116,5 +123,11 @@ mod tests {
             .filter(|number| payment_declined(42, *number, &settings()))
             .count();
         assert!((2_300..2_700).contains(&declined), "{declined}");
+    }
+
+    #[test]
+    fn orders_are_urgent_at_the_given_share_whatever_else_is_drawn() {
+        let urgent = (0..10_000).filter(|number| is_urgent(42, *number, &settings())).count();
+        assert!((900..1_100).contains(&urgent), "{urgent}");
     }
 }

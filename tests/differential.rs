@@ -50,12 +50,39 @@ enum Outcome {
     Differs(Mismatch),
 }
 
+/// Whose deliveries are bounded together, as far as a script has got.
+#[derive(Default)]
+struct Sharing {
+    /// Channels with a global prefetch, now or before.
+    limited: BTreeSet<Place>,
+    /// Consumers without acks, under their names in [`Seen`]: they wait for room like the others, and take none.
+    without_acks: BTreeSet<String>,
+}
+
+impl Sharing {
+    fn note(&mut self, place: Place, step: &Step) {
+        match step {
+            Step::Qos {
+                global: true,
+                count: 1..,
+            } => _ = self.limited.insert(place),
+            Step::Consume { tag, no_ack: true, .. } => {
+                let key = format!("{}:{} consumer {tag}", place.connection, place.channel);
+                self.without_acks.insert(key);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Differences that RabbitMQ shows against itself, run by run. The script ends there: what follows would build on them.
-/// `limited`: the channels whose consumers share a limit.
-fn is_chance(left: &Seen, right: &Seen, limited: &BTreeSet<Place>, step: &Step) -> bool {
+fn is_chance(left: &Seen, right: &Seen, sharing: &Sharing, step: &Step) -> bool {
     // Two queues delivered to one channel, and either may be first.
     if without_tags(left) == without_tags(right)
-        || limited.iter().any(|place| is_other_share(left, right, *place, step))
+        || sharing
+            .limited
+            .iter()
+            .any(|place| is_other_share(left, right, *place, &sharing.without_acks, step))
     {
         return true;
     }
@@ -77,21 +104,38 @@ fn is_chance(left: &Seen, right: &Seen, limited: &BTreeSet<Place>, step: &Step) 
 }
 
 /// Whether the two differ only in how the consumers of one channel, which take from several queues at once, share its
-/// limit: as many deliveries in all, and to each consumer the beginning of what the other side gave it. After a step that
-/// gives messages back, a queue may also hear of the room before it has them back, and deliver a later one.
-fn is_other_share(left: &Seen, right: &Seen, place: Place, step: &Step) -> bool {
+/// limit, and in what that leaves to others. RabbitMQ tells the queues of room in an order that it draws by lot: a consumer
+/// without acks is served if its queue is told while there is room, and after a step that gives messages back, a queue may
+/// hear of the room before it has them, and deliver a later one.
+///
+/// What must agree all the same: everything that is no delivery; how many deliveries the channel was given against its
+/// limit; deliveries and ready messages together; and to each consumer of the channel the beginning of what it was given,
+/// unless messages came back.
+fn is_other_share(left: &Seen, right: &Seen, place: Place, without_acks: &BTreeSet<String>, step: &Step) -> bool {
     let gives_back = matches!(
         step,
         Step::Recover { .. } | Step::Nack { requeue: true, .. } | Step::Reject { requeue: true, .. }
     );
-    let prefix = format!("{}:{} consumer ", place.connection, place.channel);
     let (left, right) = (without_tags(left), without_tags(right));
+    let prefix = format!("{}:{} consumer ", place.connection, place.channel);
     let of_place = |key: &&String| key.starts_with(&prefix);
     let others = |seen: &Seen| -> Seen {
-        let of_others = seen.iter().filter(|(key, _)| !of_place(key) && *key != "queues");
-        of_others.map(|(key, lines)| (key.clone(), lines.clone())).collect()
+        let no_delivery = |key: &str| !key.contains(" consumer ") && key != "queues";
+        let others = seen.iter().filter(|(key, _)| no_delivery(key));
+        others.map(|(key, lines)| (key.clone(), lines.clone())).collect()
     };
-    let delivered = |seen: &Seen| -> usize { seen.keys().filter(of_place).map(|key| seen[key].len()).sum() };
+    let bounded = |seen: &Seen| -> usize {
+        let keys = seen.keys().filter(of_place).filter(|key| !without_acks.contains(*key));
+        keys.map(|key| seen[key].len()).sum()
+    };
+    let in_all = |seen: &Seen| -> usize {
+        let deliveries: usize = seen
+            .iter()
+            .filter(|(key, _)| key.contains(" consumer "))
+            .map(|(_, lines)| lines.len())
+            .sum();
+        deliveries + ready(seen)
+    };
     let consumers: BTreeSet<&String> = left.keys().chain(right.keys()).filter(of_place).collect();
     let begins_alike = |key: &String| {
         let nothing = Vec::new();
@@ -100,8 +144,18 @@ fn is_other_share(left: &Seen, right: &Seen, place: Place, step: &Step) -> bool 
     };
     consumers.len() > 1
         && others(&left) == others(&right)
-        && delivered(&left) == delivered(&right)
+        && bounded(&left) == bounded(&right)
+        && in_all(&left) == in_all(&right)
         && (gives_back || consumers.into_iter().all(begins_alike))
+}
+
+/// Ready messages of all queues.
+fn ready(seen: &Seen) -> usize {
+    let count = |line: &String| -> Option<usize> {
+        let (_, rest) = line.split_once(": ")?;
+        rest.split_once(" ready")?.0.parse().ok()
+    };
+    seen.get("queues").into_iter().flatten().filter_map(count).sum()
 }
 
 /// The same without the delivery tags.
@@ -125,7 +179,7 @@ fn run(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<
 
 fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::Result<Outcome> {
     let mut number = 1;
-    let mut limited = BTreeSet::new();
+    let mut sharing = Sharing::default();
     for side in [&mut *rabbitmq, &mut *embedded] {
         side.rounds = if script.bursts { 1 } else { 3 };
     }
@@ -143,14 +197,8 @@ fn run_steps(rabbitmq: &mut Side, embedded: &mut Side, script: &Script) -> io::R
         let right = embedded
             .apply(*place, step, tag, number)
             .map_err(|error| failed("embedded", error))?;
-        if let Step::Qos {
-            global: true,
-            count: 1..,
-        } = step
-        {
-            limited.insert(*place);
-        }
-        if left != right && is_chance(&left, &right, &limited, step) {
+        sharing.note(*place, step);
+        if left != right && is_chance(&left, &right, &sharing, step) {
             return Ok(Outcome::Chance);
         }
         if left != right {

@@ -1,7 +1,7 @@
 //! Suites and clients written by others, against the embedded broker: starts it and runs `tests/foreign/run.sh`.
 //!
-//! `cargo test --test foreign -- --ignored --nocapture`. Ignored by default: it downloads packages and takes minutes.
-//! `tests/foreign/run.sh HOST:PORT` alone does the same against any broker with guest/guest.
+//! `cargo test --test foreign -- --ignored --nocapture`. Ignored by default: it downloads packages and takes minutes; `.ci/run`
+//! has it as a step of its own. `tests/foreign/run.sh HOST:PORT` alone does the same against any broker with guest/guest.
 
 use std::path::Path;
 use std::process::Command;

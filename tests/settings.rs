@@ -11,6 +11,8 @@ mod load;
 mod orders;
 #[path = "settings/publish.rs"]
 mod publish;
+#[path = "settings/queues.rs"]
+mod queues;
 #[path = "settings/stages.rs"]
 mod stages;
 #[path = "settings/topology.rs"]
@@ -32,6 +34,25 @@ const EFFECTS: &[(&str, &str)] = &[
     ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),
     ("load.burst_width", "each_part_of_a_burst_train_changes_its_arrivals"),
     ("load.burst_every", "each_part_of_a_burst_train_changes_its_arrivals"),
+    ("load.jitter", "poisson_gaps_scatter_and_constant_ones_do_not"),
+    ("load.ramp_to", "each_part_of_a_ramp_changes_its_arrivals"),
+    ("load.ramp_over", "each_part_of_a_ramp_changes_its_arrivals"),
+    ("load.step_by", "each_part_of_stairs_changes_their_arrivals"),
+    ("load.step_every", "each_part_of_stairs_changes_their_arrivals"),
+    (
+        "load.sine_amplitude",
+        "amplitude_and_period_say_where_the_orders_of_a_wave_are",
+    ),
+    (
+        "load.sine_period",
+        "amplitude_and_period_say_where_the_orders_of_a_wave_are",
+    ),
+    ("load.spike_rate", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.spike_at", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.spike_rise", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.spike_hold", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.replay", "a_replayed_file_says_what_arrives_when"),
+    ("load.phases", "phases_follow_one_another_and_each_has_its_figures"),
     ("load.users", "users_and_think_time_set_the_pace_of_a_closed_loop"),
     ("load.think_time", "users_and_think_time_set_the_pace_of_a_closed_loop"),
     ("load.duration", "rate_and_duration_say_how_many_orders_are_published"),
@@ -118,6 +139,46 @@ const EFFECTS: &[(&str, &str)] = &[
     ("fault.broker_pause.at", "tests/pipeline.rs"),
     ("fault.broker_pause.lasts", "tests/pipeline.rs"),
     (
+        "fault.memory_alarm.at",
+        "a_memory_alarm_blocks_publishers_while_consumers_go_on",
+    ),
+    (
+        "fault.memory_alarm.lasts",
+        "a_memory_alarm_blocks_publishers_while_consumers_go_on",
+    ),
+    ("fault.disk_alarm.at", "tests/pipeline.rs"),
+    ("fault.disk_alarm.lasts", "tests/pipeline.rs"),
+    ("orders.urgent", "messages_of_urgent_orders_bear_their_priority"),
+    (
+        "orders.urgent_priority",
+        "messages_of_urgent_orders_bear_their_priority",
+    ),
+    ("publish.ttl", "what_waits_longer_than_the_queue_s_time_to_live_expires"),
+    (
+        "topology.alternate_exchange",
+        "what_cannot_be_routed_goes_to_the_alternate_exchange",
+    ),
+    (
+        "stage.*.max_length",
+        "a_full_queue_drops_or_refuses_by_its_overflow_mode",
+    ),
+    ("stage.*.max_length_bytes", "a_limit_in_bytes_counts_bodies"),
+    ("stage.*.overflow", "a_full_queue_drops_or_refuses_by_its_overflow_mode"),
+    (
+        "stage.*.message_ttl",
+        "what_waits_longer_than_the_queue_s_time_to_live_expires",
+    ),
+    ("stage.*.max_priority", "a_priority_queue_lets_urgent_orders_overtake"),
+    (
+        "stage.*.single_active_consumer",
+        "a_single_active_consumer_leaves_the_others_idle",
+    ),
+    ("stage.*.queue_type", "a_queue_has_the_type_that_was_asked_for"),
+    (
+        "stage.*.delivery_limit",
+        "a_quorum_queue_gives_up_what_comes_back_too_often",
+    ),
+    (
         "canary.defect",
         "every_planted_defect_breaks_the_promise_that_it_should",
     ),
@@ -130,6 +191,7 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/load.rs"),
         include_str!("settings/orders.rs"),
         include_str!("settings/publish.rs"),
+        include_str!("settings/queues.rs"),
         include_str!("settings/stages.rs"),
         include_str!("settings/topology.rs"),
         include_str!("settings/trial.rs"),

@@ -62,9 +62,20 @@ pub struct PublishMeter {
     nacked: AtomicU64,
     returned: AtomicU64,
     unknown: AtomicU64,
+    slowest_confirm: AtomicU64,
 }
 
 impl PublishMeter {
+    /// Notes that a publish was confirmed `ns` nanoseconds after it was begun.
+    pub fn confirmed_after(&self, ns: u64) {
+        self.slowest_confirm.fetch_max(ns, Ordering::Relaxed);
+    }
+
+    /// Longest time from a publish to its confirm so far, nanoseconds; 0: none was confirmed.
+    pub fn slowest_confirm(&self) -> u64 {
+        self.slowest_confirm.load(Ordering::Relaxed)
+    }
+
     /// Handed to the client.
     pub fn published(&self) -> u64 {
         self.published.load(Ordering::Relaxed)
@@ -152,14 +163,14 @@ impl Publisher {
     /// can be on their way at once.
     ///
     /// # Cancel safety
-    /// A dropped publish may have happened; its confirm is lost.
+    /// A dropped publish may have happened; its confirm is lost, and it counts as unknown.
     pub async fn publish(&self, message: Message<'_>) -> Outcome {
-        self.meter.published.fetch_add(1, Ordering::Relaxed);
+        let mut awaited = Awaited::new(&self.meter);
         let outcome = match tokio::time::timeout(self.confirm_timeout, self.send(message)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown(Uncertainty::Timeout),
         };
-        self.meter.count(outcome);
+        awaited.answered(outcome);
         outcome
     }
 
@@ -186,6 +197,30 @@ impl Publisher {
             Ok(Confirmation::NotRequested) => Outcome::Unknown(Uncertainty::NotAsked),
             Err(_) => Outcome::Unknown(Uncertainty::ConnectionLost),
         }
+    }
+}
+
+/// A publish that is in flight until its outcome is known, or nobody waits for it any more.
+struct Awaited<'a> {
+    meter: &'a PublishMeter,
+    outcome: Outcome,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(meter: &'a PublishMeter) -> Self {
+        meter.published.fetch_add(1, Ordering::Relaxed);
+        let outcome = Outcome::Unknown(Uncertainty::ConnectionLost);
+        Awaited { meter, outcome }
+    }
+
+    fn answered(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.meter.count(self.outcome);
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::alarms::Resource;
 use super::discover::{installed_servers, listening_amqp};
 use super::embedded::{EmbeddedBroker, EmbeddedError, EmbeddedOptions};
 use super::greeting::ServerGreeting;
@@ -150,6 +151,15 @@ impl BrokerChoice {
     /// Whether a run on this broker can stop and continue the broker's process.
     pub fn can_pause(&self) -> bool {
         *self == BrokerChoice::Managed
+    }
+
+    /// Whether a run on this broker can raise and clear this alarm.
+    pub fn can_alarm(&self, resource: Resource) -> bool {
+        match self {
+            BrokerChoice::External(_) => false,
+            BrokerChoice::Managed => true,
+            BrokerChoice::Embedded => resource == Resource::Memory,
+        }
     }
 }
 

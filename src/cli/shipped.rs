@@ -5,10 +5,16 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 6] = [
+pub const WORKLOADS: [(&str, &str); 9] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
+    (
+        "ramp-to-saturation",
+        include_str!("../../workloads/ramp-to-saturation.toml"),
+    ),
+    ("diurnal", include_str!("../../workloads/diurnal.toml")),
+    ("level-a-spike", include_str!("../../workloads/level-a-spike.toml")),
     ("closed-loop", include_str!("../../workloads/closed-loop.toml")),
     ("stall", include_str!("../../workloads/stall.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),

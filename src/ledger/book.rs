@@ -72,6 +72,8 @@ pub(super) struct OrderRecord {
     pub(super) cents: u64,
     /// Steps done.
     pub(super) done: u64,
+    /// Steps whose delivery a consumer settled for good: no queue can have dropped it.
+    pub(super) settled: u64,
     /// Events somebody set out to publish.
     pub(super) attempted: EventSet,
     /// Events that are published for certain (or were sent, where confirms are off).
@@ -313,6 +315,7 @@ impl Book {
             accounted: 0,
             cents,
             done: 0,
+            settled: 0,
             attempted,
             // What was published calls for its steps; whether it obliges is the fate's to say.
             emitted: attempted,
@@ -378,6 +381,12 @@ impl Book {
     pub(super) fn delivered(&mut self, stage: Stage, redelivered: bool) {
         self.counts.deliveries[stage.index()] += 1;
         self.counts.redeliveries[stage.index()] += u64::from(redelivered);
+    }
+
+    pub(super) fn settled(&mut self, number: OrderNumber, stage: Stage, event: Event) {
+        if let Some(record) = self.open.get_mut(&number) {
+            record.settled |= step_bit(stage, event);
+        }
     }
 
     pub(super) fn suppressed(&mut self, stage: Stage) {

@@ -16,7 +16,7 @@ use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
 pub use population::Population;
 pub use promise::{Observed, PromiseReport, Verdict, judge};
-pub use settle::{EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
+pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
 pub use stock::{ItemBook, StockReport};
 
@@ -90,6 +90,11 @@ impl Ledger {
     /// A delivery reached a consumer.
     pub fn delivered(&self, number: OrderNumber, stage: Stage, redelivered: bool) {
         self.book(number).delivered(stage, redelivered);
+    }
+
+    /// A delivery of `event` was acknowledged or rejected, and does not go back to its queue: from now on no queue can drop it.
+    pub fn settled(&self, number: OrderNumber, stage: Stage, event: Event) {
+        self.book(number).settled(number, stage, event);
     }
 
     /// A delivery was recognised as already processed and had no effect.

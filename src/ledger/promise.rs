@@ -7,9 +7,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::settle::LedgerReport;
+use crate::clock::Nanos;
 use crate::events::{PipelineKind, Stage};
 use crate::workload::Workload;
-use crate::workload::model::{AckMode, Dedupe};
+use crate::workload::model::{AckMode, Dedupe, Overflow, QueueType};
+
+/// From a broker that sends a message just before it expires to the consumer that takes it, on a busy machine.
+const ON_THE_WAY_NS: Nanos = 250_000_000;
 
 /// The outcome of a check; merging keeps the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +64,12 @@ pub struct Observed {
     pub drained: bool,
     /// Deliveries that a consumer held beyond its prefetch.
     pub prefetch_exceeded: u64,
+    /// By how much the latest delivery of a stage came after its message's time to live, counted from the publish,
+    /// nanoseconds; stages without one are absent.
+    pub overstays: Vec<(Stage, Nanos)>,
+    /// Longest time from a publish to its confirm, nanoseconds: no message came into its queue later than that. Absent
+    /// without confirms.
+    pub slowest_confirm: Option<Nanos>,
     /// Objects of the run that were found on the broker after the clean-up; absent where nobody can look.
     pub left_behind: Option<u64>,
 }
@@ -85,6 +95,8 @@ pub fn judge(workload: &Workload, report: &LedgerReport, observed: &Observed) ->
         judge.causes_first(),
         judge.dead_letters_explained(),
     ]);
+    promises.extend(judge.losses_explained());
+    promises.extend(judge.ttl_respected());
     promises.extend(judge.prefetch_respected());
     promises.extend(judge.nothing_left_behind());
     promises
@@ -137,6 +149,12 @@ impl Judge<'_> {
 
     /// Why an accepted message may vanish on its way through one of `stages`.
     fn may_lose(&self, stages: &[Stage]) -> Option<String> {
+        self.may_lose_unseen(stages)
+            .or_else(|| stages.iter().find_map(|stage| self.workload.may_drop(*stage)))
+    }
+
+    /// As above, by other ways than a queue that drops.
+    fn may_lose_unseen(&self, stages: &[Stage]) -> Option<String> {
         if !self.workload.publish.confirms {
             return Some("publish.confirms = false: nobody knows what the broker took".to_owned());
         }
@@ -149,6 +167,15 @@ impl Judge<'_> {
         Some(format!(
             "stage.{automatic}.ack = \"auto\": what is in flight to a consumer is lost with it"
         ))
+    }
+
+    /// Messages that the queues of `stages` may drop and never delivered.
+    fn dropped(&self, stages: &[Stage]) -> u64 {
+        let counts = self.report.stages.iter();
+        counts
+            .filter(|counts| stages.contains(&counts.stage))
+            .map(|counts| counts.dropped)
+            .sum()
     }
 
     fn may_repeat(&self, stages: &[Stage]) -> Option<String> {
@@ -193,14 +220,18 @@ impl Judge<'_> {
             name: "nothing_lost",
             statement: "each confirmed order comes to an end or can be found in a queue or dead-letter queue",
             not_given_because: self.may_lose(self.chain()),
-            breaches: fates.lost,
+            breaches: fates.lost + fates.dropped,
             finding: format!(
                 "{} of {} confirmed orders lost{}",
                 fates.lost,
                 self.report.confirmed,
-                if fates.lost == 0 { bound } else { String::new() }
+                match (fates.lost, fates.dropped) {
+                    (0, 0) => bound,
+                    (_, 0) => String::new(),
+                    (_, dropped) => format!(", {dropped} dropped by a queue that may"),
+                }
             ),
-            examples: &["lost"],
+            examples: &["lost", "dropped"],
             needs_drain: true,
         })
     }
@@ -243,7 +274,8 @@ impl Judge<'_> {
         let stock = &self.report.stock;
         // After a full drain no order is waiting for its payment, so nothing may be reserved, unless an order broke off.
         let broken_off = self.report.fates.total() - self.report.fates.completed - self.report.fates.cancelled()
-            + self.report.unfinished;
+            + self.report.unfinished
+            + self.dropped(&[Stage::Inventory]);
         let stranded = self.observed.drained && broken_off == 0 && stock.reserved > 0;
         self.conclude(Finding {
             name: "stock_balances",
@@ -265,8 +297,11 @@ impl Judge<'_> {
             name: "all_audited",
             statement: "audit records every event of each order that came to its end",
             not_given_because: self.may_lose(&[Stage::Audit]),
-            breaches: gaps,
-            finding: format!("{gaps} orders with a gap in the audit trail"),
+            breaches: gaps + self.dropped(&[Stage::Audit]),
+            finding: format!(
+                "{gaps} orders with a gap in the audit trail{}",
+                also_dropped(self.dropped(&[Stage::Audit]))
+            ),
             examples: &["not_audited"],
             needs_drain: true,
         })
@@ -278,8 +313,11 @@ impl Judge<'_> {
             name: "all_notified",
             statement: "each status of an ended order is notified by e-mail and by SMS",
             not_given_because: self.may_lose(&[Stage::Notification, Stage::Email, Stage::Sms]),
-            breaches: gaps,
-            finding: format!("{gaps} orders with a notification missing"),
+            breaches: gaps + self.dropped(&[Stage::Notification, Stage::Email, Stage::Sms]),
+            finding: format!(
+                "{gaps} orders with a notification missing{}",
+                also_dropped(self.dropped(&[Stage::Notification, Stage::Email, Stage::Sms]))
+            ),
             examples: &["not_notified"],
             needs_drain: true,
         })
@@ -312,23 +350,105 @@ impl Judge<'_> {
     }
 
     fn dead_letters_explained(&self) -> PromiseReport {
-        let all: u64 = self.report.dead_letters.iter().map(|(_, _, count)| count).sum();
-        let bare = self
-            .report
-            .dead_letters
+        let letters = &self.report.dead_letters;
+        let all: u64 = letters.iter().map(|(_, _, count)| count).sum();
+        let bare: u64 = letters
             .iter()
             .filter(|(_, reason, _)| reason.is_none())
             .map(|(_, _, count)| count)
             .sum();
+        let strange: u64 = letters
+            .iter()
+            .filter(|(queue, reason, _)| reason.as_ref().is_some_and(|reason| !self.may_die(queue, reason)))
+            .map(|(_, _, count)| count)
+            .sum();
         self.conclude(Finding {
             name: "dead_letters_explained",
-            statement: "each dead letter bears its history (x-death) with a reason",
+            statement: "each dead letter bears its history (x-death) with a reason that its queue's settings allow",
             not_given_because: None,
-            breaches: bare,
-            finding: format!("{bare} of {all} dead letters without a history"),
+            breaches: bare + strange,
+            finding: format!(
+                "{bare} of {all} dead letters without a history, {strange} with a reason that the settings do not give"
+            ),
             examples: &[],
             needs_drain: false,
         })
+    }
+
+    /// Whether a message may die for `reason` in the queue of the stage whose dead-letter queue this is.
+    fn may_die(&self, dead_letter_queue: &str, reason: &str) -> bool {
+        let mut stages = self.workload.pipeline.stages().iter().copied();
+        let stage = match self.workload.pipeline {
+            PipelineKind::Orders => stages.find(|stage| dead_letter_queue.ends_with(&format!("{stage}.dead-letter"))),
+            PipelineKind::WorkQueue => Some(Stage::Worker),
+        };
+        let Some(stage) = stage else { return true };
+        let queue = &self.workload.stage(stage).queue;
+        match reason {
+            "expired" => self.workload.time_to_live(stage).is_some(),
+            "maxlen" => queue.is_bounded() && queue.overflow != Overflow::RejectPublish,
+            "delivery_limit" => queue.kind == QueueType::Quorum,
+            _ => true,
+        }
+    }
+
+    /// Where queues may drop messages, what is missing must be theirs: never delivered by one of them, and no more than the
+    /// broker says they dropped.
+    fn losses_explained(&self) -> Option<PromiseReport> {
+        let stages = self.workload.pipeline.stages();
+        stages.iter().find_map(|stage| self.workload.may_drop(*stage))?;
+        let report = self.report;
+        let dropped = self.dropped(stages);
+        let beyond = report
+            .dropped_by_broker
+            .map_or(0, |counted| dropped.saturating_sub(counted));
+        let elsewhere = report.fates.lost + report.not_audited + report.not_notified + report.unfinished;
+        let says = match report.dropped_by_broker {
+            Some(counted) => format!("the broker counts {counted}"),
+            None => "the broker does not tell how many".to_owned(),
+        };
+        Some(self.conclude(Finding {
+            name: "losses_explained",
+            statement: "what is missing was dropped by a queue that may drop, and by no other way",
+            not_given_because: self.may_lose_unseen(stages),
+            breaches: elsewhere + beyond,
+            finding: format!(
+                "{dropped} messages dropped ({says}); beside them {} missing",
+                elsewhere + beyond
+            ),
+            examples: &["lost", "not_audited", "not_notified", "unfinished"],
+            needs_drain: true,
+        }))
+    }
+
+    /// A message expires no earlier than it came into its queue, and that was before its confirm.
+    fn ttl_respected(&self) -> Option<PromiseReport> {
+        let slowest = self.observed.slowest_confirm?;
+        let (stage, worst) = self.observed.overstays.iter().max_by_key(|(_, overstay)| *overstay)?;
+        let allowed = slowest + ON_THE_WAY_NS;
+        let late = self
+            .observed
+            .overstays
+            .iter()
+            .filter(|(_, overstay)| *overstay > allowed);
+        let ms = |ns: Nanos| ns as f64 / 1e6;
+        Some(self.conclude(Finding {
+            name: "ttl_respected",
+            statement: "no message is delivered after its time to live",
+            not_given_because: None,
+            breaches: late.count() as u64,
+            finding: if *worst == 0 {
+                "each message came within its time to live".to_owned()
+            } else {
+                format!(
+                    "the latest came to {stage} {:.0} ms after its time to live, counted from its publish; {:.0} ms may go to publish and delivery",
+                    ms(*worst),
+                    ms(allowed)
+                )
+            },
+            examples: &[],
+            needs_drain: false,
+        }))
     }
 
     /// Where no consumer has a prefetch there is nothing to respect.
@@ -363,5 +483,13 @@ impl Judge<'_> {
             examples: &[],
             needs_drain: false,
         }))
+    }
+}
+
+/// For a finding that counts what is missing: what was dropped besides.
+fn also_dropped(messages: u64) -> String {
+    match messages {
+        0 => String::new(),
+        _ => format!(", and {messages} messages dropped by a queue that may"),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::EXAMPLES_MAX;
 use super::book::{Counts, OrderRecord, PublishFate, step_bit, steps_due};
 use super::stock::StockReport;
-use crate::events::{Event, PipelineKind, Stage};
+use crate::events::{Event, EventSet, PipelineKind, Stage};
 use crate::orders::OrderNumber;
 
 /// What still lies on the broker after the drain.
@@ -15,14 +15,46 @@ use crate::orders::OrderNumber;
 pub struct Residue {
     /// Whether every queue was looked into; if not, a missing order may be in one.
     pub complete: bool,
-    /// Orders with at least one message in a queue of the pipeline.
+    /// Orders with at least one message in a queue of the chain, without which an order does not end.
     pub queued: HashSet<OrderNumber>,
-    /// Orders with at least one dead letter.
+    /// Orders with at least one message in any other queue.
+    pub queued_beside: HashSet<OrderNumber>,
+    /// Orders with at least one dead letter of a queue of the chain.
     pub dead: HashSet<OrderNumber>,
+    /// Orders with at least one dead letter of any other queue.
+    pub dead_beside: HashSet<OrderNumber>,
+    /// Orders with at least one message that the order exchange could not route.
+    pub unrouted: HashSet<OrderNumber>,
     /// Dead letters by dead-letter queue and reason; `None`: no `x-death` header.
     pub dead_letters: BTreeMap<(String, Option<String>), u64>,
     /// Dead letters that are no message of this run (put in from outside).
     pub foreign_dead_letters: u64,
+    /// What queues dropped.
+    pub drops: Drops,
+}
+
+impl Residue {
+    /// Whether a message of the order lies somewhere.
+    fn explains(&self, number: OrderNumber) -> bool {
+        [
+            &self.queued,
+            &self.queued_beside,
+            &self.dead,
+            &self.dead_beside,
+            &self.unrouted,
+        ]
+        .into_iter()
+        .any(|orders| orders.contains(&number))
+    }
+}
+
+/// What queues may drop by their own rules, a length limit or a time to live, with nowhere to find it.
+#[derive(Debug, Clone, Default)]
+pub struct Drops {
+    /// Stages whose queue may.
+    pub by: Vec<Stage>,
+    /// Messages that the broker itself counts as dropped for these reasons; absent where it does not tell.
+    pub counted: Option<u64>,
 }
 
 /// Each order placed has exactly one of these fates.
@@ -38,7 +70,11 @@ pub struct Fates {
     pub dead_lettered: u64,
     /// Did not end; a message of it is still in a queue.
     pub still_queued: u64,
-    /// Confirmed, and neither ended nor to be found anywhere.
+    /// Did not end; a message of it could not be routed and lies in the queue for those.
+    pub unrouted: u64,
+    /// Confirmed, and did not end because a queue that may drop messages (full, or expired) never delivered one of it.
+    pub dropped: u64,
+    /// Confirmed, and neither ended nor to be found anywhere, nor dropped where that is allowed.
     pub lost: u64,
     /// Refused by the broker (nack), and not seen since.
     pub nacked: u64,
@@ -56,6 +92,8 @@ impl Fates {
             + self.cancelled()
             + self.dead_lettered
             + self.still_queued
+            + self.unrouted
+            + self.dropped
             + self.lost
             + self.nacked
             + self.returned
@@ -105,6 +143,8 @@ pub struct StageCounts {
     pub redelivered: u64,
     /// Deliveries recognised as processed already.
     pub suppressed: u64,
+    /// Messages that its queue may drop by its own rules and never delivered.
+    pub dropped: u64,
 }
 
 /// Everything that the ledger has to say at the end of a trial.
@@ -154,6 +194,9 @@ pub struct LedgerReport {
     pub foreign_dead_letters: u64,
     /// Whether every queue was looked into after the drain.
     pub residue_complete: bool,
+    /// Messages that the broker says its queues dropped, full or expired, with nowhere to dead-letter them; absent where it
+    /// does not tell, or where no queue may.
+    pub dropped_by_broker: Option<u64>,
     /// Examples by kind of breach.
     pub examples: BTreeMap<String, Vec<Trail>>,
 }
@@ -167,6 +210,38 @@ const fn stage_steps(stage: Stage) -> u64 {
     }
     bits
 }
+/// The steps that an order's end waits for.
+const CRITICAL: u64 = steps_where(true);
+/// All steps of the stages without which an order does not end.
+const CHAIN: u64 = steps_where(false);
+
+/// Steps of the chain, all or the critical ones.
+const fn steps_where(critical: bool) -> u64 {
+    let (mut bits, mut stage) = (0, 0);
+    while stage < Stage::ALL.len() {
+        let (this, events) = (Stage::ALL[stage], Stage::ALL[stage].consumes());
+        let mut i = 0;
+        while i < events.len() {
+            if this.is_critical(events[i]) || (!critical && this.is_in_chain()) {
+                bits |= step_bit(this, events[i]);
+            }
+            i += 1;
+        }
+        stage += 1;
+    }
+    bits
+}
+
+/// Steps that are missing because these are: a notification that was dropped goes out by no channel.
+fn follows(dropped: u64) -> u64 {
+    let events = Stage::Notification.consumes().iter();
+    events
+        .filter(|event| dropped & step_bit(Stage::Notification, **event) != 0)
+        .fold(0, |steps, event| {
+            steps | step_bit(Stage::Email, *event) | step_bit(Stage::Sms, *event)
+        })
+}
+
 const AUDIT: u64 = stage_steps(Stage::Audit);
 const NOTIFICATION: u64 = stage_steps(Stage::Notification) | stage_steps(Stage::Email) | stage_steps(Stage::Sms);
 
@@ -217,7 +292,7 @@ pub(super) fn settle(
         due_cents: counts.due_cents,
         causeless: counts.causeless + counts.second_ends,
         effects: effects(pipeline, &counts),
-        stages: stages(pipeline, &counts),
+        stages: stages(pipeline, &counts, &tally.dropped),
         residual_share: (counts.end_to_end_sum > 0).then(|| counts.residual_sum as f64 / counts.end_to_end_sum as f64),
         dead_letters: residue
             .dead_letters
@@ -226,6 +301,7 @@ pub(super) fn settle(
             .collect(),
         foreign_dead_letters: residue.foreign_dead_letters,
         residue_complete: residue.complete,
+        dropped_by_broker: residue.drops.counted.filter(|_| !residue.drops.by.is_empty()),
         stock,
         examples: tally.examples,
     }
@@ -235,11 +311,15 @@ pub(super) fn settle(
 struct Tally<'a> {
     residue: &'a Residue,
     fates: Fates,
+    /// All steps at stages whose queue may drop.
+    droppable: u64,
     pending: u64,
     recovered: u64,
     not_audited: u64,
     not_notified: u64,
     unfinished: u64,
+    /// Messages that a queue may drop and that were never delivered, by [`Stage::index`].
+    dropped: [u64; Stage::ALL.len()],
     examples: BTreeMap<String, Vec<Trail>>,
 }
 
@@ -247,6 +327,12 @@ impl<'a> Tally<'a> {
     fn new(residue: &'a Residue) -> Self {
         Tally {
             residue,
+            droppable: residue
+                .drops
+                .by
+                .iter()
+                .fold(0, |steps, stage| steps | stage_steps(*stage)),
+            dropped: [0; Stage::ALL.len()],
             fates: Fates::default(),
             pending: 0,
             recovered: 0,
@@ -270,6 +356,7 @@ impl<'a> Tally<'a> {
             self.recovered += u64::from(record.fate != PublishFate::Confirmed);
             return self.missing_steps(number, record);
         }
+        let dropped = self.dropped_steps(number, record);
         if self.residue.dead.contains(&number) {
             self.fates.dead_lettered += 1;
             return self.example("dead_lettered", number, record);
@@ -278,24 +365,55 @@ impl<'a> Tally<'a> {
             self.fates.still_queued += 1;
             return self.example("still_queued", number, record);
         }
+        if self.residue.unrouted.contains(&number) {
+            self.fates.unrouted += 1;
+            return self.example("unrouted", number, record);
+        }
         match record.fate {
+            PublishFate::Confirmed if self.residue.complete && dropped & CRITICAL != 0 => {
+                self.fates.dropped += 1;
+                self.example("dropped", number, record);
+            }
             PublishFate::Confirmed if self.residue.complete => {
                 self.fates.lost += 1;
                 self.example("lost", number, record);
             }
-            PublishFate::Nacked => self.fates.nacked += 1,
+            // Where the chain has begun with it, another queue than its own refused it.
+            PublishFate::Nacked if record.done & CHAIN == 0 => self.fates.nacked += 1,
             PublishFate::Returned => self.fates.returned += 1,
-            PublishFate::Confirmed | PublishFate::Unknown | PublishFate::Pending => {
+            PublishFate::Confirmed | PublishFate::Nacked | PublishFate::Unknown | PublishFate::Pending => {
                 self.fates.unknown += 1;
                 self.example("unknown", number, record);
             }
         }
     }
 
+    /// Steps whose message a queue may have dropped, and which nothing else explains: published for certain, never settled by
+    /// a consumer, not to be found. Counts them.
+    fn dropped_steps(&mut self, number: OrderNumber, record: &OrderRecord) -> u64 {
+        let mut published = steps_due(record.emitted);
+        if record.fate != PublishFate::Confirmed {
+            // A negative confirm of a fan-out says nothing about any one queue.
+            published &= !steps_due(EventSet::from_iter([Event::OrderCreated, Event::JobQueued]));
+        }
+        // A step whose effect stands but whose event could not be published went back to its queue, and may have ended there.
+        let went_back = !record.attempted.is_subset(record.emitted);
+        let undone = if went_back { u64::MAX } else { !record.done };
+        let missing = published & self.droppable & !record.settled & undone;
+        if missing == 0 || self.residue.explains(number) {
+            return 0;
+        }
+        for stage in Stage::ALL {
+            self.dropped[stage.index()] += u64::from((missing & stage_steps(stage)).count_ones());
+        }
+        missing
+    }
+
     /// An order at its end of which something is still due. What lies in a queue or a dead-letter queue explains it.
     fn missing_steps(&mut self, number: OrderNumber, record: &OrderRecord) {
-        let missing = steps_due(record.emitted) & !record.done;
-        if missing == 0 || self.residue.queued.contains(&number) || self.residue.dead.contains(&number) {
+        let dropped = self.dropped_steps(number, record);
+        let missing = steps_due(record.emitted) & !record.done & !dropped & !follows(dropped);
+        if missing == 0 || self.residue.explains(number) {
             return;
         }
         if missing & AUDIT != 0 {
@@ -354,7 +472,7 @@ fn effects(pipeline: PipelineKind, counts: &Counts) -> Vec<EffectCount> {
         .collect()
 }
 
-fn stages(pipeline: PipelineKind, counts: &Counts) -> Vec<StageCounts> {
+fn stages(pipeline: PipelineKind, counts: &Counts, dropped: &[u64; Stage::ALL.len()]) -> Vec<StageCounts> {
     let stages = pipeline.stages().iter().copied();
     stages
         .map(|stage| StageCounts {
@@ -362,6 +480,7 @@ fn stages(pipeline: PipelineKind, counts: &Counts) -> Vec<StageCounts> {
             delivered: counts.deliveries[stage.index()],
             redelivered: counts.redeliveries[stage.index()],
             suppressed: counts.suppressed[stage.index()],
+            dropped: dropped[stage.index()],
         })
         .collect()
 }

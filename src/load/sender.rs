@@ -15,7 +15,7 @@ use crate::ledger::PublishFate;
 use crate::measure::Series;
 use crate::orders::{Order, OrderNumber};
 use crate::wire::Wiring;
-use crate::wire::message::{Kind, job_properties, properties};
+use crate::wire::message::Kind;
 
 /// Frames that may wait in the client for room in the socket before the load holds back: beyond that the broker is not
 /// taking what it is sent, and the schedule, which needs no memory, is the better place to wait.
@@ -111,7 +111,7 @@ impl Sender {
                 body: &body,
             };
             let outcome = sender.publisher.publish(message).await;
-            sender.answered(number, outcome, measured.then_some(sent));
+            sender.answered(number, outcome, sent, measured);
             Answered { number, outcome }
         }
     }
@@ -126,23 +126,22 @@ impl Sender {
     }
 
     fn parcel(&self, number: OrderNumber, contents: Option<&Order>, intended: Nanos, sent: Nanos) -> Parcel {
-        let Wiring { workload, encoder, .. } = &self.wiring;
-        let (ids, publish) = (encoder.ids(), &workload.publish);
+        let encoder = &self.wiring.encoder;
         match contents {
             Some(order) => Parcel {
                 cents: order.cents(),
                 body: encoder.order_created(order, intended, sent),
-                properties: properties(ids, number, Event::OrderCreated, Kind::Event, publish),
+                properties: self.wiring.properties(number, Event::OrderCreated, Kind::Event),
             },
             None => Parcel {
                 cents: 0,
                 body: encoder.job(number, intended, sent),
-                properties: job_properties(ids, number, publish),
+                properties: self.wiring.job_properties(number),
             },
         }
     }
 
-    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Option<Nanos>) {
+    fn answered(&self, number: OrderNumber, outcome: Outcome, sent: Nanos, measured: bool) {
         self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
         let fate = match outcome {
             Outcome::Confirmed => PublishFate::Confirmed,
@@ -151,11 +150,12 @@ impl Sender {
             Outcome::Unknown(_) => PublishFate::Unknown,
         };
         self.wiring.ledger.answered(number, fate);
-        if let (Outcome::Confirmed, Some(sent)) = (outcome, sent) {
-            let now = self.wiring.timer.clock().now();
-            self.wiring
-                .board
-                .record(Series::ConfirmLatency, now.saturating_sub(sent));
+        if outcome == Outcome::Confirmed {
+            let took = self.wiring.timer.clock().now().saturating_sub(sent);
+            self.wiring.publishes.confirmed_after(took);
+            if measured {
+                self.wiring.board.record(Series::ConfirmLatency, took);
+            }
         }
     }
 }

@@ -44,6 +44,10 @@ pub enum Series {
     EndToEnd,
     /// Order finished − sent: the uncorrected figure that most tools show.
     EndToEndFromSend,
+    /// As [`Series::EndToEnd`], of urgent orders; only where the workload has any.
+    EndToEndUrgent,
+    /// As [`Series::EndToEnd`], of the others; only where the workload has urgent ones.
+    EndToEndNormal,
     /// Sent − intended.
     SendLag,
     /// The part of the send lag that is the driver's own: sent − the later of intended and released by the broker (no full
@@ -57,7 +61,7 @@ pub enum Series {
 
 impl Series {
     /// How many there are.
-    pub const COUNT: usize = 5 + Stage::ALL.len() * StageSpan::ALL.len();
+    pub const COUNT: usize = 7 + Stage::ALL.len() * StageSpan::ALL.len();
 
     /// All series, each at its [`Series::index`].
     pub fn all() -> impl Iterator<Item = Series> {
@@ -67,6 +71,8 @@ impl Series {
         [
             Series::EndToEnd,
             Series::EndToEndFromSend,
+            Series::EndToEndUrgent,
+            Series::EndToEndNormal,
             Series::SendLag,
             Series::DriverLag,
             Series::ConfirmLatency,
@@ -80,10 +86,12 @@ impl Series {
         match self {
             Series::EndToEnd => 0,
             Series::EndToEndFromSend => 1,
-            Series::SendLag => 2,
-            Series::DriverLag => 3,
-            Series::ConfirmLatency => 4,
-            Series::Stage(stage, span) => 5 + stage.index() * StageSpan::ALL.len() + span as usize,
+            Series::EndToEndUrgent => 2,
+            Series::EndToEndNormal => 3,
+            Series::SendLag => 4,
+            Series::DriverLag => 5,
+            Series::ConfirmLatency => 6,
+            Series::Stage(stage, span) => 7 + stage.index() * StageSpan::ALL.len() + span as usize,
         }
     }
 }
@@ -93,6 +101,8 @@ impl fmt::Display for Series {
         match self {
             Series::EndToEnd => f.write_str("end_to_end"),
             Series::EndToEndFromSend => f.write_str("end_to_end_from_send"),
+            Series::EndToEndUrgent => f.write_str("end_to_end_urgent"),
+            Series::EndToEndNormal => f.write_str("end_to_end_normal"),
             Series::SendLag => f.write_str("send_lag"),
             Series::DriverLag => f.write_str("driver_lag"),
             Series::ConfirmLatency => f.write_str("confirm_latency"),

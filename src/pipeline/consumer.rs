@@ -6,23 +6,24 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicNackOptions};
-use lapin::types::ShortString;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Reaction, Service};
-use super::running::StageMeter;
 use super::store::{Known, Store};
+use super::switch::StageSwitch;
 use super::work;
-use crate::amqp::{Message, Outcome, Publisher, Refusal, Uncertainty};
+use crate::amqp::{AmqpError, Link, Message, Outcome, Publisher, Refusal, Uncertainty};
 use crate::clock::Nanos;
 use crate::events::{Event, Stage};
 use crate::ledger::Finished;
@@ -30,11 +31,13 @@ use crate::measure::{Series, StageSpan};
 use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
-use crate::wire::message::{Envelope, Kind, decode, properties};
+use crate::wire::message::{Envelope, Kind, decode};
 use crate::workload::model::{AckMode, StageSettings};
 
 /// Before a delivery whose event could not be published goes back to its queue; else it would come straight back.
 const REQUEUE_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the work that a consumer has begun when its stage is switched off.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What all consumers of a stage share.
 pub struct StageContext {
@@ -48,6 +51,10 @@ pub struct StageContext {
     pub meter: Arc<StageMeter>,
     /// Its settings.
     pub settings: StageSettings,
+    /// Holds its consumers back.
+    pub switch: Arc<StageSwitch>,
+    /// How long a message may wait in its queue; absent: for ever.
+    pub time_to_live: Option<Nanos>,
     /// What it is wired to.
     pub wiring: Wiring,
     /// Where ends of orders go, for a closed loop.
@@ -62,16 +69,44 @@ impl fmt::Debug for StageContext {
     }
 }
 
+/// The place of one consumer: it stays while the consumer is held back, and is taken again when it returns.
+#[derive(Debug)]
+pub struct Seat {
+    stage: Arc<StageContext>,
+    index: u32,
+    link: Arc<Link>,
+    publisher: Option<Publisher>,
+    service_times: Stream,
+}
+
+/// Why a consumer has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// Nobody had told it to: the broker cancelled it, or its channel is gone.
+    Untold,
+}
+
+/// Who tells a consumer to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The stage is switched off: finish what is begun.
+    Halt,
+    /// The trial is over.
+    Stop,
+}
+
 /// One consumer with its channels.
 #[derive(Debug)]
-pub struct Lane {
-    stage: Arc<StageContext>,
+struct Lane<'a> {
+    stage: &'a StageContext,
+    meter: &'a ConsumerMeter,
     channel: Channel,
-    publisher: Option<Publisher>,
+    publisher: Option<&'a Publisher>,
     slots: Semaphore,
-    service_times: Stream,
-    /// Deliveries that this consumer holds and has not settled.
-    held: AtomicU64,
+    /// How much longer this consumer's work takes than the stage's service time says.
+    slowness: u64,
 }
 
 /// How a delivery ends.
@@ -95,46 +130,150 @@ struct Stamps {
     effect: Nanos,
 }
 
-impl Lane {
-    /// Consumer number `index` of its stage.
-    pub fn new(stage: Arc<StageContext>, index: u32, channel: Channel, publisher: Option<Publisher>) -> Self {
-        let slots = Semaphore::new(stage.settings.concurrency as usize);
+impl Seat {
+    /// The place of consumer number `index` of its stage.
+    pub fn new(stage: Arc<StageContext>, index: u32, link: Arc<Link>, publisher: Option<Publisher>) -> Self {
         let service_times = rng::stream(stage.wiring.seed, &format!("service.{}", stage.stage), u64::from(index));
-        Lane {
+        Seat {
             stage,
-            channel,
+            index,
+            link,
             publisher,
-            slots,
             service_times,
-            held: AtomicU64::new(0),
         }
     }
 
-    /// Consumes until stopped, or until the broker ends the consumer.
-    pub async fn run(mut self, mut consumer: Consumer, stop: CancellationToken) {
-        let mut service_times = std::mem::replace(&mut self.service_times, rng::stream(0, "", 0));
-        let lane = &self;
-        let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
-        let flush_after = self.stage.settings.ack_flush.as_nanos();
+    /// Opens a channel and starts to consume.
+    ///
+    /// # Errors
+    /// The method that failed.
+    pub async fn take(&self) -> Result<(Channel, Consumer), AmqpError> {
+        let StageContext {
+            stage,
+            settings,
+            wiring,
+            ..
+        } = &*self.stage;
+        let channel = self.link.channel().await?;
+        if let Some(prefetch) = settings.prefetch {
+            let setting = channel.basic_qos(prefetch, BasicQosOptions::default());
+            self.link.answer("set the prefetch", setting).await?;
+        }
+        let queue = wiring.topology.queue(*stage).clone();
+        let options = BasicConsumeOptions {
+            no_ack: settings.ack == AckMode::Auto,
+            ..BasicConsumeOptions::default()
+        };
+        let consuming = channel.basic_consume(queue.clone(), self.tag(), options, FieldTable::default());
+        let consumer = self.link.answer(&format!("consume from {queue}"), consuming).await?;
+        self.stage.switch.entered();
+        Ok((channel, consumer))
+    }
+
+    fn tag(&self) -> ShortString {
+        format!("{}-{}", self.stage.stage, self.index).into()
+    }
+
+    /// Consumes until the trial stops it or the broker does, with a pause while the stage is switched off. `taken`: it consumes
+    /// already.
+    pub async fn occupy(mut self, mut taken: Option<(Channel, Consumer)>, stop: CancellationToken) -> Ended {
+        let stage = Arc::clone(&self.stage);
         loop {
-            tokio::select! {
-                delivery = consumer.next() => {
-                    let Some(Ok(delivery)) = delivery else { break };
-                    let delivered = lane.taken(&delivery);
-                    batch.taken(delivery.delivery_tag);
-                    let work_ns = work::draw(self.stage.settings.service_time, &mut service_times);
-                    jobs.push(async move { (delivery.delivery_tag, lane.process(delivery, delivered, work_ns).await) });
+            let (channel, consumer) = match taken.take() {
+                Some(taken) => taken,
+                None => {
+                    tokio::select! {
+                        () = stage.switch.is(true) => {}
+                        () = stop.cancelled() => return Ended::Told,
+                    }
+                    let Ok(taken) = self.take().await else {
+                        return Ended::Untold;
+                    };
+                    taken
                 }
-                Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => lane.settle(tag, settlement, &mut batch).await,
-                () = lane.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
-                    lane.flush(&mut batch).await;
-                }
-                () = stop.cancelled() => break,
+            };
+            let order = self.consume(&stage, channel, consumer, &stop).await;
+            stage.switch.left();
+            match order {
+                Some(Order::Halt) => {}
+                Some(Order::Stop) => return Ended::Told,
+                None => return Ended::Untold,
             }
         }
-        lane.flush(&mut batch).await;
+    }
+
+    async fn consume(
+        &mut self,
+        stage: &StageContext,
+        channel: Channel,
+        consumer: Consumer,
+        stop: &CancellationToken,
+    ) -> Option<Order> {
+        let tag = self.tag();
+        let slow = self.index < stage.settings.slow_consumers();
+        let lane = Lane {
+            stage,
+            meter: stage.meter.consumer(self.index),
+            channel,
+            publisher: self.publisher.as_ref(),
+            slots: Semaphore::new(stage.settings.concurrency as usize),
+            slowness: if slow { u64::from(stage.settings.slow_factor) } else { 1 },
+        };
+        lane.run(consumer, &tag, &mut self.service_times, stop).await
+    }
+}
+
+impl Lane<'_> {
+    /// Consumes until told to end, or until the broker ends the consumer; then there was no order.
+    async fn run(
+        &self,
+        mut consumer: Consumer,
+        tag: &ShortString,
+        service_times: &mut Stream,
+        stop: &CancellationToken,
+    ) -> Option<Order> {
+        let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
+        let flush_after = self.stage.settings.ack_flush.as_nanos();
+        let order = loop {
+            tokio::select! {
+                delivery = consumer.next() => {
+                    let Some(Ok(delivery)) = delivery else { break None };
+                    let delivered = self.taken(&delivery);
+                    batch.taken(delivery.delivery_tag);
+                    let work_ns = work::draw(self.stage.settings.service_time, service_times) * self.slowness;
+                    jobs.push(async move { (delivery.delivery_tag, self.process(delivery, delivered, work_ns).await) });
+                }
+                Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => self.settle(tag, settlement, &mut batch).await,
+                () = self.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
+                    self.flush(&mut batch).await;
+                }
+                () = self.stage.switch.is(false) => break Some(Order::Halt),
+                () = stop.cancelled() => break Some(Order::Stop),
+            }
+        };
+        if order == Some(Order::Halt) {
+            // An order to stop that comes meanwhile is seen right after.
+            let _ = self
+                .channel
+                .basic_cancel(tag.clone(), BasicCancelOptions::default())
+                .await;
+            // Who waits for a slot gives up; who has one goes on.
+            self.slots.close();
+            let finishing = async {
+                while let Some((tag, settlement)) = jobs.next().await {
+                    self.settle(tag, settlement, &mut batch).await;
+                }
+            };
+            // What is not done by then has had no effect, or is a redelivery that the store knows.
+            let _ = tokio::time::timeout(FINISH_TIMEOUT, finishing).await;
+        }
+        self.flush(&mut batch).await;
         // What is left goes back to its queue with the channel.
-        lane.released(lane.held.load(Ordering::Relaxed));
+        self.released(self.meter.held());
+        if order == Some(Order::Halt) {
+            let _ = self.channel.close(200, "held back".into()).await;
+        }
+        order
     }
 
     /// Counts a delivery that has come; returns when.
@@ -144,8 +283,8 @@ impl Lane {
         meter
             .redelivered
             .fetch_add(u64::from(delivery.redelivered), Ordering::Relaxed);
-        meter.held.fetch_add(1, Ordering::Relaxed);
-        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
+        meter.take();
+        let held = self.meter.take();
         let beyond = self
             .stage
             .settings
@@ -158,7 +297,7 @@ impl Lane {
     /// Counts deliveries off that are about to be settled. Before, not after: the broker may answer with the next delivery
     /// before the task that settled goes on.
     fn released(&self, deliveries: u64) {
-        self.held.fetch_sub(deliveries, Ordering::Relaxed);
+        self.meter.held.fetch_sub(deliveries, Ordering::Relaxed);
         self.stage.meter.held.fetch_sub(deliveries, Ordering::Relaxed);
     }
 
@@ -198,7 +337,11 @@ impl Lane {
                     )
                     .await;
             }
-            Settlement::Abandon => self.released(1),
+            Settlement::Abandon => {
+                self.released(1);
+                // It stays unfinished to the batch: no acknowledgement may reach beyond it.
+                return;
+            }
         }
         batch.settled(tag);
     }
@@ -214,22 +357,30 @@ impl Lane {
 
     async fn process(&self, delivery: Delivery, delivered: Nanos, work_ns: Nanos) -> Settlement {
         let StageContext {
-            stage,
-            meter,
-            wiring,
-            store,
-            ..
-        } = &*self.stage;
+            stage, meter, wiring, ..
+        } = self.stage;
         let Ok(message) = decode(wiring.encoder.ids(), &delivery.data) else {
             meter.malformed.fetch_add(1, Ordering::Relaxed);
             return Settlement::Reject;
         };
+        meter.waited(delivered.saturating_sub(message.published), self.stage.time_to_live);
         if !stage.consumes().contains(&message.event) {
             meter.not_for_stage.fetch_add(1, Ordering::Relaxed);
             return Settlement::Ack;
         }
         wiring.ledger.delivered(message.number, *stage, delivery.redelivered);
-        // The semaphore is never closed, so there is always a permit to come.
+        let settlement = self.work_on(&message, delivered, work_ns).await;
+        if matches!(settlement, Settlement::Ack | Settlement::Reject) {
+            wiring.ledger.settled(message.number, *stage, message.event);
+        }
+        settlement
+    }
+
+    async fn work_on(&self, message: &Envelope, delivered: Nanos, work_ns: Nanos) -> Settlement {
+        let StageContext {
+            stage, wiring, store, ..
+        } = self.stage;
+        // The slots are closed when the stage is switched off.
         let Ok(slot) = self.slots.acquire().await else {
             return Settlement::Abandon;
         };
@@ -244,10 +395,10 @@ impl Lane {
                 if work_ns > 0 {
                     wiring.timer.sleep_until(started + work_ns).await;
                 }
-                match self.stage.service.handle(&message) {
-                    Reaction::Effect(emit) => self.effect(&message, emit),
+                match self.stage.service.handle(message) {
+                    Reaction::Effect(emit) => self.effect(message, emit),
                     Reaction::EffectWithoutEvent => {
-                        self.effect(&message, Emit::Nothing);
+                        self.effect(message, Emit::Nothing);
                         return Settlement::Ack;
                     }
                     Reaction::EffectTwice => {
@@ -265,10 +416,10 @@ impl Lane {
             started,
             effect,
         };
-        let settlement = self.emit(&message, emit, stamps).await;
+        let settlement = self.emit(message, emit, stamps).await;
         if settlement == Settlement::Ack {
             store.done(message.number, message.event);
-            self.record(&message, stamps);
+            self.record(message, stamps);
         }
         settlement
     }
@@ -276,7 +427,7 @@ impl Lane {
     fn effect(&self, message: &Envelope, emit: Emit) -> Emit {
         let StageContext {
             stage, wiring, store, ..
-        } = &*self.stage;
+        } = self.stage;
         // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
         store.applied(message.number, message.event, emit, &wiring.ledger);
         if let Emit::Event(event) = emit {
@@ -314,23 +465,17 @@ impl Lane {
                 Kind::Notification,
             ),
         };
-        let Some(publisher) = &self.publisher else {
+        let Some(publisher) = self.publisher else {
             return Settlement::Reject;
         };
         let published = self.now();
-        if kind == Kind::Event && on_critical_path(self.stage.stage, message.event) {
+        if kind == Kind::Event && self.stage.stage.is_critical(message.event) {
             wiring
                 .ledger
                 .accounted(message.number, published.saturating_sub(message.published));
         }
         let body = wiring.encoder.event(event, message, published);
-        let properties = properties(
-            wiring.encoder.ids(),
-            message.number,
-            event,
-            kind,
-            &wiring.workload.publish,
-        );
+        let properties = wiring.properties(message.number, event, kind);
         let outcome = publisher
             .publish(Message {
                 exchange,
@@ -341,6 +486,7 @@ impl Lane {
             .await;
         match outcome {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
+                wiring.publishes.confirmed_after(self.now().saturating_sub(published));
                 if kind == Kind::Event {
                     self.emitted(message, event, published);
                 }
@@ -351,6 +497,11 @@ impl Lane {
             Outcome::Refused(Refusal::Returned) => Settlement::Reject,
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
             Outcome::Refused(Refusal::Nack) | Outcome::Unknown(Uncertainty::Timeout) => {
+                let refused = outcome == Outcome::Refused(Refusal::Nack);
+                self.stage
+                    .meter
+                    .refused
+                    .fetch_add(u64::from(refused), Ordering::Relaxed);
                 self.stage.meter.requeued.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(REQUEUE_PAUSE).await;
                 Settlement::Requeue
@@ -375,6 +526,14 @@ impl Lane {
         if window.contains(order.intended) {
             board.record(Series::EndToEnd, at.saturating_sub(order.intended));
             board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));
+            if self.stage.wiring.workload.orders.urgent.0 > 0.0 {
+                let class = if self.stage.wiring.is_urgent(message.number) {
+                    Series::EndToEndUrgent
+                } else {
+                    Series::EndToEndNormal
+                };
+                board.record(class, at.saturating_sub(order.intended));
+            }
         }
         if let Some(finished) = &self.stage.finished {
             // The load may have ended; then nobody waits for the order.
@@ -404,6 +563,9 @@ impl Lane {
         );
         self.span(message, StageSpan::BufferWait, started.saturating_sub(delivered));
         self.span(message, StageSpan::Service, effect.saturating_sub(started));
+        self.meter
+            .busy_ns
+            .fetch_add(effect.saturating_sub(started), Ordering::Relaxed);
         if self.stage.wiring.window.contains(started) {
             self.stage
                 .meter
@@ -411,21 +573,6 @@ impl Lane {
                 .fetch_add(effect.saturating_sub(started), Ordering::Relaxed);
         }
     }
-}
-
-/// The steps that an order's end waits for; the others run beside them.
-fn on_critical_path(stage: Stage, event: Event) -> bool {
-    matches!(
-        (stage, event),
-        (Stage::Inventory, Event::OrderCreated)
-            | (Stage::Payment, Event::InventoryReserved)
-            | (Stage::Shipping, Event::PaymentSuccess | Event::CustomerConfirmed)
-            | (Stage::Customer, Event::OrderShipped)
-            | (
-                Stage::Order,
-                Event::ShippingPrepared | Event::ShippingDelivered | Event::InventoryOutOfStock | Event::PaymentFailed
-            )
-    )
 }
 
 /// Deliveries of one channel that are finished but not acknowledged, and those that stand before them.

@@ -5,9 +5,13 @@
 //! happen.
 
 pub mod consumer;
+pub mod meter;
 pub mod order;
 pub mod running;
 pub mod store;
+pub mod switch;
 mod work;
 
-pub use running::{Pipeline, PipelineError, StageMeter};
+pub use meter::StageMeter;
+pub use running::{Pipeline, PipelineError};
+pub use switch::StageSwitch;

@@ -1,24 +1,23 @@
 //! The running pipeline: connections, consumers, and the counts that tell whether it is empty.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lapin::options::{BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{Lane, StageContext};
+use super::consumer::{Ended, Seat, StageContext};
+use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::store::Store;
+use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Link, Publisher};
 use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
+use crate::units::Span;
 use crate::wire::Wiring;
-use crate::workload::model::AckMode;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,74 +32,14 @@ pub struct PipelineError {
     pub source: AmqpError,
 }
 
-/// Live counts of one stage.
-#[derive(Debug, Default)]
-pub struct StageMeter {
-    pub(super) delivered: AtomicU64,
-    pub(super) redelivered: AtomicU64,
-    pub(super) held: AtomicU64,
-    pub(super) malformed: AtomicU64,
-    pub(super) not_for_stage: AtomicU64,
-    pub(super) acks: AtomicU64,
-    pub(super) prefetch_exceeded: AtomicU64,
-    pub(super) requeued: AtomicU64,
-    pub(super) busy_ns: AtomicU64,
-}
-
-impl StageMeter {
-    /// Deliveries, redeliveries among them.
-    pub fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
-    }
-
-    /// Deliveries with the redelivered flag.
-    pub fn redelivered(&self) -> u64 {
-        self.redelivered.load(Ordering::Relaxed)
-    }
-
-    /// Deliveries that consumers hold and have not settled.
-    pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Deliveries rejected as malformed.
-    pub fn malformed(&self) -> u64 {
-        self.malformed.load(Ordering::Relaxed)
-    }
-
-    /// Deliveries that were not for this stage.
-    pub fn not_for_stage(&self) -> u64 {
-        self.not_for_stage.load(Ordering::Relaxed)
-    }
-
-    /// Acknowledgements sent.
-    pub fn acks(&self) -> u64 {
-        self.acks.load(Ordering::Relaxed)
-    }
-
-    /// Deliveries beyond the prefetch.
-    pub fn prefetch_exceeded(&self) -> u64 {
-        self.prefetch_exceeded.load(Ordering::Relaxed)
-    }
-
-    /// Deliveries given back because what they called for could not be published.
-    pub fn requeued(&self) -> u64 {
-        self.requeued.load(Ordering::Relaxed)
-    }
-
-    /// Nanoseconds of work inside the measured part, over all jobs.
-    pub fn busy_ns(&self) -> u64 {
-        self.busy_ns.load(Ordering::Relaxed)
-    }
-}
-
 /// A running pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
     inventory: Arc<Inventory>,
     meters: Vec<Arc<StageMeter>>,
-    links: Vec<Link>,
-    consumers: JoinSet<()>,
+    switches: Vec<(Stage, Arc<StageSwitch>)>,
+    links: Vec<Arc<Link>>,
+    consumers: JoinSet<Ended>,
     stop: CancellationToken,
     finished: Option<mpsc::UnboundedSender<OrderNumber>>,
 }
@@ -119,9 +58,15 @@ impl Pipeline {
             workload: Arc::clone(&wiring.workload),
             ledger: Arc::clone(&wiring.ledger),
         };
+        let workload = &wiring.workload;
+        let meter = |stage| match workload.pipeline.position(stage) {
+            Some(_) => StageMeter::new(workload.stage(stage).consumers),
+            None => StageMeter::new(0),
+        };
         let mut pipeline = Pipeline {
             inventory: Arc::new(Inventory::new(context.clone())),
-            meters: Stage::ALL.iter().map(|_| Arc::default()).collect(),
+            meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
+            switches: Vec::new(),
             links: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
@@ -140,19 +85,23 @@ impl Pipeline {
     /// the acknowledgements.
     async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), AmqpError> {
         let settings = wiring.workload.stage(stage).clone();
-        let consuming = wiring.connector.connect(&format!("{stage} consumers")).await?;
+        let consuming = Arc::new(wiring.connector.connect(&format!("{stage} consumers")).await?);
         let emits = !matches!(stage, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker);
         let publishing = if emits {
             Some(wiring.connector.connect(&format!("{stage} publishers")).await?)
         } else {
             None
         };
+        let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
+        let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
         let shared = Arc::new(StageContext {
             stage,
             service: service(stage, context, &self.inventory),
             store: Store::new(settings.dedupe),
             meter: Arc::clone(&self.meters[stage.index()]),
             settings,
+            switch: Arc::clone(&switch),
+            time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
             wiring: wiring.clone(),
             finished: self.finished.clone(),
         });
@@ -163,27 +112,20 @@ impl Pipeline {
                 }
                 None => None,
             };
-            let channel = consuming.channel().await?;
-            if let Some(prefetch) = shared.settings.prefetch {
-                let setting = channel.basic_qos(prefetch, BasicQosOptions::default());
-                consuming.answer("set the prefetch", setting).await?;
-            }
-            let queue = wiring.topology.queue(stage).clone();
-            let options = BasicConsumeOptions {
-                no_ack: shared.settings.ack == AckMode::Auto,
-                ..BasicConsumeOptions::default()
-            };
-            let tag = format!("{stage}-{index}");
-            let consuming_from = channel.basic_consume(queue.clone(), tag.into(), options, FieldTable::default());
-            let consumer = consuming
-                .answer(&format!("consume from {queue}"), consuming_from)
-                .await?;
-            let lane = Lane::new(Arc::clone(&shared), index, channel, publisher);
-            self.consumers.spawn(lane.run(consumer, self.stop.clone()));
+            let seat = Seat::new(Arc::clone(&shared), index, Arc::clone(&consuming), publisher);
+            let taken = if held_back { None } else { Some(seat.take().await?) };
+            self.consumers.spawn(seat.occupy(taken, self.stop.clone()));
         }
         self.links.push(consuming);
-        self.links.extend(publishing);
+        self.links.extend(publishing.map(Arc::new));
+        self.switches.push((stage, switch));
         Ok(())
+    }
+
+    /// Holds a stage's consumers back; absent for a stage of another pipeline.
+    pub fn switch(&self, stage: Stage) -> Option<&Arc<StageSwitch>> {
+        let mut switches = self.switches.iter();
+        switches.find(|(own, _)| *own == stage).map(|(_, switch)| switch)
     }
 
     /// Live counts of a stage.
@@ -210,7 +152,7 @@ impl Pipeline {
     pub fn consumers_lost(&mut self) -> u64 {
         let mut lost = 0;
         while let Some(ended) = self.consumers.try_join_next() {
-            lost += u64::from(ended.is_err() || !self.stop.is_cancelled());
+            lost += u64::from(!matches!(ended, Ok(Ended::Told)));
         }
         lost
     }
@@ -222,6 +164,8 @@ impl Pipeline {
         if tokio::time::timeout(STOP_TIMEOUT, ending).await.is_err() {
             self.consumers.abort_all();
         }
-        futures_util::future::join_all(self.links.into_iter().map(Link::close)).await;
+        // A link that an aborted consumer still has closes when that one lets go of it.
+        let links = self.links.into_iter().filter_map(Arc::into_inner);
+        futures_util::future::join_all(links.map(Link::close)).await;
     }
 }

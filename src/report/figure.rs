@@ -30,8 +30,18 @@ pub enum Figure {
     DrainTime,
     /// Largest backlog.
     Backlog,
+    /// How old the oldest message became before it was delivered.
+    OldestAge,
     /// Share of deliveries with the redelivered flag.
     Redelivered,
+    /// Share of the orders that the broker refused.
+    Refused,
+    /// Share of the orders that a queue dropped.
+    Dropped,
+    /// Share of the orders that ended as dead letters.
+    DeadLettered,
+    /// Time during which the broker blocked a connection.
+    Blocked,
     /// The driver's processor time per order.
     DriverCpu,
     /// The driver's greatest resident set.
@@ -40,6 +50,8 @@ pub enum Figure {
     BrokerCpu,
     /// The broker's greatest resident set.
     BrokerMemory,
+    /// What the embedded broker held for its clients at most.
+    MessageMemory,
 }
 
 /// What a figure is a quantity of.
@@ -61,7 +73,7 @@ pub enum Unit {
 
 impl Figure {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Figure; 12] = [
+    pub const ALL: [Figure; 18] = [
         Figure::Goodput,
         Figure::AchievedRate,
         Figure::EndToEndP50,
@@ -69,11 +81,17 @@ impl Figure {
         Figure::EndToEndP999,
         Figure::DrainTime,
         Figure::Backlog,
+        Figure::OldestAge,
         Figure::Redelivered,
+        Figure::Refused,
+        Figure::Dropped,
+        Figure::DeadLettered,
+        Figure::Blocked,
         Figure::DriverCpu,
         Figure::DriverMemory,
         Figure::BrokerCpu,
         Figure::BrokerMemory,
+        Figure::MessageMemory,
     ];
 
     /// Its name in tables that programs read.
@@ -86,11 +104,17 @@ impl Figure {
             Figure::EndToEndP999 => "end_to_end_ns_p999",
             Figure::DrainTime => "drain_time_s",
             Figure::Backlog => "backlog_messages_max",
+            Figure::OldestAge => "delivery_age_ns_max",
             Figure::Redelivered => "redelivered_share",
+            Figure::Refused => "orders_nacked_share",
+            Figure::Dropped => "orders_dropped_share",
+            Figure::DeadLettered => "orders_dead_lettered_share",
+            Figure::Blocked => "blocked_s",
             Figure::DriverCpu => "driver_cpu_ns_per_order",
             Figure::DriverMemory => "driver_rss_bytes_max",
             Figure::BrokerCpu => "broker_cpu_ns_per_order",
             Figure::BrokerMemory => "broker_rss_bytes_max",
+            Figure::MessageMemory => "broker_message_bytes_max",
         }
     }
 
@@ -104,12 +128,26 @@ impl Figure {
             Figure::EndToEndP999 => "End-to-end p99.9",
             Figure::DrainTime => "Drain time",
             Figure::Backlog => "Largest backlog",
+            Figure::OldestAge => "Oldest message",
             Figure::Redelivered => "Redelivered",
+            Figure::Refused => "Orders refused",
+            Figure::Dropped => "Orders dropped",
+            Figure::DeadLettered => "Orders dead-lettered",
+            Figure::Blocked => "Time blocked",
             Figure::DriverCpu => "Driver CPU per order",
             Figure::DriverMemory => "Driver memory",
             Figure::BrokerCpu => "Broker CPU per order",
             Figure::BrokerMemory => "Broker memory",
+            Figure::MessageMemory => "Messages in memory",
         }
+    }
+
+    /// Whether it is worth a look only where it is not zero.
+    pub const fn is_exceptional(self) -> bool {
+        matches!(
+            self,
+            Figure::Redelivered | Figure::Refused | Figure::Dropped | Figure::DeadLettered | Figure::Blocked
+        )
     }
 
     /// What it is a quantity of.
@@ -119,12 +157,13 @@ impl Figure {
             Figure::EndToEndP50
             | Figure::EndToEndP99
             | Figure::EndToEndP999
+            | Figure::OldestAge
             | Figure::DriverCpu
             | Figure::BrokerCpu => Unit::Nanos,
-            Figure::DrainTime => Unit::Seconds,
+            Figure::DrainTime | Figure::Blocked => Unit::Seconds,
             Figure::Backlog => Unit::Messages,
-            Figure::Redelivered => Unit::Share,
-            Figure::DriverMemory | Figure::BrokerMemory => Unit::Bytes,
+            Figure::Redelivered | Figure::Refused | Figure::Dropped | Figure::DeadLettered => Unit::Share,
+            Figure::DriverMemory | Figure::BrokerMemory | Figure::MessageMemory => Unit::Bytes,
         }
     }
 
@@ -138,7 +177,8 @@ impl Figure {
 
     /// What `trial` has; absent where it was not measured, too few samples carry it, or the drain did not end.
     pub fn of(self, trial: &TrialRecord) -> Option<f64> {
-        let used = &trial.resources;
+        let (used, fates) = (&trial.resources, &trial.ledger.fates);
+        let of_orders = |n: u64| share(n as f64, trial.orders.published);
         let value = match self {
             Figure::Goodput => trial.rates.goodput_per_s,
             Figure::AchievedRate => trial.rates.achieved_rate_per_s,
@@ -147,11 +187,22 @@ impl Figure {
             Figure::EndToEndP999 => end_to_end(trial, |summary| summary.p999),
             Figure::DrainTime => trial.drain.time_s.filter(|_| trial.drain.drained),
             Figure::Backlog => trial.backlog_messages_max.map(|n| n as f64),
+            Figure::OldestAge => trial
+                .stages
+                .iter()
+                .filter_map(|stage| stage.delivery_age_ns_max)
+                .max()
+                .map(|ns| ns as f64),
+            Figure::Refused => of_orders(fates.nacked),
+            Figure::Dropped => of_orders(fates.dropped),
+            Figure::DeadLettered => of_orders(fates.dead_lettered),
+            Figure::Blocked => Some(trial.blocked_s),
             Figure::Redelivered => share(trial.messages.redelivered as f64, trial.messages.delivered),
             Figure::DriverCpu => used.driver_cpu_s.and_then(|s| share(s * 1e9, trial.orders.published)),
             Figure::DriverMemory => used.driver_rss_bytes_max.map(|n| n as f64),
             Figure::BrokerCpu => used.broker_cpu_s.and_then(|s| share(s * 1e9, trial.orders.published)),
             Figure::BrokerMemory => used.broker_rss_bytes_max.map(|n| n as f64),
+            Figure::MessageMemory => used.broker_message_bytes_max.map(|n| n as f64),
         };
         value.filter(|value| value.is_finite())
     }

@@ -57,7 +57,7 @@ fn summary(series: &str, seed: u64, samples: u64, median_ms: f64) -> Summary {
 
 fn median_ms(series: Series) -> f64 {
     match series {
-        Series::EndToEnd => 48.0,
+        Series::EndToEnd | Series::EndToEndUrgent | Series::EndToEndNormal => 48.0,
         Series::EndToEndFromSend => 46.5,
         Series::SendLag | Series::DriverLag => 0.18,
         Series::ConfirmLatency => 2.4,
@@ -139,12 +139,14 @@ fn ledger(fates: Fates) -> LedgerReport {
                 delivered: placed,
                 redelivered: 0,
                 suppressed: 0,
+                dropped: 0,
             })
             .collect(),
         residual_share: (placed > 0).then_some(0.0004),
         dead_letters: Vec::new(),
         foreign_dead_letters: 0,
         residue_complete: true,
+        dropped_by_broker: None,
         examples: BTreeMap::new(),
     }
 }
@@ -176,6 +178,10 @@ fn stage_record(stage: Stage) -> StageRecord {
         delivered: ORDERS,
         redelivered: 0,
         suppressed: 0,
+        refused: 0,
+        dropped: 0,
+        dropped_as: None,
+        delivery_age_ns_max: Some(120_000_000),
         backlog_messages_max: Some(40 + 30 * stage.index() as u64),
         utilisation: Some(0.1 + 0.09 * stage.index() as f64),
     }
@@ -193,6 +199,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         drained: true,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     TrialRecord {
         trial: number,
@@ -204,6 +211,8 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         load_phases: Vec::new(),
         faults: Vec::new(),
         blocked: Vec::new(),
+        blocked_connections: Vec::new(),
+        blocked_s: 0.0,
         orders: OrderCounts {
             planned: Some(ORDERS),
             published: ORDERS,
@@ -238,6 +247,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             time_s: Some(DRAIN_S),
             deadline_s: 60.0,
         },
+        overloads: Vec::new(),
         backlog_messages_max: Some(812),
         resources: Resources {
             driver_cpu_s: Some(38.2),
@@ -245,6 +255,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             driver_rss_bytes_max: Some(48 << 20),
             broker_cpu_s: Some(71.0),
             broker_rss_bytes_max: Some(190 << 20),
+            broker_message_bytes_max: None,
         },
         validity: Validity {
             valid: true,
@@ -510,11 +521,22 @@ pub fn failed() -> RunRecord {
         drained: false,
         prefetch_exceeded: 0,
         left_behind: Some(0),
+        ..Observed::default()
     };
     trial.promises = judge(&checked.workload, &ledger, &observed);
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    trial.overloads = vec![OverloadRecord {
+        stage: Stage::Payment,
+        capacity_per_s: 400.0,
+        begins_s: 35.0,
+        peak_s: 45.0,
+        backlog_orders_predicted: 1_000.0,
+        backlog_messages_max: Some(1_012),
+        clear_time_predicted_s: 10.0,
+        clear_time_s: Some(10.4),
+    }];
     let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
         band: band(name, start_s, end_s),
         orders_offered: orders_sent + 20,
@@ -580,6 +602,7 @@ pub fn no_data() -> RunRecord {
         driver_rss_bytes_max: None,
         broker_cpu_s: None,
         broker_rss_bytes_max: None,
+        broker_message_bytes_max: None,
     };
     trial.aborted = Some("interrupted by Ctrl-C".to_owned());
     let mut record = record(&checked, vec![trial]);

@@ -56,6 +56,22 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
         tables::accounting,
     );
     per_trial(&mut page, record, &details, "Dead letters", tables::dead_letters);
+    for (title, any, table) in [
+        (
+            "Dropped and refused",
+            record.trials.iter().any(tables::has_dropped),
+            tables::dropped as fn(&mut Sink, &TrialRecord),
+        ),
+        (
+            "Blocked connections",
+            record.trials.iter().any(|trial| !trial.blocked_connections.is_empty()),
+            tables::blocked,
+        ),
+    ] {
+        if any {
+            per_trial(&mut page, record, &details, title, table);
+        }
+    }
     tables::settings(&mut page, record);
     page.raw("</main>\n<footer><p>");
     page.text(&format!(

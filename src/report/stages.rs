@@ -15,9 +15,29 @@ const COLUMNS: &[Column] = &[
     ("delivered", |_, s| s.delivered.into()),
     ("redelivered", |_, s| s.redelivered.into()),
     ("suppressed", |_, s| s.suppressed.into()),
+    ("refused", |_, s| s.refused.into()),
+    ("dropped", |_, s| s.dropped.into()),
+    ("dropped_as", |_, s| s.dropped_as.as_deref().into()),
+    ("dead_letters_rejected", |t, s| dead_letters(t, s, "rejected")),
+    ("dead_letters_expired", |t, s| dead_letters(t, s, "expired")),
+    ("dead_letters_maxlen", |t, s| dead_letters(t, s, "maxlen")),
+    ("dead_letters_delivery_limit", |t, s| {
+        dead_letters(t, s, "delivery_limit")
+    }),
     ("backlog_messages_max", |_, s| s.backlog_messages_max.into()),
+    ("delivery_age_ns_max", |_, s| s.delivery_age_ns_max.into()),
     ("utilisation", |_, s| s.utilisation.into()),
 ];
+
+/// Dead letters of a stage's queue that died for `reason`; absent where not every queue could be looked into.
+fn dead_letters(trial: &TrialRecord, stage: &StageRecord, reason: &str) -> Cell {
+    let dead = trial.ledger.dead_letters.iter().filter(|(queue, why, _)| {
+        why.as_deref() == Some(reason)
+            && (trial.stages.len() == 1 || queue.ends_with(&format!("{}.dead-letter", stage.stage)))
+    });
+    let count = dead.map(|(_, _, count)| count).sum::<u64>();
+    trial.ledger.residue_complete.then_some(count).into()
+}
 
 /// A column of each span; its full name is `<span>_<this>`.
 type SpanColumn = (&'static str, fn(&Summary) -> Cell);

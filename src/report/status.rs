@@ -146,6 +146,12 @@ pub fn remedy(promise: &PromiseReport) -> Option<String> {
         (Verdict::Fail, "dead_letters_explained") => {
             "let the broker dead-letter; do not republish without the x-death header"
         }
+        (Verdict::Fail, "losses_explained") => {
+            "what a consumer had is no drop of its queue: see where each trail ends, as for a lost order"
+        }
+        (Verdict::Fail, "ttl_respected") => {
+            "the broker delivers what has expired, or the driver took too long to receive it: look at its CPU and lag"
+        }
         (Verdict::Fail, "prefetch_respected") => "set the prefetch on the channel before its consumer starts",
         (Verdict::Fail, "nothing_left_behind") => "`orderstorm cleanup` removes what a run left on the broker",
         (Verdict::Fail, _) => "the finding and the trails say what happened",
@@ -156,6 +162,9 @@ pub fn remedy(promise: &PromiseReport) -> Option<String> {
 /// The setting behind a promise that is not given, turned to its safe value. The reason starts with `key = value: `.
 fn safer_setting(reason: &str) -> Option<String> {
     let (setting, _) = reason.split_once(": ")?;
+    if setting.ends_with(" without topology.dead_letter") {
+        return Some("topology.dead_letter = true".to_owned());
+    }
     let (key, value) = setting.split_once(" = ")?;
     let safe = match value {
         "false" => "true",

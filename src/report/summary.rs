@@ -51,6 +51,8 @@ const COLUMNS: &[Column] = &[
     ("orders_cancelled", |_, t| t.ledger.fates.cancelled().into()),
     ("orders_dead_lettered", |_, t| t.ledger.fates.dead_lettered.into()),
     ("orders_still_queued", |_, t| t.ledger.fates.still_queued.into()),
+    ("orders_unrouted", |_, t| t.ledger.fates.unrouted.into()),
+    ("orders_dropped", |_, t| t.ledger.fates.dropped.into()),
     ("orders_lost", |_, t| t.ledger.fates.lost.into()),
     ("orders_nacked", |_, t| t.ledger.fates.nacked.into()),
     ("orders_returned", |_, t| t.ledger.fates.returned.into()),
@@ -68,6 +70,11 @@ const COLUMNS: &[Column] = &[
     ("messages_published", |_, t| t.messages.published.into()),
     ("messages_delivered", |_, t| t.messages.delivered.into()),
     ("messages_redelivered", |_, t| t.messages.redelivered.into()),
+    ("messages_nacked", |_, t| t.messages.nacked.into()),
+    ("messages_dropped", |_, t| {
+        t.stages.iter().map(|stage| stage.dropped).sum::<u64>().into()
+    }),
+    ("messages_dropped_by_broker", |_, t| t.ledger.dropped_by_broker.into()),
     ("end_to_end_ns_p50", |_, t| quantile(t, "end_to_end", |s| s.p50)),
     ("end_to_end_ns_p90", |_, t| quantile(t, "end_to_end", |s| s.p90)),
     ("end_to_end_ns_p99", |_, t| quantile(t, "end_to_end", |s| s.p99)),
@@ -78,6 +85,18 @@ const COLUMNS: &[Column] = &[
     ("end_to_end_from_send_ns_p99", |_, t| {
         quantile(t, "end_to_end_from_send", |s| s.p99)
     }),
+    ("end_to_end_urgent_ns_p50", |_, t| {
+        quantile(t, "end_to_end_urgent", |s| s.p50)
+    }),
+    ("end_to_end_urgent_ns_p99", |_, t| {
+        quantile(t, "end_to_end_urgent", |s| s.p99)
+    }),
+    ("end_to_end_normal_ns_p50", |_, t| {
+        quantile(t, "end_to_end_normal", |s| s.p50)
+    }),
+    ("end_to_end_normal_ns_p99", |_, t| {
+        quantile(t, "end_to_end_normal", |s| s.p99)
+    }),
     ("send_lag_ns_p99", |_, t| quantile(t, "send_lag", |s| s.p99)),
     ("confirm_latency_ns_p99", |_, t| {
         quantile(t, "confirm_latency", |s| s.p99)
@@ -86,11 +105,29 @@ const COLUMNS: &[Column] = &[
     ("drain_time_s", |_, t| t.drain.time_s.into()),
     ("drain_deadline_s", |_, t| t.drain.deadline_s.into()),
     ("backlog_messages_max", |_, t| t.backlog_messages_max.into()),
+    ("delivery_age_ns_max", |_, t| {
+        let ages = t.stages.iter().filter_map(|stage| stage.delivery_age_ns_max);
+        ages.max().into()
+    }),
+    ("blocked_s", |_, t| t.blocked_s.into()),
+    ("blocked_connections", |_, t| {
+        let mut names: Vec<&str> = t
+            .blocked_connections
+            .iter()
+            .map(|one| one.connection.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        (names.len() as u64).into()
+    }),
     ("driver_cpu_s", |_, t| t.resources.driver_cpu_s.into()),
     ("driver_cpu_share", |_, t| t.resources.driver_cpu_share.into()),
     ("driver_rss_bytes_max", |_, t| t.resources.driver_rss_bytes_max.into()),
     ("broker_cpu_s", |_, t| t.resources.broker_cpu_s.into()),
     ("broker_rss_bytes_max", |_, t| t.resources.broker_rss_bytes_max.into()),
+    ("broker_message_bytes_max", |_, t| {
+        t.resources.broker_message_bytes_max.into()
+    }),
     ("valid", |_, t| t.validity.valid.into()),
     ("verdict", |_, t| t.verdict.name().into()),
     ("aborted", |_, t| t.aborted.as_deref().into()),

@@ -246,6 +246,8 @@ impl Page {
             ("cancelled", fates.cancelled()),
             ("dead-lettered", fates.dead_lettered),
             ("still queued", fates.still_queued),
+            ("unrouted", fates.unrouted),
+            ("dropped", fates.dropped),
             ("lost", fates.lost),
             ("refused", fates.nacked),
             ("returned", fates.returned),
@@ -260,6 +262,21 @@ impl Page {
         let dead: u64 = trial.ledger.dead_letters.iter().map(|(_, _, n)| n).sum();
         if dead > 0 {
             self.line(&format!("  {} in dead-letter queues", human::plural(dead, "message")));
+        }
+        for stage in trial.stages.iter().filter(|stage| stage.dropped > 0) {
+            self.line(&format!(
+                "  {} dropped from the {} queue ({})",
+                human::plural(stage.dropped, "message"),
+                stage.stage,
+                stage.dropped_as.as_deref().unwrap_or("by its rules")
+            ));
+        }
+        let refused: u64 = trial.stages.iter().map(|stage| stage.refused).sum();
+        if refused > 0 {
+            self.line(&format!(
+                "  {} of stages refused by full queues, each tried again",
+                human::plural(refused, "publish")
+            ));
         }
     }
 
@@ -282,7 +299,28 @@ impl Page {
         let backlog = trial
             .backlog_messages_max
             .map_or(ABSENT.to_owned(), |n| human::plural(n, "message"));
-        self.line(&format!("  {drain}, largest backlog {backlog}"));
+        let oldest = trial.stages.iter().filter_map(|stage| stage.delivery_age_ns_max).max();
+        let oldest = oldest.map_or(String::new(), |ns| {
+            format!(", oldest message delivered {}", human::nanos(ns as f64))
+        });
+        self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
+        if !trial.blocked_connections.is_empty() {
+            self.blocked(trial);
+        }
+        self.overloads(trial);
+    }
+
+    fn blocked(&mut self, trial: &TrialRecord) {
+        self.line(&format!(
+            "  blocked by the broker for {}:",
+            human::seconds(trial.blocked_s)
+        ));
+        let parts: Vec<String> = trial
+            .blocked_connections
+            .iter()
+            .map(|one| format!("{} {} ({})", one.connection, human::seconds(one.time_s), one.reason))
+            .collect();
+        self.wrapped(None, 4, "    ", &parts.join(", "));
     }
 
     fn load_phases(&mut self, trial: &TrialRecord) {
@@ -296,6 +334,33 @@ impl Page {
                 rate(phase.offered_load_per_s()),
                 rate(phase.achieved_rate_per_s())
             ));
+        }
+    }
+
+    fn overloads(&mut self, trial: &TrialRecord) {
+        for overload in &trial.overloads {
+            let backlog = overload.backlog_messages_max;
+            let cleared = match (overload.clear_time_s, overload.clear_time_ratio()) {
+                (Some(time_s), Some(ratio)) => format!(
+                    "cleared in {} ({} predicted, ratio {ratio:.2})",
+                    human::seconds(time_s),
+                    human::seconds(overload.clear_time_predicted_s)
+                ),
+                _ => format!(
+                    "not seen to clear ({} predicted)",
+                    human::seconds(overload.clear_time_predicted_s)
+                ),
+            };
+            let says = format!(
+                "{} overloaded from {} to {} (it takes {}): backlog {} ({} predicted), {cleared}",
+                overload.stage,
+                human::seconds(overload.begins_s),
+                human::seconds(overload.peak_s),
+                human::rate(overload.capacity_per_s),
+                backlog.map_or(ABSENT.to_owned(), human::count),
+                human::count(overload.backlog_orders_predicted.round() as u64)
+            );
+            self.wrapped(None, 4, "  ", &says);
         }
     }
 
@@ -375,6 +440,12 @@ impl Page {
                 "  broker {} CPU, {} memory",
                 cpu(used.broker_cpu_s),
                 bytes(used.broker_rss_bytes_max)
+            ));
+        }
+        if let Some(held) = used.broker_message_bytes_max {
+            self.line(&format!(
+                "  embedded broker {} of messages at most, within the driver's memory",
+                human::bytes(held as f64)
             ));
         }
     }
@@ -524,6 +595,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "payment overloaded from 35.0 s to 45.0 s (it takes 400/s): backlog 1,012",
             "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

@@ -228,6 +228,10 @@ pub struct TrialRecord {
     pub faults: Vec<Band>,
     /// Times at which the broker blocked a connection.
     pub blocked: Vec<Band>,
+    /// The same by connection and reason.
+    pub blocked_connections: Vec<BlockedConnection>,
+    /// Seconds during which at least one connection was blocked.
+    pub blocked_s: f64,
     /// Orders.
     pub orders: OrderCounts,
     /// Messages.
@@ -240,6 +244,9 @@ pub struct TrialRecord {
     pub stages: Vec<StageRecord>,
     /// The drain.
     pub drain: DrainRecord,
+    /// Stretches in which more orders were planned than the narrowest stage can take.
+    #[serde(default)]
+    pub overloads: Vec<OverloadRecord>,
     /// Greatest sum of ready and unacked messages over all queues of the pipeline, from samples.
     pub backlog_messages_max: Option<u64>,
     /// CPU and memory.
@@ -296,6 +303,19 @@ impl LoadPhaseRecord {
         let length_s = self.band.end_s - self.band.start_s;
         (length_s > 0.0).then(|| orders as f64 / length_s)
     }
+}
+
+/// A connection that the broker blocked for a reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockedConnection {
+    /// Its name, which says whose it is.
+    pub connection: String,
+    /// The broker's reason.
+    pub reason: String,
+    /// How often.
+    pub times: u32,
+    /// Seconds in all.
+    pub time_s: f64,
 }
 
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.
@@ -358,10 +378,46 @@ pub struct StageRecord {
     pub redelivered: u64,
     /// Recognised as processed already.
     pub suppressed: u64,
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub refused: u64,
+    /// Messages that its queue may drop by its own rules and never delivered.
+    pub dropped: u64,
+    /// For which reasons its queue may drop messages, such as `maxlen` or `expired`; absent if it may not.
+    pub dropped_as: Option<String>,
+    /// Longest time from publish to delivery of the messages delivered: how old the oldest of its queue became.
+    pub delivery_age_ns_max: Option<u64>,
     /// Greatest ready + unacked of its queue, from samples.
     pub backlog_messages_max: Option<u64>,
     /// Busy share of its consumers' job slots over the measured part, 0 to 1.
     pub utilisation: Option<f64>,
+}
+
+/// A planned overload of the narrowest stage: how it should go, and how it went. Seconds since the load began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverloadRecord {
+    /// The stage with the least capacity.
+    pub stage: Stage,
+    /// Orders that it can take per second, by its service time and its consumers.
+    pub capacity_per_s: f64,
+    /// When orders should begin to pile up.
+    pub begins_s: f64,
+    /// When the pile should be highest.
+    pub peak_s: f64,
+    /// How high it should be then, orders: B = ∫(λ − μ).
+    pub backlog_orders_predicted: f64,
+    /// The greatest backlog of the stage's queue in the samples of that time.
+    pub backlog_messages_max: Option<u64>,
+    /// From the peak until nothing waits any more, as it should be: B / (μ − λ).
+    pub clear_time_predicted_s: f64,
+    /// … as it was, by the first sample in which nothing waited; absent if there was none.
+    pub clear_time_s: Option<f64>,
+}
+
+impl OverloadRecord {
+    /// Measured over predicted time to clear.
+    pub fn clear_time_ratio(&self) -> Option<f64> {
+        Some(self.clear_time_s? / self.clear_time_predicted_s).filter(|ratio| ratio.is_finite())
+    }
 }
 
 /// The drain of a trial.
@@ -388,6 +444,8 @@ pub struct Resources {
     pub broker_cpu_s: Option<f64>,
     /// Broker, greatest resident set, bytes.
     pub broker_rss_bytes_max: Option<u64>,
+    /// What the embedded broker held for its clients at most, bytes: messages and unread output.
+    pub broker_message_bytes_max: Option<u64>,
 }
 
 /// Whether the driver was the bottleneck.

@@ -8,6 +8,7 @@ mod ceiling;
 mod depth;
 mod manifest;
 mod outcome;
+mod overload;
 mod provenance;
 mod residue;
 mod resume;

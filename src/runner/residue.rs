@@ -2,6 +2,7 @@
 //!
 //! Reading takes the messages off: it comes last, before everything is deleted.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,6 +12,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, QueueDeclareOption
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::amqp::{AmqpError, Connector, Link};
+use crate::events::Stage;
 use crate::ledger::Residue;
 use crate::wire::message::OrderIds;
 use crate::wire::topology::Topology;
@@ -42,10 +44,17 @@ pub async fn read(
         read: 0,
     };
     for stage in topology.stages().iter().copied() {
-        reader.queue(topology.queue(stage)).await?;
+        let queued = reader.orders_in(topology.queue(stage)).await?;
+        let (chain, beside) = (&mut reader.residue.queued, &mut reader.residue.queued_beside);
+        if stage.is_in_chain() { chain } else { beside }.extend(queued);
         if settings.dead_letter {
-            reader.dead_letter_queue(topology.dead_letter_queue(stage)).await?;
+            reader
+                .dead_letter_queue(stage, topology.dead_letter_queue(stage))
+                .await?;
         }
+    }
+    if settings.alternate_exchange {
+        reader.residue.unrouted = reader.orders_in(&topology.unrouted_queue).await?;
     }
     reader.link.close().await;
     Ok(reader.residue)
@@ -59,18 +68,24 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn queue(&mut self, queue: &ShortString) -> Result<(), AmqpError> {
-        for delivery in self.messages(queue).await? {
-            self.residue.queued.extend(order_of(&delivery, self.ids));
-        }
-        Ok(())
+    async fn orders_in(&mut self, queue: &ShortString) -> Result<HashSet<u64>, AmqpError> {
+        let messages = self.messages(queue).await?;
+        Ok(messages
+            .iter()
+            .filter_map(|delivery| order_of(delivery, self.ids))
+            .collect())
     }
 
-    async fn dead_letter_queue(&mut self, queue: &ShortString) -> Result<(), AmqpError> {
+    async fn dead_letter_queue(&mut self, stage: Stage, queue: &ShortString) -> Result<(), AmqpError> {
         for delivery in self.messages(queue).await? {
+            let dead = if stage.is_in_chain() {
+                &mut self.residue.dead
+            } else {
+                &mut self.residue.dead_beside
+            };
             match order_of(&delivery, self.ids) {
                 Some(number) => {
-                    self.residue.dead.insert(number);
+                    dead.insert(number);
                 }
                 None => self.residue.foreign_dead_letters += 1,
             }

@@ -17,7 +17,7 @@ use super::trial::{self, Stand, TrialError};
 use super::watch::Files;
 use crate::amqp::uri::BrokerUri;
 use crate::broker::management::{ManagementClient, ManagementError};
-use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, RunningBroker, StartOptions};
+use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, Resource, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, ReportError};
@@ -31,6 +31,7 @@ use crate::results::{FolderError, RunFolder};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};
+use crate::workload::model::Faults;
 
 /// What to run.
 #[derive(Debug)]
@@ -69,6 +70,16 @@ pub enum RunError {
         "the broker could not be cleaned up after the run's last session: {0}\nhelp: `orderstorm cleanup RUN` says more"
     )]
     Cleanup(CleanupError),
+    /// As above, for an alarm.
+    #[error(
+        "{fault} needs a broker whose limits the run may change\nhelp: use --broker {brokers}, or leave the fault out"
+    )]
+    CannotAlarm {
+        /// The fault's section.
+        fault: &'static str,
+        /// Which can.
+        brokers: &'static str,
+    },
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -114,7 +125,7 @@ impl RunError {
     /// Whether the command line or the workload is at fault.
     pub fn is_usage(&self) -> bool {
         match self {
-            RunError::CannotPause | RunError::Resume(_) => true,
+            RunError::CannotPause | RunError::CannotAlarm { .. } | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
             _ => false,
         }
@@ -140,7 +151,9 @@ pub async fn run(
     interrupt: &Interrupt,
     announce: impl FnOnce(&BrokerInfo),
 ) -> Result<Finished, RunError> {
-    refuse_what_no_broker_can(&request)?;
+    for cell in &request.plan.cells {
+        check_faults(&cell.workload.faults, &request.choice)?;
+    }
     let started = clock::wall_time();
     let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.name, clock::compact(started));
@@ -178,7 +191,9 @@ pub async fn resume(
     interrupt: &Interrupt,
     announce: impl FnOnce(&BrokerInfo),
 ) -> Result<Finished, RunError> {
-    refuse_what_no_broker_can(&request)?;
+    for cell in &request.plan.cells {
+        check_faults(&cell.workload.faults, &request.choice)?;
+    }
     from.fits_plan(&request.plan)?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
@@ -209,14 +224,6 @@ pub async fn resume(
     };
     run.stop_broker().await?;
     result
-}
-
-fn refuse_what_no_broker_can(request: &RunRequest) -> Result<(), RunError> {
-    let pauses = |cell: &Cell| cell.workload.faults.broker_pause.is_some();
-    if request.plan.cells.iter().any(pauses) && !request.choice.can_pause() {
-        return Err(RunError::CannotPause);
-    }
-    Ok(())
 }
 
 async fn start_broker(
@@ -278,6 +285,26 @@ pub(super) fn tool() -> Tool {
         client: "lapin 4".to_owned(),
         build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
     }
+}
+
+/// What a broker cannot be told to do is refused before anything is touched.
+fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> {
+    if faults.broker_pause.is_some() && !choice.can_pause() {
+        return Err(RunError::CannotPause);
+    }
+    if faults.memory_alarm.is_some() && !choice.can_alarm(Resource::Memory) {
+        return Err(RunError::CannotAlarm {
+            fault: "fault.memory_alarm",
+            brokers: "managed or --broker embedded",
+        });
+    }
+    if faults.disk_alarm.is_some() && !choice.can_alarm(Resource::Disk) {
+        return Err(RunError::CannotAlarm {
+            fault: "fault.disk_alarm",
+            brokers: "managed",
+        });
+    }
+    Ok(())
 }
 
 async fn may_make_vhosts(management: &ManagementClient) -> bool {

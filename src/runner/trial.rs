@@ -10,15 +10,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::depth::{DepthTask, Depths};
+use super::overload::OverloadWatch;
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::arrival::Schedule;
-use crate::broker::RunningBroker;
+use crate::broker::embedded::EmbeddedBroker;
+use crate::broker::{BrokerAlarm, Resource, RunningBroker};
 use crate::clock::{self, Clock, Nanos};
-use crate::fault::{Pausable, run_pause};
+use crate::events::Stage;
+use crate::fault::{DiskAlarm, MemoryAlarm, Pausable, run_disk_alarm, run_memory_alarm, run_pause};
 use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
 use crate::measure::Recorder;
@@ -41,6 +44,10 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 const INTERRUPTED_DRAIN: Duration = Duration::from_secs(5);
 /// With confirms off nobody knows what is still to come; then nothing may move for this long.
 const QUIET_NS: Nanos = 2_000_000_000;
+
+/// Longest wait for counters of the broker that must still come, and the pause between two looks.
+const COUNTERS_PATIENCE: Duration = Duration::from_secs(8);
+const COUNTERS_POLL: Duration = Duration::from_millis(250);
 
 /// Why a trial did not begin. Once the load has begun, what happens ends up in the trial's record instead.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +117,8 @@ struct Fixed<'a> {
     started: SystemTime,
     prepared_at: Nanos,
     wiring: Wiring,
+    /// What the broker's queues had dropped before the trial; absent where it does not tell.
+    drops_before: Option<u64>,
 }
 
 /// What the phases left.
@@ -248,7 +257,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
-    topology.declare(&declaring, &workload.topology).await?;
+    topology.declare(&declaring, &workload).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
     let waits = workload.load.arrival.is_closed();
@@ -270,6 +279,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         started,
         prepared_at,
         wiring,
+        drops_before: dropped_by_queues(stand.broker).await,
     };
     Ok(Ready {
         fixed,
@@ -283,10 +293,19 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
 /// A running fault: its start and end, absent if the trial ended before it began.
 type FaultTask = JoinHandle<Result<Option<(Nanos, Nanos)>, String>>;
 
+/// A fault under way.
+struct RunningFault {
+    /// Its section in workload files.
+    section: &'static str,
+    /// What a chart calls its time.
+    band: &'static str,
+    task: FaultTask,
+}
+
 /// The tasks that run beside the load.
 struct Tasks {
     load: JoinHandle<()>,
-    fault: Option<FaultTask>,
+    faults: Vec<RunningFault>,
     depths: mpsc::Receiver<Depths>,
     stop_load: CancellationToken,
     stop_probe: CancellationToken,
@@ -317,19 +336,23 @@ impl Ready<'_> {
         fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
-            fault: fixed.start_fault(began, &stop_load),
+            faults: fixed.start_faults(began, &stop_load),
             depths,
             stop_load,
             stop_probe,
         };
+        let schedule = Schedule::new(&stand.workload.load, trial.seed);
         let sources = Sources {
             clock: stand.clock,
             board: Arc::clone(&fixed.wiring.board),
             ledger: Arc::clone(&fixed.wiring.ledger),
             load: Arc::clone(&load_meter),
             publishes: Arc::clone(&fixed.wiring.publishes),
-            schedule: Schedule::new(&stand.workload.load, trial.seed),
+            overloads: OverloadWatch::new(&stand.workload, schedule.as_ref()),
+            schedule,
             broker_pid: stand.broker.pid(),
+            embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
+            meters: pipeline.meters().to_vec(),
             cores: stand.cores,
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
@@ -339,8 +362,22 @@ impl Ready<'_> {
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
-        let residue = fixed.verify(&ran).await;
-        let report = fixed.wiring.ledger.settle(&residue, &inventory);
+        let mut residue = fixed.verify(&ran).await;
+        let may_drop = |stage: &Stage| stand.workload.may_drop(*stage).is_some();
+        residue.drops.by = stand
+            .workload
+            .pipeline
+            .stages()
+            .iter()
+            .copied()
+            .filter(may_drop)
+            .collect();
+        let mut report = fixed.wiring.ledger.settle(&residue, &inventory);
+        if !residue.drops.by.is_empty() && ran.aborted.is_none() {
+            let missing = report.stages.iter().map(|counts| counts.dropped).sum();
+            residue.drops.counted = fixed.drops_counted(missing).await;
+            report = fixed.wiring.ledger.settle(&residue, &inventory);
+        }
         Ok(fixed.record(ran, report))
     }
 }
@@ -360,14 +397,53 @@ impl Pausable for NodePause {
     }
 }
 
+/// An alarm of the broker as its fault sees it.
+struct Alarm(BrokerAlarm);
+
+impl MemoryAlarm for Alarm {
+    fn raise(&self) -> Result<(), String> {
+        self.0.raise()
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.0.clear()
+    }
+}
+
+impl DiskAlarm for Alarm {
+    fn raise(&self) -> Result<(), String> {
+        self.0.raise()
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.0.clear()
+    }
+}
+
 impl Fixed<'_> {
-    fn start_fault(&self, began: Nanos, stop: &CancellationToken) -> Option<FaultTask> {
-        let pause = self.stand.workload.faults.broker_pause.clone()?;
-        let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
+    fn start_faults(&self, began: Nanos, stop: &CancellationToken) -> Vec<RunningFault> {
+        let faults = &self.stand.workload.faults;
         let (timer, stop) = (self.stand.timer.clone(), stop.clone());
-        Some(tokio::spawn(async move {
-            run_pause(pause, broker, began, &timer, &stop).await
-        }))
+        let mut running = Vec::new();
+        let mut started = |section, band, task| running.push(RunningFault { section, band, task });
+        if let Some(pause) = faults.broker_pause.clone() {
+            let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
+            let (timer, stop) = (timer.clone(), stop.clone());
+            let task = tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await });
+            started("broker_pause", "broker paused", task);
+        }
+        if let Some(stretch) = faults.memory_alarm {
+            let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Memory)));
+            let (timer, stop) = (timer.clone(), stop.clone());
+            let task = tokio::spawn(async move { run_memory_alarm(stretch, broker, began, &timer, &stop).await });
+            started("memory_alarm", "memory alarm", task);
+        }
+        if let Some(stretch) = faults.disk_alarm {
+            let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Disk)));
+            let task = tokio::spawn(async move { run_disk_alarm(stretch, broker, began, &timer, &stop).await });
+            started("disk_alarm", "disk alarm", task);
+        }
+        running
     }
 
     /// Warm-up, measuring and drain, in one loop over whatever happens next.
@@ -485,15 +561,15 @@ impl Fixed<'_> {
     }
 
     async fn end_tasks(&self, tasks: Tasks, ran: &mut Ran) {
-        if let Some(fault) = tasks.fault {
-            match fault.await {
+        for RunningFault { section, band, task } in tasks.faults {
+            match task.await {
                 Ok(Ok(Some((start, end)))) => {
-                    let band = self.band("broker paused", ran.began, start, end);
+                    let band = self.band(band, ran.began, start, end);
                     ran.faults.push(band);
                 }
                 Ok(Ok(None)) => {}
-                Ok(Err(why)) => ran.aborted = Some(format!("the fault broker_pause failed: {why}")),
-                Err(error) => ran.aborted = Some(format!("the fault broker_pause ended early: {error}")),
+                Ok(Err(why)) => ran.aborted = Some(format!("the fault {section} failed: {why}")),
+                Err(error) => ran.aborted = Some(format!("the fault {section} ended early: {error}")),
             }
         }
         let load = tasks.load;
@@ -521,6 +597,19 @@ impl Fixed<'_> {
         .unwrap_or_default()
     }
 
+    /// What the broker counts as dropped over the trial; its exporter may lag behind what is known to be `missing`.
+    async fn drops_counted(&self, missing: u64) -> Option<u64> {
+        let before = self.drops_before?;
+        let deadline = tokio::time::Instant::now() + COUNTERS_PATIENCE;
+        loop {
+            let counted = dropped_by_queues(self.stand.broker).await?.saturating_sub(before);
+            if counted >= missing || tokio::time::Instant::now() > deadline {
+                return Some(counted);
+            }
+            tokio::time::sleep(COUNTERS_POLL).await;
+        }
+    }
+
     fn band(&self, name: &str, began: Nanos, start: Nanos, end: Nanos) -> Band {
         let seconds = |at: Nanos| (at as f64 - began as f64) / 1e9;
         Band {
@@ -529,6 +618,16 @@ impl Fixed<'_> {
             end_s: seconds(end),
         }
     }
+}
+
+/// Messages that the broker's queues dropped since it started, full or expired, with nowhere to dead-letter them; absent where
+/// it does not tell.
+async fn dropped_by_queues(broker: &RunningBroker) -> Option<u64> {
+    if let Some(embedded) = broker.embedded() {
+        return Some(embedded.counters().dropped);
+    }
+    let totals = broker.management()?.message_totals().await.ok()?;
+    totals?.dropped_by_queues
 }
 
 /// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later

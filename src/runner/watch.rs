@@ -9,15 +9,19 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
+use super::overload::OverloadWatch;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
+use crate::broker::embedded::BrokerHandle;
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::Ledger;
 use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
+use crate::pipeline::StageMeter;
 use crate::results::hlog::{HlogWriter, Interval};
+use crate::results::record::OverloadRecord;
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::sample::{ProcessProbe, ProcessSample};
 
@@ -43,7 +47,12 @@ pub struct Sources {
     pub load: Arc<LoadMeter>,
     pub publishes: Arc<PublishMeter>,
     pub schedule: Option<Schedule>,
+    pub overloads: OverloadWatch,
     pub broker_pid: Option<u32>,
+    /// Counts of the embedded broker, if it is the run's.
+    pub embedded: Option<BrokerHandle>,
+    /// Stages, by [`Stage::index`].
+    pub meters: Vec<Arc<StageMeter>>,
     pub cores: u32,
 }
 
@@ -54,6 +63,8 @@ pub struct Maxima {
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
+    /// What the embedded broker holds for its clients, bytes.
+    pub broker_messages: Option<u64>,
 }
 
 /// What the measured part looked like, for the rule that judges it.
@@ -64,6 +75,8 @@ pub struct Course {
     /// Samples of the whole backlog, and their sum.
     pub backlog_samples: u64,
     pub backlog_sum: u64,
+    /// Planned overloads and what became of them.
+    pub overloads: Vec<OverloadRecord>,
 }
 
 /// Watches one trial.
@@ -79,6 +92,7 @@ pub struct Watch<'a> {
     last_second: Second,
     maxima: Maxima,
     course: Course,
+    overloads: OverloadWatch,
     snapshot: Snapshot,
     screen: &'a Sender<Snapshot>,
     /// The first failure to write; measuring goes on without the files.
@@ -104,11 +118,12 @@ impl<'a> Watch<'a> {
     pub fn new(
         trial: u32,
         files: &'a mut Files,
-        sources: Sources,
+        mut sources: Sources,
         began: Nanos,
         snapshot: Snapshot,
         screen: &'a Sender<Snapshot>,
     ) -> Self {
+        let overloads = std::mem::take(&mut sources.overloads);
         Watch {
             trial,
             files,
@@ -122,6 +137,7 @@ impl<'a> Watch<'a> {
             },
             maxima: Maxima::default(),
             course: Course::default(),
+            overloads,
             snapshot,
             screen,
             failure: None,
@@ -161,6 +177,16 @@ impl<'a> Watch<'a> {
         }
         self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
         self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|sample| sample.rss_bytes));
+        if let Some(bytes) = self.sources.embedded.as_ref().map(BrokerHandle::memory_used) {
+            self.maxima.broker_messages = self.maxima.broker_messages.max(Some(bytes));
+            self.row(at, "broker_message_bytes", bytes as f64);
+        }
+        for stage in Stage::ALL {
+            // A stage of another pipeline is never delivered anything.
+            if let Some(wait) = self.sources.meters[stage.index()].take_recent_wait() {
+                self.row(at, &format!("delivery_age_ns_max.{stage}"), wait as f64);
+            }
+        }
         self.row(at, "in_flight_messages", self.sources.publishes.in_flight() as f64);
         self.row(at, "open_orders", self.sources.ledger.open() as f64);
         self.snapshot.elapsed_s = self.seconds(at).max(0.0);
@@ -191,6 +217,7 @@ impl<'a> Watch<'a> {
             self.row(depths.answered, "dead_letters_messages", dead as f64);
         }
         self.maxima.backlog = self.maxima.backlog.max(depths.total());
+        self.overloads.look(depths, self.began);
         self.snapshot.backlog = depths.total();
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
             self.course.backlog_samples += 1;
@@ -285,6 +312,7 @@ impl<'a> Watch<'a> {
     /// Ends the last interval; returns the maxima, the course and the first failure to write.
     pub fn finish(mut self) -> (Maxima, Course, Option<SeriesError>) {
         self.second();
+        self.course.overloads = self.overloads.records();
         (self.maxima, self.course, self.failure)
     }
 }

@@ -287,6 +287,8 @@ mod tests {
             quantity_max: 2,
             payment_decline: Share(0.0),
             body_size: Size(0),
+            urgent: Share(0.0),
+            urgent_priority: 1,
         };
         Order::draw(1, number, &settings)
     }

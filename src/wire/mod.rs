@@ -9,12 +9,16 @@ pub mod topology;
 use std::sync::Arc;
 
 use crate::amqp::{Connector, PublishMeter};
-use crate::events::PipelineKind;
+use crate::events::{Event, PipelineKind};
 use crate::ledger::Ledger;
 use crate::measure::{Board, Window};
+use crate::orders::{OrderNumber, is_urgent};
 use crate::timer::Timer;
 use crate::workload::Workload;
-use message::{Encoder, OrderIds};
+use crate::workload::model::ExchangeType;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+use message::{Encoder, Kind, OrderIds};
 use topology::Topology;
 
 /// What load and stages of a trial are wired to; clones share it all.
@@ -69,5 +73,43 @@ impl Wiring {
             publishes: Arc::default(),
             workload,
         }
+    }
+
+    /// Whether an order is urgent.
+    pub fn is_urgent(&self, number: OrderNumber) -> bool {
+        is_urgent(self.seed, number, &self.workload.orders)
+    }
+
+    /// Properties of a message about an order: what it is, and what the workload has the broker do with it.
+    pub fn properties(&self, number: OrderNumber, event: Event, kind: Kind) -> BasicProperties {
+        let Workload { publish, topology, .. } = &*self.workload;
+        let mut properties = message::properties(self.encoder.ids(), number, event, kind, publish);
+        if topology.order_exchange == ExchangeType::Headers && kind == Kind::Event {
+            let mut headers = FieldTable::default();
+            headers.insert(
+                topology::EVENT_HEADER.into(),
+                AMQPValue::LongString(event.name().into()),
+            );
+            properties = properties.with_headers(headers);
+        }
+        self.in_queue(properties, number)
+    }
+
+    /// Properties of a job's message.
+    pub fn job_properties(&self, number: OrderNumber) -> BasicProperties {
+        let properties = message::job_properties(self.encoder.ids(), number, &self.workload.publish);
+        self.in_queue(properties, number)
+    }
+
+    /// What a message's queue is to look at.
+    fn in_queue(&self, mut properties: BasicProperties, number: OrderNumber) -> BasicProperties {
+        let Workload { orders, publish, .. } = &*self.workload;
+        if self.is_urgent(number) {
+            properties = properties.with_priority(orders.urgent_priority);
+        }
+        if let Some(ttl) = publish.ttl {
+            properties = properties.with_expiration(ttl.0.as_millis().to_string().into());
+        }
+        properties
     }
 }

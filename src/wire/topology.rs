@@ -11,8 +11,12 @@ use lapin::{Channel, ExchangeKind};
 use serde::{Deserialize, Serialize};
 
 use crate::amqp::{AmqpError, Link};
-use crate::events::{PipelineKind, Stage};
-use crate::workload::model::{ExchangeType, Topology as Settings};
+use crate::events::{Event, PipelineKind, Stage};
+use crate::workload::Workload;
+use crate::workload::model::{ExchangeType, QueueSettings, QueueType, Topology as Settings};
+
+/// The header that names the event where the order exchange goes by headers.
+pub const EVENT_HEADER: &str = "event";
 
 /// A queue that nobody has used for this long goes away by itself, so that a driver that died leaves nothing for long;
 /// milliseconds.
@@ -34,6 +38,10 @@ pub struct Topology {
     pub notification_exchange: ShortString,
     /// Rejected messages, by the name of the queue that rejected them.
     pub dead_letter_exchange: ShortString,
+    /// What the order exchange cannot route.
+    pub unrouted_exchange: ShortString,
+    /// Where that ends up.
+    pub unrouted_queue: ShortString,
     queues: Vec<ShortString>,
     dead_letter_queues: Vec<ShortString>,
 }
@@ -64,6 +72,8 @@ impl Topology {
             audit_exchange: name("audit.fanout.exchange"),
             notification_exchange: name("notification.exchange"),
             dead_letter_exchange: name("dead-letter.exchange"),
+            unrouted_exchange: name("unrouted.exchange"),
+            unrouted_queue: name("unrouted.queue"),
             queues: named(|stage| match stage {
                 Stage::Worker => (JOBS, ""),
                 stage => (stage.name(), ".queue"),
@@ -115,15 +125,19 @@ impl Topology {
             ExchangeType::Direct => ExchangeKind::Direct,
             ExchangeType::Topic => ExchangeKind::Topic,
             ExchangeType::Fanout => ExchangeKind::Fanout,
+            ExchangeType::Headers => ExchangeKind::Headers,
         };
-        let mut exchanges = match self.pipeline {
-            PipelineKind::Orders => vec![
+        let mut exchanges = Vec::new();
+        if settings.alternate_exchange {
+            exchanges.push((&self.unrouted_exchange, ExchangeKind::Fanout));
+        }
+        if self.pipeline == PipelineKind::Orders {
+            exchanges.extend([
                 (&self.order_exchange, order),
                 (&self.audit_exchange, ExchangeKind::Fanout),
                 (&self.notification_exchange, ExchangeKind::Fanout),
-            ],
-            PipelineKind::WorkQueue => Vec::new(),
-        };
+            ]);
+        }
         if settings.dead_letter {
             exchanges.push((&self.dead_letter_exchange, ExchangeKind::Direct));
         }
@@ -137,8 +151,10 @@ impl Topology {
         } else {
             &[]
         };
+        let unrouted = settings.alternate_exchange.then_some(&self.unrouted_queue);
+        let queues = self.queues.iter().chain(dead).chain(unrouted);
         Declared {
-            queues: self.queues.iter().chain(dead).map(ToString::to_string).collect(),
+            queues: queues.map(ToString::to_string).collect(),
             exchanges: self
                 .exchanges(settings)
                 .iter()
@@ -151,18 +167,29 @@ impl Topology {
     ///
     /// # Errors
     /// The first method that failed, with the object's name.
-    pub async fn declare(&self, link: &Link, settings: &Settings) -> Result<(), AmqpError> {
+    pub async fn declare(&self, link: &Link, workload: &Workload) -> Result<(), AmqpError> {
+        let settings = &workload.topology;
         let channel = link.channel().await?;
         for (name, kind) in self.exchanges(settings) {
             let options = ExchangeDeclareOptions {
                 durable: settings.durable,
                 ..ExchangeDeclareOptions::default()
             };
-            let declaring = channel.exchange_declare(name.clone(), kind, options, FieldTable::default());
+            let mut arguments = FieldTable::default();
+            if settings.alternate_exchange && *name == self.order_exchange {
+                arguments.insert("alternate-exchange".into(), text(self.unrouted_exchange.as_str()));
+            }
+            let declaring = channel.exchange_declare(name.clone(), kind, options, arguments);
             link.answer(&format!("declare the exchange {name}"), declaring).await?;
         }
+        if settings.alternate_exchange {
+            self.declare_plain_queue(link, &channel, &self.unrouted_queue, settings)
+                .await?;
+            let (queue, exchange) = (&self.unrouted_queue, &self.unrouted_exchange);
+            self.bind_queue(link, &channel, queue, exchange, &"".into()).await?;
+        }
         for stage in self.stages() {
-            self.declare_queues(link, &channel, *stage, settings).await?;
+            self.declare_queues(link, &channel, *stage, workload).await?;
             self.bind(link, &channel, *stage, settings).await?;
         }
         match self.pipeline {
@@ -171,31 +198,42 @@ impl Topology {
         }
     }
 
+    /// A queue that nobody limits and nobody consumes from.
+    async fn declare_plain_queue(
+        &self,
+        link: &Link,
+        channel: &Channel,
+        queue: &ShortString,
+        settings: &Settings,
+    ) -> Result<(), AmqpError> {
+        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), expiring());
+        link.answer(&format!("declare the queue {queue}"), declaring)
+            .await
+            .map(drop)
+    }
+
     async fn declare_queues(
         &self,
         link: &Link,
         channel: &Channel,
         stage: Stage,
-        settings: &Settings,
+        workload: &Workload,
     ) -> Result<(), AmqpError> {
-        let options = QueueDeclareOptions {
-            durable: settings.durable,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-expires".into(), AMQPValue::LongInt(QUEUE_EXPIRES_MS));
+        let settings = &workload.topology;
+        let mut arguments = arguments(&workload.stage(stage).queue);
         if settings.dead_letter {
             let dead = self.dead_letter_queue(stage);
-            let declaring = channel.queue_declare(dead.clone(), options, arguments.clone());
-            link.answer(&format!("declare the queue {dead}"), declaring).await?;
+            self.declare_plain_queue(link, channel, dead, settings).await?;
             self.bind_queue(link, channel, dead, &self.dead_letter_exchange, dead)
                 .await?;
-            let long = |text: &ShortString| AMQPValue::LongString(text.as_str().into());
-            arguments.insert("x-dead-letter-exchange".into(), long(&self.dead_letter_exchange));
-            arguments.insert("x-dead-letter-routing-key".into(), long(dead));
+            arguments.insert(
+                "x-dead-letter-exchange".into(),
+                text(self.dead_letter_exchange.as_str()),
+            );
+            arguments.insert("x-dead-letter-routing-key".into(), text(dead.as_str()));
         }
         let queue = self.queue(stage);
-        let declaring = channel.queue_declare(queue.clone(), options, arguments);
+        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), arguments);
         link.answer(&format!("declare the queue {queue}"), declaring)
             .await
             .map(drop)
@@ -222,7 +260,7 @@ impl Topology {
             (ExchangeType::Topic, Stage::Notification) => {
                 self.bind_queue(link, channel, queue, exchange, &"order.*".into()).await
             }
-            (ExchangeType::Topic | ExchangeType::Direct, _) => {
+            (ExchangeType::Topic | ExchangeType::Direct | ExchangeType::Headers, _) => {
                 for event in stage.consumes() {
                     self.bind_queue(link, channel, queue, exchange, &event.name().into())
                         .await?;
@@ -240,12 +278,13 @@ impl Topology {
         exchange: &ShortString,
         key: &ShortString,
     ) -> Result<(), AmqpError> {
+        // Only an exchange that goes by headers looks at them, and it does not look at the key.
         let binding = channel.queue_bind(
             queue.clone(),
             exchange.clone(),
             key.clone(),
             QueueBindOptions::default(),
-            FieldTable::default(),
+            event_is(key.as_str()),
         );
         link.answer(&format!("bind the queue {queue} to {exchange} by `{key}`"), binding)
             .await
@@ -256,7 +295,9 @@ impl Topology {
         let keys: Vec<&str> = match settings.order_exchange {
             ExchangeType::Topic => vec!["#"],
             ExchangeType::Fanout => vec![""],
-            ExchangeType::Direct => self.pipeline.events().iter().map(|event| event.name()).collect(),
+            ExchangeType::Direct | ExchangeType::Headers => {
+                self.pipeline.events().iter().map(|event| event.name()).collect()
+            }
         };
         for key in keys {
             let (destination, source) = (self.audit_exchange.clone(), self.order_exchange.clone());
@@ -265,7 +306,7 @@ impl Topology {
                 source,
                 key.into(),
                 ExchangeBindOptions::default(),
-                FieldTable::default(),
+                event_is(key),
             );
             link.answer(
                 &format!("bind {} to {} by `{key}`", self.audit_exchange, self.order_exchange),
@@ -275,6 +316,67 @@ impl Topology {
         }
         Ok(())
     }
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn queue_options(settings: &Settings) -> QueueDeclareOptions {
+    QueueDeclareOptions {
+        durable: settings.durable,
+        ..QueueDeclareOptions::default()
+    }
+}
+
+fn expiring() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-expires".into(), AMQPValue::LongInt(QUEUE_EXPIRES_MS));
+    arguments
+}
+
+/// What a binding to a headers exchange asks for; without a name, nothing.
+fn event_is(name: &str) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    if Event::by_name(name).is_some() {
+        arguments.insert("x-match".into(), text("all"));
+        arguments.insert(EVENT_HEADER.into(), text(name));
+    }
+    arguments
+}
+
+/// The arguments of a stage's queue, where its settings are not the broker's defaults.
+fn arguments(queue: &QueueSettings) -> FieldTable {
+    let mut arguments = expiring();
+    let mut set = |name: &str, value: Option<AMQPValue>| {
+        if let Some(value) = value {
+            arguments.insert(name.into(), value);
+        }
+    };
+    // The bounds in the table of keys are far below what an i64 holds.
+    let number = |value: u64| AMQPValue::LongLongInt(value as i64);
+    set(
+        "x-queue-type",
+        (queue.kind == QueueType::Quorum).then(|| text("quorum")),
+    );
+    set("x-max-length", queue.max_length.map(number));
+    set("x-max-length-bytes", queue.max_length_bytes.map(number));
+    set("x-overflow", queue.is_bounded().then(|| text(queue.overflow.name())));
+    let ttl = queue.message_ttl.map(|ttl| ttl.0.as_millis() as u64);
+    set("x-message-ttl", ttl.map(number));
+    set(
+        "x-max-priority",
+        queue.max_priority.map(|priority| number(priority.into())),
+    );
+    set(
+        "x-single-active-consumer",
+        queue.single_active_consumer.then_some(AMQPValue::Boolean(true)),
+    );
+    set(
+        "x-delivery-limit",
+        queue.delivery_limit.map(|limit| number(limit.into())),
+    );
+    arguments
 }
 
 impl Declared {
@@ -310,8 +412,13 @@ mod tests {
             order_exchange: ExchangeType::Topic,
             durable: true,
             dead_letter: true,
+            alternate_exchange: true,
         };
-        for (pipeline, queues, exchanges) in [(PipelineKind::Orders, 18, 4), (PipelineKind::WorkQueue, 2, 1)] {
+        for (pipeline, queues, exchanges) in [(PipelineKind::Orders, 19, 5), (PipelineKind::WorkQueue, 2, 1)] {
+            let settings = Settings {
+                alternate_exchange: pipeline == PipelineKind::Orders,
+                ..settings.clone()
+            };
             let declared = Topology::new("os.ab12.1", pipeline).declared(&settings);
             assert_eq!((declared.queues.len(), declared.exchanges.len()), (queues, exchanges));
             let mut names = declared.queues.iter().chain(&declared.exchanges);

@@ -5,6 +5,7 @@ mod faults;
 mod load;
 mod promises;
 mod publish;
+mod queue;
 mod stage;
 mod topology;
 
@@ -591,10 +592,12 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
+            backlog: None,
             faults,
             canary,
         };
         self.check_promises(&workload);
+        self.check_closed_loop(&workload);
         workload
     }
 }

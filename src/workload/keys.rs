@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Defect, ServiceTime};
+use super::model::{Defect, Overflow, ServiceTime};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
 
@@ -110,6 +110,16 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     let mut i = 0;
     while i < names.len() {
         names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const OVERFLOWS: [&str; Overflow::NAMES.len()] = {
+    let mut names = [""; Overflow::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Overflow::NAMES[i].0;
         i += 1;
     }
     names
@@ -394,6 +404,18 @@ pub const KEYS: &[Key] = &[
         "Least size of an event's or job's body; shorter ones are padded.",
     ),
     key(
+        "orders.urgent",
+        Kind::Share,
+        Some("0%"),
+        "Chance that an order is urgent; its messages bear orders.urgent_priority, and its latency is a series of its own.",
+    ),
+    key(
+        "orders.urgent_priority",
+        count(1, 255),
+        Some("1"),
+        "Priority of an urgent order's messages; those of the others bear none, which counts as 0. Only queues with stage.*.max_priority look at it.",
+    ),
+    key(
         "publish.confirms",
         Kind::Flag,
         Some("true"),
@@ -418,8 +440,14 @@ pub const KEYS: &[Key] = &[
         "After this time without an answer a publish counts as unknown.",
     ),
     key(
+        "publish.ttl",
+        duration(1),
+        None,
+        "Each message's own time to live in a queue (its property expiration); then it is dead-lettered as expired, or dropped.",
+    ),
+    key(
         "topology.order_exchange",
-        Kind::Choice(&["topic", "direct", "fanout"]),
+        Kind::Choice(&["topic", "direct", "fanout", "headers"]),
         Some("topic"),
         "Type of the order exchange; with fanout every service receives every event and drops what is not for it.",
     ),
@@ -434,6 +462,12 @@ pub const KEYS: &[Key] = &[
         Kind::Flag,
         Some("true"),
         "Each queue has a dead-letter queue; without, a rejected message is dropped by the broker.",
+    ),
+    key(
+        "topology.alternate_exchange",
+        Kind::Flag,
+        Some("false"),
+        "What the order exchange cannot route goes to a queue of its own by an alternate exchange; without, it comes back or vanishes.",
     ),
     key(
         "stage.*.consumers",
@@ -485,6 +519,57 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["memory", "none"]),
         Some("memory"),
         "What the stage remembers, to do nothing twice.",
+    ),
+    key(
+        "stage.*.queue_type",
+        Kind::Choice(&["classic", "quorum"]),
+        Some("classic"),
+        "Type of the stage's queue.",
+    ),
+    key(
+        "stage.*.max_length",
+        Kind::Limit {
+            min: 1,
+            max: 1_000_000_000,
+        },
+        Some("unlimited"),
+        "Most ready messages of the stage's queue; unacked ones do not count.",
+    ),
+    key(
+        "stage.*.max_length_bytes",
+        Kind::Size { max: 1 << 40 },
+        None,
+        "Most bytes of ready messages' bodies in the stage's queue.",
+    ),
+    key(
+        "stage.*.overflow",
+        Kind::Choice(&OVERFLOWS),
+        Some("drop-head"),
+        "What happens to a message beyond the limit: the oldest makes room, or the new one is refused (nack), or refused and dead-lettered.",
+    ),
+    key(
+        "stage.*.message_ttl",
+        duration(1),
+        None,
+        "How long a message may wait in the stage's queue; then it is dead-lettered as expired, or dropped.",
+    ),
+    key(
+        "stage.*.max_priority",
+        count(1, 255),
+        None,
+        "Makes the stage's queue a priority queue with this highest priority; orders.urgent says whose messages have one. A large prefetch blinds it.",
+    ),
+    key(
+        "stage.*.single_active_consumer",
+        Kind::Flag,
+        Some("false"),
+        "One consumer of the stage at a time gets all deliveries; the others stand by.",
+    ),
+    key(
+        "stage.*.delivery_limit",
+        count(1, 1_000_000),
+        None,
+        "Redeliveries after which a quorum queue gives a message up: dead-lettered as delivery_limit, or dropped. Absent: the broker's default.",
     ),
     key(
         "promises.nothing_lost",
@@ -544,6 +629,30 @@ pub const KEYS: &[Key] = &[
         "How long the broker stays stopped.",
     ),
     key(
+        "fault.memory_alarm.at",
+        duration(0),
+        None,
+        "When the broker's memory alarm is raised (its limit lowered), from the start of the load; managed and embedded brokers only.",
+    ),
+    key(
+        "fault.memory_alarm.lasts",
+        duration(1),
+        None,
+        "How long until the memory limit is restored.",
+    ),
+    key(
+        "fault.disk_alarm.at",
+        duration(0),
+        None,
+        "When the broker's disk alarm is raised (its limit of free space above what there is), from the start of the load; managed brokers only.",
+    ),
+    key(
+        "fault.disk_alarm.lasts",
+        duration(1),
+        None,
+        "How long until the disk limit is restored.",
+    ),
+    key(
         "canary.defect",
         Kind::Choice(&DEFECTS),
         None,
@@ -599,13 +708,14 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
 
 /// Whether the key has an effect in `pipeline`: its stage, or what it says something about, exists there.
 pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
-    const OF_ORDERS: [&str; 6] = [
+    const OF_ORDERS: [&str; 7] = [
         "orders.items",
         "orders.stock_per_item",
         "orders.lines_max",
         "orders.quantity_max",
         "orders.payment_decline",
         "topology.order_exchange",
+        "topology.alternate_exchange",
     ];
     let stage = path.strip_prefix("stage.").and_then(|rest| rest.split('.').next());
     match stage {

@@ -37,7 +37,9 @@ pub struct Workload {
     pub sample: Sample,
     /// Trials.
     pub trial: TrialSettings,
-    /// What is done to the broker in the middle of a trial.
+    /// A stage that is held back until its queue has so many messages.
+    pub backlog: Option<Backlog>,
+    /// What is done to the broker or to a stage in the middle of a trial.
     pub faults: Faults,
     /// A defect planted on purpose, to see the ledger find it.
     pub canary: Option<Canary>,
@@ -48,6 +50,41 @@ impl Workload {
     pub fn stage(&self, stage: Stage) -> &StageSettings {
         let position = self.pipeline.position(stage);
         &self.stages[position.expect("no stage of another pipeline is ever asked for")]
+    }
+
+    /// Why a message may vanish from a stage's queue by the queue's own rules, with no dead-letter queue to find it in.
+    pub fn may_drop(&self, stage: Stage) -> Option<String> {
+        let queue = &self.stage(stage).queue;
+        let because = |key: &str, what: &str| {
+            Some(format!(
+                "{key} without topology.dead_letter: {what} is dropped by the broker"
+            ))
+        };
+        if self.topology.dead_letter {
+            None
+        } else if queue.is_bounded() && queue.overflow == Overflow::DropHead {
+            because(
+                &format!("stage.{stage}.overflow = \"drop-head\""),
+                "what a full queue has no room for",
+            )
+        } else if queue.message_ttl.is_some() {
+            because(&format!("stage.{stage}.message_ttl"), "what waits longer")
+        } else if self.publish.ttl.is_some() {
+            because("publish.ttl", "what waits longer")
+        } else if queue.kind == QueueType::Quorum {
+            because(
+                &format!("stage.{stage}.queue_type = \"quorum\""),
+                "what comes back more often than its delivery limit",
+            )
+        } else {
+            None
+        }
+    }
+
+    /// How long a message may wait in a stage's queue before it expires; absent: for ever.
+    pub fn time_to_live(&self, stage: Stage) -> Option<Span> {
+        let own = self.stage(stage).queue.message_ttl;
+        own.into_iter().chain(self.publish.ttl).min()
     }
 }
 
@@ -91,6 +128,10 @@ pub struct Orders {
     pub payment_decline: Share,
     /// Least size of an event's body; shorter ones are padded.
     pub body_size: Size,
+    /// Chance that an order is urgent: its latency is a series of its own, and its messages bear [`Orders::urgent_priority`].
+    pub urgent: Share,
+    /// Priority of an urgent order's messages, 1 to 255; the others bear none, which counts as 0.
+    pub urgent_priority: u8,
 }
 
 /// How messages are published.
@@ -104,6 +145,8 @@ pub struct Publish {
     pub persistent: bool,
     /// After this time without an answer a publish counts as unknown.
     pub confirm_timeout: Span,
+    /// Each message's own time to live in a queue; `None`: no end.
+    pub ttl: Option<Span>,
 }
 
 /// Exchanges and queues.
@@ -115,6 +158,8 @@ pub struct Topology {
     pub durable: bool,
     /// Each queue has a dead-letter queue.
     pub dead_letter: bool,
+    /// What the order exchange cannot route goes to a queue for that, instead of coming back or vanishing.
+    pub alternate_exchange: bool,
 }
 
 /// Type of an exchange.
@@ -127,6 +172,8 @@ pub enum ExchangeType {
     Topic,
     /// Every queue gets every event, and its consumers drop what is not for them.
     Fanout,
+    /// The bindings name each event by a header, `event`.
+    Headers,
 }
 
 /// A stage's consumers.
@@ -148,6 +195,93 @@ pub struct StageSettings {
     pub ack_flush: Span,
     /// What the stage remembers, to do nothing twice.
     pub dedupe: Dedupe,
+    /// Its queue.
+    pub queue: QueueSettings,
+    /// Share of the consumers whose work takes longer than the others'.
+    pub slow_share: Share,
+    /// How many times as long the work of a slow consumer takes, from 2.
+    pub slow_factor: u32,
+}
+
+/// A stage's queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueSettings {
+    /// Its type.
+    pub kind: QueueType,
+    /// Most ready messages; `None`: no limit.
+    pub max_length: Option<u64>,
+    /// Most bytes of ready messages' bodies; `None`: no limit.
+    pub max_length_bytes: Option<u64>,
+    /// What happens to a message beyond a limit; without one it never does.
+    pub overflow: Overflow,
+    /// How long a message may wait in it; `None`: for ever.
+    pub message_ttl: Option<Span>,
+    /// Highest priority that it tells apart, 1 to 255; `None`: no priority queue.
+    pub max_priority: Option<u8>,
+    /// One consumer at a time gets all deliveries; the others stand by.
+    pub single_active_consumer: bool,
+    /// Deliveries after which a quorum queue gives a message up; `None`: the broker's default.
+    pub delivery_limit: Option<u32>,
+}
+
+impl QueueSettings {
+    /// Whether it has a length limit.
+    pub fn is_bounded(&self) -> bool {
+        self.max_length.is_some() || self.max_length_bytes.is_some()
+    }
+}
+
+/// Type of a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueType {
+    /// On one node.
+    #[default]
+    Classic,
+    /// Replicated by Raft, where there are several nodes; always durable.
+    Quorum,
+}
+
+/// What happens to a message beyond a queue's length limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overflow {
+    /// The oldest ready message makes room: dropped, or dead-lettered as `maxlen`.
+    #[default]
+    DropHead,
+    /// The new message is refused with a negative confirm.
+    RejectPublish,
+    /// As above, and the refused message is dead-lettered as `maxlen`.
+    RejectPublishDlx,
+}
+
+impl Overflow {
+    /// All modes with their names in workload files, which are also the broker's.
+    pub const NAMES: [(&'static str, Overflow); 3] = [
+        ("drop-head", Overflow::DropHead),
+        ("reject-publish", Overflow::RejectPublish),
+        ("reject-publish-dlx", Overflow::RejectPublishDlx),
+    ];
+
+    /// The name in workload files.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+impl StageSettings {
+    /// Consumers whose work takes longer: the first ones.
+    pub fn slow_consumers(&self) -> u32 {
+        (self.slow_share.0 * f64::from(self.consumers)).round() as u32
+    }
+
+    /// Messages per second that the consumers can work off by their service time alone; absent where the work takes no time.
+    pub fn service_rate(&self) -> Option<f64> {
+        let mean_s = self.service_time.mean_secs();
+        let slow = f64::from(self.slow_consumers());
+        let pace = f64::from(self.consumers) - slow + slow / f64::from(self.slow_factor.max(1));
+        (mean_s > 0.0).then(|| pace * f64::from(self.concurrency) / mean_s)
+    }
 }
 
 /// How long the work on a message takes.
@@ -243,11 +377,58 @@ pub struct TrialSettings {
     pub cool_down: Span,
 }
 
-/// What is done to the broker in the middle of a trial.
+/// A backlog that is to build up before its stage begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Whose consumers are held back.
+    pub stage: Stage,
+    /// They begin when so many messages are ready in their queue, 1 or more.
+    pub messages: u64,
+    /// What the load does then.
+    pub arrivals: BacklogArrivals,
+}
+
+/// What the load does when the backlog stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BacklogArrivals {
+    /// It goes on.
+    Continue,
+    /// It ends.
+    Stop,
+}
+
+/// What is done to the broker or to a stage in the middle of a trial.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Faults {
+    /// The consumers of a stage stop and return later.
+    pub stage_outage: Option<StageOutage>,
     /// The broker's process is stopped (SIGSTOP) and goes on later.
     pub broker_pause: Option<BrokerPause>,
+    /// The broker's memory limit is lowered below what it uses, and restored.
+    pub memory_alarm: Option<Stretch>,
+    /// The broker's limit of free disk space is raised above what there is, and restored.
+    pub disk_alarm: Option<Stretch>,
+}
+
+/// When a fault lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// From the start of the load.
+    pub at: Span,
+    /// How long it lasts.
+    pub lasts: Span,
+}
+
+/// A stop of a stage's consumers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageOutage {
+    /// Which.
+    pub stage: Stage,
+    /// From the start of the load.
+    pub at: Span,
+    /// How long it lasts.
+    pub lasts: Span,
 }
 
 /// A stop of the broker's process.

@@ -13,6 +13,7 @@ async fn the_order_exchange_has_the_type_that_was_asked_for() {
         ("topic", ExchangeKind::Topic),
         ("direct", ExchangeKind::Direct),
         ("fanout", ExchangeKind::Fanout),
+        ("headers", ExchangeKind::Headers),
     ];
     for (name, kind) in &kinds {
         let stand = Stand::start().await;

@@ -48,11 +48,20 @@ pub struct Done {
 
 /// Starts a run of `settings` against the broker at `uri`.
 pub fn start_at(uri: &BrokerUri, settings: &[&str]) -> Running {
+    start_on(BrokerChoice::External(Box::new(uri.clone())), settings)
+}
+
+/// Runs `settings` to the end on an embedded broker of the run's own, which it may also steer.
+pub async fn run_embedded(settings: &[&str]) -> Done {
+    start_on(BrokerChoice::Embedded, settings).done().await
+}
+
+fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
     let results = tempfile::tempdir().expect("a temporary directory");
     let interrupt = Interrupt::default();
     let request = RunRequest {
         plan: plan(settings),
-        choice: BrokerChoice::External(Box::new(uri.clone())),
+        choice,
         start: StartOptions {
             // Nobody listens there: whatever management API this machine has is none of the test's broker.
             management: Some("http://127.0.0.1:9".to_owned()),

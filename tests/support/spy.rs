@@ -156,6 +156,17 @@ impl Spy {
         assert!(in_time("confirm", confirm).await.expect("answered").is_ack());
     }
 
+    /// Whether the existing durable queue has these arguments: only then may it be declared again.
+    pub async fn queue_is(&self, name: &str, arguments: FieldTable) -> bool {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let channel = self.channel().await;
+        let asking = channel.queue_declare(name.into(), options, arguments);
+        in_time("look at a queue", asking).await.is_ok()
+    }
+
     /// Makes a queue that is none of the run's.
     pub async fn declare_queue(&self, name: &str) {
         let channel = self.channel().await;

@@ -51,6 +51,7 @@ impl State {
             return;
         };
         let Some(exchange) = queue.options.dead_letter_exchange.clone() else {
+            self.counts.dropped += u64::from(reason != Reason::Rejected);
             return;
         };
         self.counts.dead_lettered += 1;

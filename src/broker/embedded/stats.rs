@@ -26,6 +26,8 @@ pub struct Counters {
     pub discarded: u64,
     /// Those of `discarded` whose queue has a dead-letter exchange.
     pub dead_lettered: u64,
+    /// Those of `discarded` without one that were over a limit of length or deliveries, or expired.
+    pub dropped: u64,
     /// Messages that went with a purge or a deleted queue.
     pub purged: u64,
 }
@@ -43,6 +45,7 @@ impl std::ops::AddAssign for Counters {
         self.requeued += other.requeued;
         self.discarded += other.discarded;
         self.dead_lettered += other.dead_lettered;
+        self.dropped += other.dropped;
         self.purged += other.purged;
     }
 }

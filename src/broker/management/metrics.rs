@@ -23,12 +23,21 @@ pub struct MessageTotals {
     pub redelivered: Option<u64>,
     /// Acknowledged by consumers.
     pub acknowledged: Option<u64>,
+    /// Dropped by queues without a dead-letter exchange: beyond a limit of length or deliveries, or expired. Of all
+    /// protocols; since RabbitMQ 3.10.
+    pub dropped_by_queues: Option<u64>,
 }
 
 impl MessageTotals {
     /// Sums the counters of `text`, in Prometheus' exposition format.
     pub(super) fn read(text: &str) -> Self {
-        let total = |name: &str| sum(text, &format!("rabbitmq_global_messages_{name}_total"));
+        let total = |name: &str| {
+            sum(
+                text,
+                &format!("rabbitmq_global_messages_{name}_total"),
+                "protocol=\"amqp091\"",
+            )
+        };
         Self {
             received: total("received"),
             received_confirm: total("received_confirm"),
@@ -39,15 +48,22 @@ impl MessageTotals {
             delivered: total("delivered"),
             redelivered: total("redelivered"),
             acknowledged: total("acknowledged"),
+            dropped_by_queues: ["maxlen", "expired", "delivery_limit"]
+                .into_iter()
+                .filter_map(|reason| {
+                    let metric = format!("rabbitmq_global_messages_dead_lettered_{reason}_total");
+                    sum(text, &metric, "dead_letter_strategy=\"disabled\"")
+                })
+                .reduce(|sum, more| sum + more),
         }
     }
 }
 
-/// Sum over the label sets of `metric` that AMQP 0-9-1 clients account for, or `None` if there is none.
-fn sum(text: &str, metric: &str) -> Option<u64> {
+/// Sum over the label sets of `metric` that have `label`, or `None` if there is none.
+fn sum(text: &str, metric: &str, label: &str) -> Option<u64> {
     let samples = text.lines().filter_map(|line| {
         let (labels, value) = line.strip_prefix(metric)?.strip_prefix('{')?.rsplit_once('}')?;
-        if !labels.contains("protocol=\"amqp091\"") {
+        if !labels.contains(label) {
             return None;
         }
         // Prometheus allows any float; these are counters, and exact below 2^53.
@@ -69,12 +85,16 @@ rabbitmq_global_messages_delivered_total{protocol="amqp091",queue_type="rabbit_q
 rabbitmq_global_messages_delivered_total{protocol="mqtt310",queue_type="rabbit_classic_queue"} 100
 rabbitmq_global_messages_received_total{protocol="amqp091"} 0
 rabbitmq_global_messages_received_confirm_total{protocol="amqp091"} 3
+rabbitmq_global_messages_dead_lettered_maxlen_total{queue_type="rabbit_classic_queue",dead_letter_strategy="at_most_once"} 90
+rabbitmq_global_messages_dead_lettered_maxlen_total{queue_type="rabbit_classic_queue",dead_letter_strategy="disabled"} 4
+rabbitmq_global_messages_dead_lettered_expired_total{queue_type="rabbit_quorum_queue",dead_letter_strategy="disabled"} 2
 "#;
         let totals = MessageTotals::read(text);
         assert_eq!(
             (totals.delivered, totals.received, totals.received_confirm),
             (Some(12), Some(0), Some(3))
         );
-        assert_eq!(totals.acknowledged, None);
+        assert_eq!((totals.acknowledged, totals.dropped_by_queues), (None, Some(6)));
+        assert_eq!(MessageTotals::read("").dropped_by_queues, None);
     }
 }

@@ -18,17 +18,23 @@ use crate::results::series::SeriesTable;
 use panels::Layout;
 
 /// Figures that are drawn along the setting. The achieved rate is not: goodput and backlog say the same.
-const ALONG: [Figure; 10] = [
+const ALONG: [Figure; 16] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::OldestAge,
     Figure::Redelivered,
+    Figure::Refused,
+    Figure::Dropped,
+    Figure::DeadLettered,
+    Figure::Blocked,
     Figure::DriverCpu,
     Figure::DriverMemory,
     Figure::BrokerCpu,
     Figure::BrokerMemory,
+    Figure::MessageMemory,
 ];
 /// Figures that are drawn as a map too.
 const MAPPED: [Figure; 3] = [Figure::Goodput, Figure::EndToEndP99, Figure::DrainTime];
@@ -73,12 +79,9 @@ impl CellChart<'_> {
         self.sweep.cells.iter().flat_map(|cell| cell.values(self.figure))
     }
 
-    /// Redeliveries are shown only where there are some.
+    /// What no sound run has is shown only where there is some.
     fn has_something_to_show(&self) -> bool {
-        match self.figure {
-            Figure::Redelivered => self.values().any(|share| share > 0.0),
-            _ => self.values().next().is_some(),
-        }
+        self.values().any(|value| value > 0.0 || !self.figure.is_exceptional())
     }
 
     /// The name of its files, without the extension.

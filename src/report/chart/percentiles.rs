@@ -5,20 +5,26 @@ use plotters::prelude::DrawingBackend;
 use super::axis::{Axis, nines};
 use super::canvas::{Canvas, Drawn, Stroke};
 use super::frame::{Entry, Mark, Plot, head};
-use super::palette::{BLUE, GREEN, VERMILLION};
+use super::palette::{BLUE, GREEN, GREY, PURPLE, VERMILLION};
 use super::{Chart, Figures, NO_DATA};
 use crate::measure::Summary;
 use crate::results::record::TrialRecord;
 
 /// A point of the curve with fewer samples beyond it than this is drawn dashed: docs/METHOD.md prints no figure for it.
 const SAMPLES_BEYOND_MIN: f64 = 10.0;
-const SERIES: [(&str, &str, Stroke); 3] = [
+const SERIES: [(&str, &str, Stroke); 5] = [
     ("end_to_end", "end-to-end", Stroke::solid(BLUE)),
     (
         "end_to_end_from_send",
         "end-to-end from send",
         Stroke::solid(VERMILLION),
     ),
+    (
+        "end_to_end_urgent",
+        "end-to-end of urgent orders",
+        Stroke::solid(PURPLE),
+    ),
+    ("end_to_end_normal", "end-to-end of the others", Stroke::solid(GREY)),
     ("confirm_latency", "confirm latency", Stroke::solid(GREEN)),
 ];
 

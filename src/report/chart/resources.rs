@@ -5,11 +5,17 @@ use plotters::prelude::DrawingBackend;
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Stroke, WIDTH};
 use super::frame::{Entry, Mark, Plot, head, shades, strips};
-use super::palette::{BLUE, GREY, VERMILLION};
+use super::palette::{BLUE, GREEN, GREY, VERMILLION};
 use super::{Chart, Figures, NO_DATA, over_time};
 
 const DRIVER: Stroke = Stroke::solid(BLUE);
 const BROKER: Stroke = Stroke::solid(VERMILLION);
+/// What the embedded broker holds for its clients; it is within the driver's memory.
+const MESSAGES: (&str, &str, Stroke) = (
+    "broker_message_bytes",
+    "messages in the embedded broker",
+    Stroke::solid(GREEN),
+);
 
 pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
     let max = |series: &[&str; 2]| {
@@ -20,12 +26,15 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
     };
     let cpu = ["driver_cpu_share", "broker_cpu_share"];
     let memory = ["driver_rss_bytes", "broker_rss_bytes"];
-    let legend: Vec<Entry> = [("driver", DRIVER), ("broker", BROKER)]
+    let mut legend: Vec<Entry> = [("driver", DRIVER), ("broker", BROKER)]
         .into_iter()
         .enumerate()
         .filter(|(i, _)| figures.series.max(cpu[*i]).or(figures.series.max(memory[*i])).is_some())
         .map(|(_, (label, stroke))| Entry::new(label, Mark::Line(stroke)))
         .collect();
+    if figures.series.max(MESSAGES.0).is_some() {
+        legend.push(Entry::new(MESSAGES.1, Mark::Line(MESSAGES.2)));
+    }
     let top = head(canvas, figures, Chart::Resources.title(), &legend)?;
     if max(&cpu).or(max(&memory)).is_none() {
         return canvas.text(
@@ -58,6 +67,15 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         plot.axes()?;
         for (name, stroke) in names.into_iter().zip([DRIVER, BROKER]) {
             over_time::line(&plot, figures, &figures.series.points(name), stroke, |value| value)?;
+        }
+        if names == memory {
+            over_time::line(
+                &plot,
+                figures,
+                &figures.series.points(MESSAGES.0),
+                MESSAGES.2,
+                |value| value,
+            )?;
         }
     }
     Ok(())

@@ -10,22 +10,31 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 14] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::OldestAge,
     Figure::Redelivered,
+    Figure::Refused,
+    Figure::Dropped,
+    Figure::DeadLettered,
     Figure::DriverCpu,
+    Figure::DriverMemory,
     Figure::BrokerMemory,
+    Figure::MessageMemory,
 ];
 
 pub(super) fn section(page: &mut Sink, sweep: &Sweep<'_>) {
     page.raw("<h2>Cells</h2>\n");
     let figures: Vec<Figure> = FIGURES
         .into_iter()
-        .filter(|figure| sweep.cells.iter().any(|cell| !cell.values(*figure).is_empty()))
+        .filter(|figure| {
+            let mut values = sweep.cells.iter().flat_map(|cell| cell.values(*figure));
+            values.any(|value| value > 0.0 || !figure.is_exceptional())
+        })
         .collect();
     table(page, sweep, &figures);
     let best = figures.iter().any(|figure| sweep.best(*figure).is_some());

@@ -241,19 +241,29 @@ pub(super) fn accounting(page: &mut Sink, trial: &TrialRecord) {
             "did not end; a message of it is still in a queue",
         ),
         (
+            "unrouted",
+            fates.unrouted,
+            "did not end; a message of it went to the alternate exchange",
+        ),
+        (
+            "dropped",
+            fates.dropped,
+            "confirmed; a queue that may drop messages (full, or expired) never delivered one of it",
+        ),
+        (
             "lost",
             fates.lost,
-            "confirmed, and neither ended nor to be found anywhere",
+            "confirmed, and neither ended nor to be found anywhere, nor dropped where that is allowed",
         ),
         ("refused", fates.nacked, "refused by the broker, and not seen since"),
         ("returned", fates.returned, "unroutable, and not seen since"),
         ("unknown", fates.unknown, "never answered for, and not seen at its end"),
     ];
     let orders = trial.stages.iter().any(|stage| stage.stage == Stage::Order);
-    for (fate, n, meaning) in rows
-        .into_iter()
-        .filter(|(fate, n, _)| orders || *n > 0 || !fate.starts_with("cancelled"))
-    {
+    for (fate, n, meaning) in rows.into_iter().filter(|(fate, n, _)| match *fate {
+        "unrouted" | "dropped" => *n > 0,
+        fate => orders || *n > 0 || !fate.starts_with("cancelled"),
+    }) {
         page.raw("<tr>")
             .row_name(fate)
             .number(&human::count(n))
@@ -327,6 +337,73 @@ pub(super) fn dead_letters(page: &mut Sink, trial: &TrialRecord) {
             .raw("</tr>\n");
     }
     page.table_end();
+}
+
+fn is_concerned(stage: &StageRecord) -> bool {
+    stage.dropped > 0 || stage.refused > 0
+}
+
+/// Whether a queue dropped or refused anything.
+pub(super) fn has_dropped(trial: &TrialRecord) -> bool {
+    trial.stages.iter().any(is_concerned)
+}
+
+/// What queues dropped or refused, by stage and reason.
+pub(super) fn dropped(page: &mut Sink, trial: &TrialRecord) {
+    if !has_dropped(trial) {
+        page.raw("<p>None.</p>\n");
+        return;
+    }
+    page.table(
+        "Dropped and refused",
+        &[
+            ("Stage", Text),
+            ("Dropped from its queue", Number),
+            ("For", Text),
+            ("Its own publishes refused", Number),
+        ],
+    );
+    for stage in trial.stages.iter().filter(|stage| is_concerned(stage)) {
+        page.raw("<tr>")
+            .row_name(stage.stage.name())
+            .number(&human::count(stage.dropped))
+            .cell(stage.dropped_as.as_deref().unwrap_or_default())
+            .number(&human::count(stage.refused))
+            .raw("</tr>\n");
+    }
+    page.table_end();
+    if let Some(counted) = trial.ledger.dropped_by_broker {
+        let says = format!("The broker itself counts {} dropped.", human::count(counted));
+        page.element("<p class=\"soft\">", &says, "</p>\n");
+    }
+}
+
+/// Connections that the broker blocked.
+pub(super) fn blocked(page: &mut Sink, trial: &TrialRecord) {
+    if trial.blocked_connections.is_empty() {
+        page.raw("<p>None.</p>\n");
+        return;
+    }
+    page.table(
+        "Blocked connections",
+        &[
+            ("Connection", Text),
+            ("The broker's reason", Text),
+            ("Times", Number),
+            ("Time", Number),
+        ],
+    );
+    for one in &trial.blocked_connections {
+        page.raw("<tr>")
+            .row_name(&one.connection)
+            .cell(&one.reason)
+            .number(&human::count(u64::from(one.times)))
+            .number(&human::seconds(one.time_s))
+            .raw("</tr>\n");
+    }
+    page.table_end();
+    let says = format!("At least one was blocked for {}.", human::seconds(trial.blocked_s));
+    page.element("<p class=\"soft\">", &says, "</p>\n");
 }
 
 pub(super) fn settings(page: &mut Sink, record: &RunRecord) {

@@ -5,13 +5,17 @@ mod checks;
 use super::{Fixed, Ran};
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
+use crate::events::Stage;
 use crate::ledger::{self, LedgerReport, Observed, Verdict};
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
 use crate::results::record::{
-    Band, DrainRecord, LoadPhaseRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord, TrialRecord,
+    Band, BlockedConnection, DrainRecord, LoadPhaseRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord,
+    TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
+use crate::workload::Workload;
+use crate::workload::model::{Overflow, QueueType};
 
 impl Fixed<'_> {
     /// The trial's record.
@@ -34,6 +38,18 @@ impl Fixed<'_> {
         let observed = Observed {
             drained,
             prefetch_exceeded: ran.meters.iter().map(|meter| meter.prefetch_exceeded()).sum(),
+            overstays: workload
+                .pipeline
+                .stages()
+                .iter()
+                .copied()
+                .filter(|stage| workload.time_to_live(*stage).is_some())
+                .map(|stage| (stage, ran.meters[stage.index()].overstay()))
+                .collect(),
+            slowest_confirm: workload
+                .publish
+                .confirms
+                .then(|| self.wiring.publishes.slowest_confirm()),
             left_behind: None,
         };
         let promises = ledger::judge(workload, &report, &observed);
@@ -57,6 +73,8 @@ impl Fixed<'_> {
             phases: self.phase_bands(&ran),
             load_phases: self.load_phases(&ran),
             blocked: self.blocked_bands(&ran),
+            blocked_connections: self.blocked_connections(&ran),
+            blocked_s: union_s(&self.blocked_bands(&ran)),
             orders: OrderCounts {
                 planned: self.stand.plan.arrivals(self.trial),
                 published: ran.load_meter.sent(),
@@ -76,6 +94,7 @@ impl Fixed<'_> {
                 time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
                 deadline_s: workload.drain.deadline.as_secs_f64(),
             },
+            overloads: ran.course.overloads.clone(),
             backlog_messages_max: ran.maxima.backlog,
             resources: Resources {
                 driver_cpu_s: ran.usage.driver_s,
@@ -83,6 +102,7 @@ impl Fixed<'_> {
                 driver_rss_bytes_max: ran.maxima.driver_rss,
                 broker_cpu_s: ran.usage.broker_s,
                 broker_rss_bytes_max: ran.maxima.broker_rss,
+                broker_message_bytes_max: ran.maxima.broker_messages,
             },
             validity,
             promises,
@@ -182,6 +202,30 @@ impl Fixed<'_> {
             .collect()
     }
 
+    fn blocked_connections(&self, ran: &Ran) -> Vec<BlockedConnection> {
+        let mut connections: Vec<BlockedConnection> = Vec::new();
+        for period in self.wiring.connector.incidents().blocked_periods() {
+            let end = period.end.unwrap_or(ran.drain_ended);
+            let time_s = end.saturating_sub(period.start) as f64 / 1e9;
+            let known = connections
+                .iter_mut()
+                .find(|known| known.connection == period.connection && known.reason == period.reason);
+            match known {
+                Some(known) => {
+                    known.times += 1;
+                    known.time_s += time_s;
+                }
+                None => connections.push(BlockedConnection {
+                    connection: period.connection,
+                    reason: period.reason,
+                    times: 1,
+                    time_s,
+                }),
+            }
+        }
+        connections
+    }
+
     fn messages(&self, ran: &Ran) -> MessageCounts {
         let sum = |of: fn(&StageMeter) -> u64| ran.meters.iter().map(|meter| of(meter)).sum();
         MessageCounts {
@@ -204,17 +248,17 @@ impl Fixed<'_> {
                 let settings = self.stand.workload.stage(stage);
                 let slots = f64::from(settings.consumers) * f64::from(settings.concurrency);
                 let meter = &ran.meters[stage.index()];
-                let suppressed = report
-                    .stages
-                    .iter()
-                    .find(|counts| counts.stage == stage)
-                    .map_or(0, |counts| counts.suppressed);
+                let counts = report.stages.iter().find(|counts| counts.stage == stage);
                 StageRecord {
                     stage,
                     consumers: settings.consumers,
                     delivered: meter.delivered(),
                     redelivered: meter.redelivered(),
-                    suppressed,
+                    suppressed: counts.map_or(0, |counts| counts.suppressed),
+                    refused: meter.refused(),
+                    dropped: counts.map_or(0, |counts| counts.dropped),
+                    dropped_as: drop_reasons(&self.stand.workload, stage),
+                    delivery_age_ns_max: meter.longest_wait(),
                     backlog_messages_max: ran.maxima.stage_backlog[stage.index()],
                     utilisation: (measured_s > 0.0).then(|| meter.busy_ns() as f64 / 1e9 / measured_s / slots),
                 }
@@ -226,4 +270,51 @@ impl Fixed<'_> {
 /// The highest quantile up to the 99th percentile that ten of `count` values lie beyond; the 90th of too few.
 fn highest_quantile(count: u64) -> f64 {
     (1.0 - 10.0 / count.max(1) as f64).clamp(0.9, 0.99)
+}
+
+/// Seconds that at least one of the bands covers.
+fn union_s(bands: &[Band]) -> f64 {
+    let mut bands: Vec<&Band> = bands.iter().collect();
+    bands.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
+    let (mut covered, mut until) = (0.0, f64::NEG_INFINITY);
+    for band in bands {
+        covered += (band.end_s - band.start_s.max(until)).max(0.0);
+        until = until.max(band.end_s);
+    }
+    covered
+}
+
+/// The names under which a stage's queue may drop messages; absent if it may not.
+fn drop_reasons(workload: &Workload, stage: Stage) -> Option<String> {
+    workload.may_drop(stage)?;
+    let queue = &workload.stage(stage).queue;
+    let reasons = [
+        ("maxlen", queue.is_bounded() && queue.overflow == Overflow::DropHead),
+        ("expired", workload.time_to_live(stage).is_some()),
+        ("delivery_limit", queue.kind == QueueType::Quorum),
+    ];
+    let named: Vec<&str> = reasons
+        .into_iter()
+        .filter_map(|(name, may)| may.then_some(name))
+        .collect();
+    Some(named.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_under_several_blocks_at_once_counts_once() {
+        let band = |start_s, end_s| Band {
+            name: String::new(),
+            start_s,
+            end_s,
+        };
+        assert_eq!(
+            union_s(&[band(5.0, 6.0), band(1.0, 3.0), band(2.0, 4.0), band(2.5, 2.6)]),
+            4.0
+        );
+        assert_eq!(union_s(&[]), 0.0);
+    }
 }

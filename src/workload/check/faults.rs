@@ -3,37 +3,45 @@
 use super::Builder;
 use crate::events::PipelineKind;
 use crate::units::Span;
-use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Until};
+use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Stretch, Until};
 
 impl Builder<'_> {
     pub(super) fn faults(&mut self, load: &Load) -> Faults {
-        let (at, lasts) = (
-            self.duration("fault.broker_pause.at"),
-            self.duration("fault.broker_pause.lasts"),
-        );
-        let pause = match (at, lasts) {
-            (Some(at), Some(lasts)) => Some(BrokerPause { at, lasts }),
-            (None, None) => None,
+        let pause = self.stretch("broker_pause", "a pause of the broker", load);
+        Faults {
+            stage_outage: None,
+            broker_pause: pause.map(|Stretch { at, lasts }| BrokerPause { at, lasts }),
+            memory_alarm: self.stretch("memory_alarm", "a memory alarm", load),
+            disk_alarm: self.stretch("disk_alarm", "a disk alarm", load),
+        }
+    }
+
+    /// Start and length of the fault `name`, which ends within the load.
+    fn stretch(&mut self, name: &str, what: &str, load: &Load) -> Option<Stretch> {
+        let (at_path, lasts_path) = (format!("fault.{name}.at"), format!("fault.{name}.lasts"));
+        let stretch = match (self.duration(&at_path), self.duration(&lasts_path)) {
+            (Some(at), Some(lasts)) => Stretch { at, lasts },
+            (None, None) => return None,
             _ => {
                 self.refuse(
-                    &["fault.broker_pause.at", "fault.broker_pause.lasts"],
-                    "a pause of the broker needs both its start and its length",
-                    "write [fault.broker_pause] with at = \"10s\" and lasts = \"5s\"",
+                    &[&at_path, &lasts_path],
+                    format!("{what} needs both its start and its length"),
+                    format!("write [fault.{name}] with at = \"10s\" and lasts = \"5s\""),
                 );
-                None
+                return None;
             }
         };
-        if let (Some(pause), Until::Duration(duration)) = (&pause, load.until) {
+        if let Until::Duration(duration) = load.until {
             let end = load.warm_up.0 + duration.0;
-            if pause.at.0 + pause.lasts.0 > end {
+            if stretch.at.0 + stretch.lasts.0 > end {
                 self.refuse(
-                    &["fault.broker_pause.at", "fault.broker_pause.lasts"],
-                    format!("the pause would end after the load does ({})", Span(end)),
+                    &[&at_path, &lasts_path],
+                    format!("{what} would end after the load does ({})", Span(end)),
                     "start it earlier, make it shorter, or make the load longer",
                 );
             }
         }
-        Faults { broker_pause: pause }
+        Some(stretch)
     }
 
     pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders) -> Option<Canary> {

@@ -48,6 +48,24 @@ impl Builder<'_> {
             }
         }
         for stage in workload.pipeline.stages().iter().copied() {
+            if let (true, Some(why)) = (workload.promises.nothing_lost, workload.may_drop(stage)) {
+                let keys = [
+                    "overflow",
+                    "max_length",
+                    "max_length_bytes",
+                    "message_ttl",
+                    "delivery_limit",
+                    "queue_type",
+                ];
+                let paths = keys.map(|key| format!("stage.{stage}.{key}"));
+                let mut places: Vec<&str> = paths.iter().map(String::as_str).collect();
+                places.extend(["publish.ttl", "topology.dead_letter", "promises.nothing_lost"]);
+                self.refuse(
+                    &places,
+                    format!("`promises.nothing_lost` cannot be given: {why}"),
+                    "set topology.dead_letter = true: what leaves the queue is found there",
+                );
+            }
             if workload.promises.nothing_twice && workload.stage(stage).dedupe == Dedupe::None {
                 let path = format!("stage.{stage}.dedupe");
                 self.refuse(

@@ -18,6 +18,7 @@ impl Builder<'_> {
             mandatory: self.flag("publish.mandatory").unwrap_or(true),
             persistent: self.flag("publish.persistent").unwrap_or(true),
             confirm_timeout: self.duration("publish.confirm_timeout").unwrap_or_default(),
+            ttl: self.duration("publish.ttl"),
         }
     }
 
@@ -30,6 +31,14 @@ impl Builder<'_> {
                 "raise orders.items or lower orders.lines_max",
             );
         }
+        let urgent = self.share("orders.urgent").unwrap_or_default();
+        if urgent.0 <= 0.0 {
+            self.refuse_written(
+                "orders.urgent_priority",
+                "`orders.urgent_priority` has no effect while no order is urgent",
+                "set orders.urgent, for example to \"10%\"",
+            );
+        }
         Orders {
             items,
             stock_per_item: self.limit("orders.stock_per_item").flatten(),
@@ -37,6 +46,11 @@ impl Builder<'_> {
             quantity_max: self.count_u32("orders.quantity_max"),
             payment_decline: self.share("orders.payment_decline").unwrap_or_default(),
             body_size: self.size("orders.body_size").unwrap_or_default(),
+            urgent,
+            urgent_priority: self
+                .count("orders.urgent_priority")
+                .and_then(|priority| u8::try_from(priority).ok())
+                .unwrap_or(1),
         }
     }
 }

@@ -65,6 +65,9 @@ impl Builder<'_> {
             } else {
                 Dedupe::Memory
             },
+            queue: self.queue(stage),
+            slow_share: Default::default(),
+            slow_factor: 10,
         }
     }
 }

@@ -151,6 +151,62 @@ fn contradictions_are_refused() {
         ),
         ("[canary]\ndefect = \"work-twice\"", "has no place in"),
         ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
+        ("[fault.memory_alarm]\nlasts = \"1s\"", "needs both"),
+        (
+            "[fault.disk_alarm]\nat = \"29s\"\nlasts = \"2s\"",
+            "after the load does",
+        ),
+        (
+            "[stage.payment]\noverflow = \"reject-publish\"",
+            "no effect on a queue without a limit",
+        ),
+        (
+            "publish.confirms = false\n[stage.payment]\nmax_length = 5\noverflow = \"reject-publish\"",
+            "its fate would be unknown",
+        ),
+        (
+            "topology.dead_letter = false\n[stage.payment]\nmax_length = 5\noverflow = \"reject-publish-dlx\"",
+            "there are no dead-letter queues",
+        ),
+        ("[stage.payment]\nmax_length_bytes = \"0B\"", "holds nothing"),
+        (
+            "[stage.payment]\nmax_priority = 5",
+            "no effect while no order is urgent",
+        ),
+        ("[orders]\nurgent_priority = 5", "no effect while no order is urgent"),
+        (
+            "[stage.payment]\nsingle_active_consumer = true",
+            "no effect with one consumer",
+        ),
+        ("[stage.payment]\ndelivery_limit = 5", "no effect on a classic queue"),
+        (
+            "orders.urgent = \"10%\"\n[stage.payment]\nmax_priority = 5\nqueue_type = \"quorum\"",
+            "takes no x-max-priority",
+        ),
+        (
+            "[stage.payment]\nmax_length = 5\noverflow = \"reject-publish-dlx\"\nqueue_type = \"quorum\"",
+            "has no overflow mode",
+        ),
+        (
+            "topology.durable = false\n[stage.payment]\nqueue_type = \"quorum\"",
+            "is always durable",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\n[stage.payment]\nmax_length = 5",
+            "would wait for ever",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\n[publish]\nttl = \"1s\"",
+            "would wait for ever",
+        ),
+        (
+            "topology.dead_letter = false\npromises.nothing_lost = true\n[stage.payment]\nmax_length = 5",
+            "cannot be given",
+        ),
+        (
+            "topology.dead_letter = false\npromises.nothing_lost = true\n[stage.payment]\nmessage_ttl = \"5s\"",
+            "cannot be given",
+        ),
         (
             "[fault.broker_pause]\nat = \"29s\"\nlasts = \"2s\"",
             "after the load does",
@@ -334,7 +390,7 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
             setting.origin != Origin::Default
                 || !matches!(
                     setting.path.rsplit('.').next(),
-                    Some("ack_flush" | "think_time" | "every")
+                    Some("ack_flush" | "think_time" | "every" | "overflow" | "urgent_priority")
                 )
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))

@@ -1,0 +1,184 @@
+//! Live counts of stages and of their consumers, read while they run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Nanos;
+
+/// Live counts of one stage.
+#[derive(Debug)]
+pub struct StageMeter {
+    pub(super) delivered: AtomicU64,
+    pub(super) redelivered: AtomicU64,
+    pub(super) held: AtomicU64,
+    pub(super) malformed: AtomicU64,
+    pub(super) not_for_stage: AtomicU64,
+    pub(super) acks: AtomicU64,
+    pub(super) prefetch_exceeded: AtomicU64,
+    pub(super) requeued: AtomicU64,
+    pub(super) busy_ns: AtomicU64,
+    held_max: AtomicU64,
+    pub(super) refused: AtomicU64,
+    /// Longest wait of a message delivered since somebody asked, and of all; nanoseconds. One more than the value: 0 is none.
+    recent_wait: AtomicU64,
+    longest_wait: AtomicU64,
+    overstay: AtomicU64,
+    consumers: Box<[ConsumerMeter]>,
+}
+
+impl StageMeter {
+    /// Nothing counted yet.
+    pub fn new(consumers: u32) -> Self {
+        StageMeter {
+            delivered: AtomicU64::default(),
+            redelivered: AtomicU64::default(),
+            held: AtomicU64::default(),
+            malformed: AtomicU64::default(),
+            not_for_stage: AtomicU64::default(),
+            acks: AtomicU64::default(),
+            prefetch_exceeded: AtomicU64::default(),
+            requeued: AtomicU64::default(),
+            busy_ns: AtomicU64::default(),
+            held_max: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            recent_wait: AtomicU64::default(),
+            longest_wait: AtomicU64::default(),
+            overstay: AtomicU64::default(),
+            consumers: (0..consumers).map(|_| ConsumerMeter::default()).collect(),
+        }
+    }
+
+    /// The consumers' own counts, by their number.
+    pub fn consumers(&self) -> &[ConsumerMeter] {
+        &self.consumers
+    }
+
+    pub(super) fn consumer(&self, index: u32) -> &ConsumerMeter {
+        &self.consumers[index as usize]
+    }
+
+    /// One more delivery is held.
+    pub(super) fn take(&self) {
+        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
+        self.held_max.fetch_max(held, Ordering::Relaxed);
+    }
+
+    /// Notes that a message was delivered after `wait` nanoseconds in flight and in its queue, where it may stay for
+    /// `time_to_live`.
+    pub(super) fn waited(&self, wait: Nanos, time_to_live: Option<Nanos>) {
+        let mark = wait.saturating_add(1);
+        self.recent_wait.fetch_max(mark, Ordering::Relaxed);
+        self.longest_wait.fetch_max(mark, Ordering::Relaxed);
+        if let Some(beyond) = time_to_live.and_then(|ttl| wait.checked_sub(ttl)) {
+            self.overstay.fetch_max(beyond, Ordering::Relaxed);
+        }
+    }
+
+    /// Greatest number of deliveries held at once.
+    pub fn held_max(&self) -> u64 {
+        self.held_max.load(Ordering::Relaxed)
+    }
+
+    /// Longest queue wait of the messages delivered since the last call; absent if there were none.
+    pub fn take_recent_wait(&self) -> Option<Nanos> {
+        self.recent_wait.swap(0, Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Longest queue wait of all messages delivered so far; absent if there were none.
+    pub fn longest_wait(&self) -> Option<Nanos> {
+        self.longest_wait.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// By how much the latest delivery came after its message's time to live, counted from the publish; 0: none did.
+    pub fn overstay(&self) -> Nanos {
+        self.overstay.load(Ordering::Relaxed)
+    }
+
+    /// Publishes of the stage that the broker refused (nack); each is tried again.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries, redeliveries among them.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries with the redelivered flag.
+    pub fn redelivered(&self) -> u64 {
+        self.redelivered.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries that consumers hold and have not settled.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries rejected as malformed.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries that were not for this stage.
+    pub fn not_for_stage(&self) -> u64 {
+        self.not_for_stage.load(Ordering::Relaxed)
+    }
+
+    /// Acknowledgements sent.
+    pub fn acks(&self) -> u64 {
+        self.acks.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries beyond the prefetch.
+    pub fn prefetch_exceeded(&self) -> u64 {
+        self.prefetch_exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries given back because what they called for could not be published.
+    pub fn requeued(&self) -> u64 {
+        self.requeued.load(Ordering::Relaxed)
+    }
+
+    /// Nanoseconds of work inside the measured part, over all jobs.
+    pub fn busy_ns(&self) -> u64 {
+        self.busy_ns.load(Ordering::Relaxed)
+    }
+}
+
+/// Live counts of one consumer.
+#[derive(Debug, Default)]
+pub struct ConsumerMeter {
+    delivered: AtomicU64,
+    pub(super) held: AtomicU64,
+    held_max: AtomicU64,
+    pub(super) busy_ns: AtomicU64,
+}
+
+impl ConsumerMeter {
+    /// One more delivery is held; returns how many are.
+    pub(super) fn take(&self) -> u64 {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
+        self.held_max.fetch_max(held, Ordering::Relaxed);
+        held
+    }
+
+    /// Deliveries, redeliveries among them.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries that it holds and has not settled.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Greatest number of deliveries held at once.
+    pub fn held_max(&self) -> u64 {
+        self.held_max.load(Ordering::Relaxed)
+    }
+
+    /// Nanoseconds of work over the whole trial, over all jobs.
+    pub fn busy_ns(&self) -> u64 {
+        self.busy_ns.load(Ordering::Relaxed)
+    }
+}
