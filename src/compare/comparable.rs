@@ -90,7 +90,7 @@ fn memory(base: &RunRecord, new: &RunRecord) -> Option<Difference> {
 fn cells(record: &RunRecord) -> String {
     let labels: Vec<&str> = record.cells.iter().map(|cell| cell.label.as_str()).collect();
     match labels.as_slice() {
-        [one] if one.is_empty() => "one".to_owned(),
+        [""] => "one".to_owned(),
         labels => labels.join("; "),
     }
 }
