@@ -5,6 +5,7 @@
 mod comparable;
 pub mod find;
 pub mod format;
+pub mod history;
 mod judge;
 pub mod measure;
 
