@@ -220,6 +220,7 @@ impl Page {
         self.orders(trial);
         self.rates(trial);
         self.latencies(trial);
+        self.consumers(trial);
         self.resources(trial);
         self.promises(trial);
         for reason in &trial.validity.reasons {
@@ -306,10 +307,37 @@ impl Page {
             format!(", oldest message delivered {}", human::nanos(ns as f64))
         });
         self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
+        if let Some(backlog) = &trial.backlog {
+            self.wrapped(None, 4, "  ", &super::backlog::sentence(backlog));
+        }
         if !trial.blocked_connections.is_empty() {
             self.blocked(trial);
         }
         self.overloads(trial);
+    }
+
+    /// How the deliveries were shared out, of stages with several consumers.
+    fn consumers(&mut self, trial: &TrialRecord) {
+        let shared = || trial.stages.iter().filter(|stage| stage.delivery_gini.is_some());
+        if shared().next().is_none() {
+            return;
+        }
+        self.heading("Consumers");
+        for stage in shared() {
+            let ratio = stage.delivery_share_ratio.map_or("one got none".to_owned(), |ratio| {
+                format!("most/fewest deliveries {ratio:.2}")
+            });
+            let mean = stage
+                .unacked_messages_mean
+                .map_or(String::new(), |mean| format!(", {mean:.1} on average"));
+            self.line(&format!(
+                "  {:<14}{} consumers: {ratio}, Gini {:.2}; held unacked at most {}{mean}",
+                stage.stage.name(),
+                human::count(u64::from(stage.consumers)),
+                stage.delivery_gini.unwrap_or_default(),
+                human::count(stage.unacked_messages_max),
+            ));
+        }
     }
 
     fn blocked(&mut self, trial: &TrialRecord) {

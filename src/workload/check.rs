@@ -1,6 +1,7 @@
 //! Turns entries into a valid [`Workload`], or into everything that is wrong with them at once. One file per section of a
 //! workload below this one.
 
+mod backlog;
 mod faults;
 mod load;
 mod promises;
@@ -565,7 +566,8 @@ impl Builder<'_> {
         let topology = self.topology();
         let orders = self.orders();
         let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
-        let faults = self.faults(&load);
+        let backlog = self.backlog(pipeline, &load);
+        let faults = self.faults(pipeline, &load);
         let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
@@ -592,7 +594,7 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
-            backlog: None,
+            backlog,
             faults,
             canary,
         };
