@@ -181,6 +181,14 @@ impl Resume {
             }
             self.same("the number of settings", trials(then.len()), trials(now.len()), help)?;
         }
+        for (then, now) in record.cells.iter().zip(&plan.cells) {
+            // What a replayed file holds is not among the settings; its fingerprint is in the workload.
+            let json = |workload: &crate::workload::Workload| serde_json::to_value(workload).unwrap_or_default();
+            if json(&then.workload) != json(&now.workload) {
+                let help = "a file that it replays has changed; start the run anew";
+                return Err(self.differs("the workload", "what the record says", "another", help));
+            }
+        }
         for trial in &record.trials {
             let planned = plan.trials.get(trial.trial as usize - 1);
             let words = |cell: usize, seed: u64| format!("cell {cell} with seed {seed}");

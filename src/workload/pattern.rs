@@ -54,6 +54,16 @@ impl Arrival {
         if self.is_closed() { "closed loop" } else { "open loop" }
     }
 
+    /// Whether a recorded arrival file is replayed.
+    pub fn replays(&self) -> bool {
+        let is_replay = |pattern: &Pattern| matches!(pattern.shape, Shape::Replay(_));
+        match self {
+            Arrival::Open(pattern) => is_replay(pattern),
+            Arrival::Phases(phases) => phases.iter().any(|phase| is_replay(&phase.pattern)),
+            Arrival::Closed { .. } => false,
+        }
+    }
+
     /// The phases of the load, if it has any.
     pub fn phases(&self) -> &[LoadPhase] {
         match self {

@@ -10,12 +10,16 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 14] = [
+const FIGURES: [Figure; 18] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::BacklogDrainTime,
+    Figure::BacklogRatio,
+    Figure::Unacked,
+    Figure::DeliveryGini,
     Figure::OldestAge,
     Figure::Redelivered,
     Figure::Refused,

@@ -9,11 +9,13 @@ use crate::events::Stage;
 use crate::ledger::{self, LedgerReport, Observed, Verdict};
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
+use crate::pipeline::meter::ConsumerMeter;
 use crate::results::record::{
-    Band, BlockedConnection, DrainRecord, LoadPhaseRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord,
-    TrialRecord,
+    BacklogCause, BacklogRecord, Band, BlockedConnection, ConsumerRecord, DrainRecord, LoadPhaseRecord, MessageCounts,
+    OrderCounts, Rates, Resources, StageRecord, TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
+use crate::stats;
 use crate::workload::Workload;
 use crate::workload::model::{Overflow, QueueType};
 
@@ -64,6 +66,9 @@ impl Fixed<'_> {
             .board
             .total(Series::EndToEnd)
             .map_or(0, |recorder| recorder.count());
+        let backlog = ran.held.as_ref().and_then(|held| held.record(ran.began));
+        let mut faults = ran.faults.clone();
+        faults.extend(self.held_back(&backlog, &ran));
         TrialRecord {
             trial: self.trial.trial,
             cell: self.trial.cell as u32,
@@ -94,7 +99,13 @@ impl Fixed<'_> {
                 time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
                 deadline_s: workload.drain.deadline.as_secs_f64(),
             },
+            overloads: ran.course.overloads.clone(),
+            backlog,
             backlog_messages_max: ran.maxima.backlog,
+            backlog_slope_messages_per_s: ran.maxima.backlog_points.slope(
+                (ran.warm_until - ran.began) as f64 / 1e9,
+                ran.load_ended.saturating_sub(ran.began) as f64 / 1e9,
+            ),
             resources: Resources {
                 driver_cpu_s: ran.usage.driver_s,
                 driver_cpu_share: self.share_of_cores(&ran, ran.load_usage.driver_s),
@@ -106,7 +117,7 @@ impl Fixed<'_> {
             validity,
             promises,
             verdict,
-            faults: ran.faults,
+            faults,
             aborted: ran.aborted,
             interrupted: ran.interrupted,
             ledger: report,
@@ -147,6 +158,7 @@ impl Fixed<'_> {
             co_located: self.stand.broker.info().co_located,
             broker_in_driver: self.stand.broker.embedded().is_some(),
             drained,
+            backlog_short: ran.backlog_short,
         }
     }
 
@@ -199,6 +211,19 @@ impl Fixed<'_> {
                 self.band(&name, ran.began, period.start, period.end.unwrap_or(ran.drain_ended))
             })
             .collect()
+    }
+
+    /// The time during which a stage was held back for its backlog; an outage has a band of its own.
+    fn held_back(&self, backlog: &Option<BacklogRecord>, ran: &Ran) -> Option<Band> {
+        let backlog = backlog
+            .as_ref()
+            .filter(|backlog| backlog.cause == BacklogCause::Count)?;
+        let end_s = (ran.drain_ended as f64 - ran.began as f64) / 1e9;
+        Some(Band {
+            name: format!("{} held back", backlog.stage),
+            start_s: backlog.held_s.max(0.0),
+            end_s: backlog.returned_s.unwrap_or(end_s),
+        })
     }
 
     fn blocked_connections(&self, ran: &Ran) -> Vec<BlockedConnection> {
@@ -260,10 +285,37 @@ impl Fixed<'_> {
                     delivery_age_ns_max: meter.longest_wait(),
                     backlog_messages_max: ran.maxima.stage_backlog[stage.index()],
                     utilisation: (measured_s > 0.0).then(|| meter.busy_ns() as f64 / 1e9 / measured_s / slots),
+                    unacked_messages_max: meter.held_max(),
+                    unacked_messages_mean: ran.maxima.stage_unacked[stage.index()].value(),
+                    delivery_share_ratio: share_ratio(meter.consumers()),
+                    delivery_gini: delivery_gini(meter.consumers()),
+                    each_consumer: consumers(meter.consumers(), settings.slow_consumers()),
                 }
             })
             .collect()
     }
+}
+
+fn consumers(meters: &[ConsumerMeter], slow: u32) -> Vec<ConsumerRecord> {
+    let record = |(number, meter): (u32, &ConsumerMeter)| ConsumerRecord {
+        slow: number < slow,
+        delivered: meter.delivered(),
+        busy_s: meter.busy_ns() as f64 / 1e9,
+        unacked_messages_max: meter.held_max(),
+    };
+    (0..).zip(meters).map(record).collect()
+}
+
+/// Most deliveries over fewest, of two consumers or more.
+fn share_ratio(meters: &[ConsumerMeter]) -> Option<f64> {
+    let deliveries = || meters.iter().map(ConsumerMeter::delivered);
+    let (most, fewest) = deliveries().max().zip(deliveries().min())?;
+    (meters.len() > 1 && fewest > 0).then(|| most as f64 / fewest as f64)
+}
+
+fn delivery_gini(meters: &[ConsumerMeter]) -> Option<f64> {
+    let deliveries: Vec<f64> = meters.iter().map(|meter| meter.delivered() as f64).collect();
+    stats::gini(&deliveries).filter(|_| meters.len() > 1)
 }
 
 /// The highest quantile up to the 99th percentile that ten of `count` values lie beyond; the 90th of too few.

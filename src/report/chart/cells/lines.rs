@@ -99,6 +99,7 @@ impl Up {
             Unit::Seconds => time(value * 1e9),
             Unit::Nanos => time(value),
             Unit::Share => format!("{} %", thousands(value * 100.0)),
+            Unit::Ratio => format!("{value:.2}"),
             Unit::Bytes => human::bytes(value),
         };
         let title = match (figure.unit(), logarithmic) {
@@ -110,6 +111,7 @@ impl Up {
             (Unit::Seconds, true) => "seconds (logarithmic)",
             (Unit::Messages, true) => "messages (logarithmic)",
             (Unit::Share, _) => "share of deliveries",
+            (Unit::Ratio, _) => "ratio",
             (Unit::Bytes, _) => "resident memory, greatest",
         };
         let axis = match (logarithmic, figure.unit()) {
