@@ -258,7 +258,7 @@ pub struct TrialRecord {
     pub load_phases: Vec<LoadPhaseRecord>,
     /// What was done to the broker.
     pub faults: Vec<Band>,
-    /// Times at which the broker blocked a connection.
+    /// Times at which the broker blocked at least one connection.
     pub blocked: Vec<Band>,
     /// The same by connection and reason.
     pub blocked_connections: Vec<BlockedConnection>,
@@ -352,6 +352,8 @@ pub struct BlockedConnection {
     pub times: u32,
     /// Seconds in all.
     pub time_s: f64,
+    /// Start and end of each time, seconds since the load began.
+    pub periods_s: Vec<(f64, f64)>,
 }
 
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.
