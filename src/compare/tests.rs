@@ -174,7 +174,7 @@ fn one_cell_is_compared_with_another_by_label_or_number() {
 
 #[test]
 fn each_value_is_compared_with_the_first() {
-    let record = run::matrix(&run::PREFETCH_BY_CONSUMERS, 8);
+    let record = run::matrix(&run::PREFETCH_BY_CONSUMERS, 12);
     let found = by(&record, "prefetch", &Thresholds::default()).expect("a dimension");
     assert_eq!(found.cases.len(), 8);
     assert_eq!(found.cases[0].name, "prefetch 10 vs 1 (consumers 1)");

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Held, HeldStage, Look};
 use super::depth::{CloseLook, DepthTask, Depths};
+use super::overload::OverloadWatch;
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Course, Files, Maxima, Sources, Watch};
@@ -366,13 +367,15 @@ impl Ready<'_> {
             stop_faults,
             stop_probe,
         };
+        let schedule = Schedule::new(&stand.workload.load, trial.seed);
         let sources = Sources {
             clock: stand.clock,
             board: Arc::clone(&fixed.wiring.board),
             ledger: Arc::clone(&fixed.wiring.ledger),
             load: Arc::clone(&load_meter),
             publishes: Arc::clone(&fixed.wiring.publishes),
-            schedule: Schedule::new(&stand.workload.load, trial.seed),
+            overloads: OverloadWatch::new(&stand.workload, schedule.as_ref()),
+            schedule,
             broker_pid: stand.broker.pid(),
             embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
             meters: pipeline.meters().to_vec(),
