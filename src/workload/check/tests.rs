@@ -422,7 +422,15 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
             setting.origin != Origin::Default
                 || !matches!(
                     setting.path.rsplit('.').next(),
-                    Some("ack_flush" | "think_time" | "every" | "overflow" | "urgent_priority" | "slow_factor" | "arrivals")
+                    Some(
+                        "ack_flush"
+                            | "think_time"
+                            | "every"
+                            | "overflow"
+                            | "urgent_priority"
+                            | "slow_factor"
+                            | "arrivals"
+                    )
                 )
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))
