@@ -6,6 +6,8 @@ mod support;
 mod compare;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/matrix.rs"]
+mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/secrets.rs"]

@@ -9,6 +9,8 @@ mod support;
 mod backlog;
 #[path = "settings/load.rs"]
 mod load;
+#[path = "settings/objectives.rs"]
+mod objectives;
 #[path = "settings/orders.rs"]
 mod orders;
 #[path = "settings/publish.rs"]
@@ -152,6 +154,86 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_stated_promise_refuses_the_settings_that_cannot_give_it",
     ),
     (
+        "promises.survives_broker_restart",
+        "a_stated_promise_refuses_the_settings_that_cannot_give_it",
+    ),
+    (
+        "objectives.end_to_end_p50",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.end_to_end_p90",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.end_to_end_p99",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.end_to_end_p999",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.confirm_latency_p99",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.drain_time",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.goodput",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.achieved_share",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_lost",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_duplicate_effect",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_oversold",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_refused",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.dead_letter_share",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.redeliveries",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.backlog_max",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.backlog_slope",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.driver_cpu_share",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.driver_memory_max",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.broker_memory_max",
+        "an_objective_whose_figure_is_absent_is_never_met",
+    ),
+    (
         "drain.deadline",
         "a_drain_that_misses_its_deadline_leaves_the_verdict_unknown",
     ),
@@ -224,6 +306,7 @@ fn every_key_has_a_test_of_its_effect() {
     let sources = [
         include_str!("settings/backlog.rs"),
         include_str!("settings/load.rs"),
+        include_str!("settings/objectives.rs"),
         include_str!("settings/orders.rs"),
         include_str!("settings/publish.rs"),
         include_str!("settings/queues.rs"),

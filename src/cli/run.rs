@@ -14,7 +14,7 @@ use crate::report::text;
 use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
-use crate::workload::check::check;
+use crate::workload::check::check_beside;
 
 /// `--broker`, if it is not given.
 const AUTO: &str = "auto";
@@ -165,13 +165,10 @@ impl Run {
             return Err(Failure::usage(anyhow::anyhow!("no workload is given")));
         };
         let name = from.folder.join("workload.toml").display().to_string();
-        check(
-            &name,
-            &from.record.name,
-            from.text.clone(),
-            &from.record.progress.overrides,
-        )
-        .map_err(Failure::usage)
+        let progress = &from.record.progress;
+        let folder = progress.replay_folder.as_ref().map_or(PathBuf::new(), PathBuf::from);
+        let text = from.text.clone();
+        check_beside(&folder, &name, &from.record.name, text, &progress.overrides).map_err(Failure::usage)
     }
 
     /// Which broker is asked for; a run is gone on with on a broker of its kind.

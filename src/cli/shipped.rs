@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 13] = [
+pub const WORKLOADS: [(&str, &str); 17] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -24,6 +24,10 @@ pub const WORKLOADS: [(&str, &str); 13] = [
     ("uneven-workers", include_str!("../../workloads/uneven-workers.toml")),
     ("prefetch-sweep", include_str!("../../workloads/prefetch-sweep.toml")),
     ("backlog-drain", include_str!("../../workloads/backlog-drain.toml")),
+    ("priority", include_str!("../../workloads/priority.toml")),
+    ("ttl", include_str!("../../workloads/ttl.toml")),
+    ("alarm", include_str!("../../workloads/alarm.toml")),
+    ("backpressure", include_str!("../../workloads/backpressure.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 

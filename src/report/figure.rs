@@ -150,7 +150,7 @@ impl Figure {
             Figure::BacklogRatio => "Backlog time over ideal",
             Figure::Unacked => "Held unacked",
             Figure::DeliveryGini => "Gini of deliveries",
-            Figure::OldestAge => "Oldest message",
+            Figure::OldestAge => "Oldest in a queue",
             Figure::Redelivered => "Redelivered",
             Figure::Refused => "Orders refused",
             Figure::Dropped => "Orders dropped",

@@ -289,6 +289,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         },
         overloads: Vec::new(),
         backlog_messages_max: Some(812),
+        backlog_slope_messages_per_s: Some(0.2),
         resources: Resources {
             driver_cpu_s: Some(38.2),
             driver_cpu_share: Some(0.31),
@@ -361,6 +362,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             varied: Vec::new(),
             workload: checked.workload.clone(),
             settings: settings(checked),
+            objectives: Vec::new(),
         }],
         rng: "ChaCha12".to_owned(),
         progress: Progress {
@@ -466,6 +468,7 @@ fn matrix_cell(checked: &CheckedCell, dimensions: &[Varied<'_>], place: &[usize]
         varied,
         workload: checked.workload.clone(),
         settings,
+        objectives: Vec::new(),
     }
 }
 

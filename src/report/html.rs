@@ -32,6 +32,7 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
         .raw("</style></head>\n<body>\n<header>\n");
     lead::verdict(&mut page, record);
     page.raw("</header>\n<main>\n");
+    lead::objectives(&mut page, record);
     if sweep.is_matrix() {
         cells::section(&mut page, sweep);
         figures(&mut page, cell_charts);

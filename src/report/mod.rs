@@ -14,6 +14,7 @@ pub(crate) mod fixture;
 pub mod html;
 pub mod human;
 pub mod insight;
+pub mod objective;
 pub mod stages;
 pub mod status;
 pub mod summary;

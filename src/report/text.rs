@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::columns;
 use super::human::{self, ABSENT};
 use super::insight::{self, Recommendation, Scaling};
+use super::objective;
 use super::status::{self, Status};
 use super::sweep::Sweep;
 use crate::events::Stage;
@@ -130,6 +131,24 @@ impl Page {
         if status::is_debug_build(record) {
             let advice = "a debug build measured: its figures are no figures; build with --release";
             self.wrapped(Some(Tone::Bad), 9, "warning: ", advice);
+        }
+        self.objectives(record);
+    }
+
+    fn objectives(&mut self, record: &RunRecord) {
+        let lines = objective::lines(record);
+        if lines.is_empty() {
+            return;
+        }
+        self.heading("Objectives");
+        for line in lines {
+            let tone = match line.verdict {
+                Verdict::Pass => Tone::Good,
+                Verdict::Unknown => Tone::Doubt,
+                Verdict::Fail => Tone::Bad,
+            };
+            let start = format!("  {} ", self.toned(tone, &format!("{:<11}", line.word())));
+            self.wrapped(None, 14, &start, &format!("{}: {}", line.objective, line.finding));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::events::Stage;
 use crate::ledger::{LedgerReport, PromiseReport, Verdict};
 use crate::measure::Summary;
 use crate::workload::Workload;
+use crate::workload::objective::{Figure, Rule, Unit};
 
 /// Version of this layout; a reader refuses what it does not know.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -90,6 +91,8 @@ pub struct Progress {
     pub trials_planned: u32,
     /// The `--set` arguments of the run, word for word.
     pub overrides: Vec<String>,
+    /// The folder that replayed files are named from; absent if none is replayed.
+    pub replay_folder: Option<String>,
     /// When the run was gone on with after it had been left, RFC 3339, UTC.
     pub resumed: Vec<String>,
 }
@@ -105,6 +108,35 @@ pub struct CellRecord {
     pub workload: Workload,
     /// Every setting, defaults included.
     pub settings: Vec<SettingRecord>,
+    /// The objectives of its workload, in the order of their keys.
+    pub objectives: Vec<ObjectiveRecord>,
+}
+
+/// One objective of a cell, with what was measured. Figures are in the base unit: seconds, per second, bytes, a share of 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveRecord {
+    /// What is held to it.
+    pub figure: Figure,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// As it is written, such as `<= 250ms`.
+    pub bound: String,
+    /// Its limit.
+    pub limit: f64,
+    /// What was measured; absent if it was not, or too few samples carry it.
+    pub measured: Option<f64>,
+    /// It is more than `measured`: the wait for it was given up.
+    pub more_than: bool,
+    /// Which repeat speaks for the cell.
+    pub rule: Rule,
+    /// Repeats that were finished.
+    pub repeats: u32,
+    /// Whether it was met; unknown where a figure or a repeat is absent.
+    pub verdict: Verdict,
+    /// How far it was missed by; absent unless it was.
+    pub beyond: Option<f64>,
+    /// Why it cannot be told; absent unless it cannot.
+    pub unknown_because: Option<String>,
 }
 
 /// A cell's place on one dimension of the matrix.
@@ -226,7 +258,7 @@ pub struct TrialRecord {
     pub load_phases: Vec<LoadPhaseRecord>,
     /// What was done to the broker.
     pub faults: Vec<Band>,
-    /// Times at which the broker blocked a connection.
+    /// Times at which the broker blocked at least one connection.
     pub blocked: Vec<Band>,
     /// The same by connection and reason.
     pub blocked_connections: Vec<BlockedConnection>,
@@ -251,6 +283,8 @@ pub struct TrialRecord {
     pub backlog: Option<BacklogRecord>,
     /// Greatest sum of ready and unacked messages over all queues of the pipeline, from samples.
     pub backlog_messages_max: Option<u64>,
+    /// Growth of that sum over the measured part, messages per second (Theil–Sen); absent with fewer than 4 samples.
+    pub backlog_slope_messages_per_s: Option<f64>,
     /// CPU and memory.
     pub resources: Resources,
     /// Whether the driver kept up.
@@ -318,6 +352,8 @@ pub struct BlockedConnection {
     pub times: u32,
     /// Seconds in all.
     pub time_s: f64,
+    /// Start and end of each time, seconds since the load began.
+    pub periods_s: Vec<(f64, f64)>,
 }
 
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.

@@ -79,6 +79,8 @@ fn at_full_speed(workload: &Workload) -> Workload {
     workload.backlog = None;
     workload.faults = Faults::default();
     workload.canary = None;
+    // The ceiling says nothing about the run's own broker.
+    workload.promises.survives_broker_restart = false;
     for stage in &mut workload.stages {
         stage.service_time = ServiceTime::None;
     }

@@ -14,6 +14,7 @@ mod provenance;
 mod residue;
 mod resume;
 mod run;
+mod slope;
 mod snapshot;
 mod trial;
 mod validity;

@@ -22,6 +22,7 @@ use crate::clock::{self, Clock};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, ReportError};
 use crate::results::hlog::HlogWriter;
+use crate::results::objective;
 use crate::results::record::{
     BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Progress, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
     TrialRecord, VariedRecord,
@@ -80,6 +81,11 @@ pub enum RunError {
         /// Which can.
         brokers: &'static str,
     },
+    /// The plan promises what this broker cannot keep.
+    #[error(
+        "promises.survives_broker_restart cannot be given: the embedded broker keeps everything in memory\nhelp: use --broker managed (it needs rabbitmq-server) or the address of a RabbitMQ, or leave the promise out"
+    )]
+    CannotSurviveRestart,
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -125,7 +131,10 @@ impl RunError {
     /// Whether the command line or the workload is at fault.
     pub fn is_usage(&self) -> bool {
         match self {
-            RunError::CannotPause | RunError::CannotAlarm { .. } | RunError::Resume(_) => true,
+            RunError::CannotPause
+            | RunError::CannotAlarm { .. }
+            | RunError::CannotSurviveRestart
+            | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
             _ => false,
         }
@@ -154,6 +163,7 @@ pub async fn run(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_promises(&request.plan, request.choice.survives_restart())?;
     let started = clock::wall_time();
     let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.name, clock::compact(started));
@@ -194,6 +204,7 @@ pub async fn resume(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_promises(&request.plan, request.choice.survives_restart())?;
     from.fits_plan(&request.plan)?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
@@ -236,10 +247,12 @@ async fn start_broker(
         ..Snapshot::default()
     });
     let starting = RunningBroker::start(&request.choice, &request.start);
-    tokio::select! {
-        broker = starting => Ok(Arc::new(broker?)),
-        () = interrupt.0.cancelled() => Err(TrialError::from(interrupted_early()).into()),
-    }
+    let broker = tokio::select! {
+        broker = starting => broker?,
+        () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
+    };
+    check_promises(&request.plan, broker.info().survives_restart())?;
+    Ok(Arc::new(broker))
 }
 
 /// The record of a run in which nothing has been measured yet.
@@ -272,6 +285,7 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
         progress: Progress {
             trials_planned: plan.trials.len() as u32,
             overrides: plan.overrides.clone(),
+            replay_folder: plan.folder.as_ref().map(|folder| folder.display().to_string()),
             resumed: Vec::new(),
         },
         trials: Vec::new(),
@@ -303,6 +317,18 @@ fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> 
             fault: "fault.disk_alarm",
             brokers: "managed",
         });
+    }
+    Ok(())
+}
+
+/// What a broker cannot keep is refused before anything is put on it.
+fn check_promises(plan: &Plan, survives_restart: bool) -> Result<(), RunError> {
+    let promised = plan
+        .cells
+        .iter()
+        .any(|cell| cell.workload.promises.survives_broker_restart);
+    if promised && !survives_restart {
+        return Err(RunError::CannotSurviveRestart);
     }
     Ok(())
 }
@@ -478,6 +504,7 @@ impl Run<'_> {
         files.hlog.flush();
         let record = &mut self.record;
         record.finished = clock::rfc3339(clock::wall_time());
+        judge_objectives(record);
         record.outcome = so_far(&record.trials, self.request.plan.trials.len());
         write_record(folder, record).map_err(|source| RunError::Unsaved {
             folder: folder.path().to_owned(),
@@ -588,6 +615,7 @@ impl Run<'_> {
         self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
         let mut record = self.record.clone();
         record.finished = clock::rfc3339(clock::wall_time());
+        judge_objectives(&mut record);
         record.outcome = outcome(&record, failure.as_ref(), self.interrupt.0.is_cancelled());
         let folder = leave.folder.take().expect("the folder is taken once, here");
         let partial = folder.path().to_owned();
@@ -633,6 +661,13 @@ impl Pace {
     }
 }
 
+fn judge_objectives(record: &mut RunRecord) {
+    let judged = objective::judge(record);
+    for (cell, objectives) in record.cells.iter_mut().zip(judged) {
+        cell.objectives = objectives;
+    }
+}
+
 /// A trial that did not find the broker empty measured something of the one before.
 fn note_found(record: &mut TrialRecord, found: Found) {
     match found {
@@ -670,5 +705,7 @@ fn cell_record(cell: &Cell) -> CellRecord {
         varied: cell.varied.iter().map(varied).collect(),
         workload: (*cell.workload).clone(),
         settings: cell.settings.iter().map(setting).collect(),
+        // Judged when there is something to judge.
+        objectives: Vec::new(),
     }
 }

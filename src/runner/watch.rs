@@ -10,6 +10,7 @@ use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
 use super::overload::OverloadWatch;
+use super::slope::Points;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
@@ -60,6 +61,8 @@ pub struct Sources {
 #[derive(Debug, Clone, Default)]
 pub struct Maxima {
     pub backlog: Option<u64>,
+    /// The backlog over time.
+    pub backlog_points: Points,
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
     /// Deliveries held, over the samples of the measured part.
     pub stage_unacked: [Mean; Stage::ALL.len()],
@@ -241,6 +244,10 @@ impl<'a> Watch<'a> {
             self.row(depths.answered, "dead_letters_messages", dead as f64);
         }
         self.maxima.backlog = self.maxima.backlog.max(depths.total());
+        if let Some(total) = depths.total() {
+            let time_s = self.seconds(depths.answered);
+            self.maxima.backlog_points.add(time_s, total as f64);
+        }
         self.overloads.look(depths, self.began);
         self.snapshot.backlog = depths.total();
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {

@@ -4,6 +4,7 @@
 mod backlog;
 mod faults;
 mod load;
+mod objectives;
 mod promises;
 mod publish;
 mod queue;
@@ -91,6 +92,8 @@ pub struct Checked {
     pub text: String,
     /// The `--set` arguments, word for word.
     pub overrides: Vec<String>,
+    /// The absolute folder that replayed files are named from; absent if none is replayed.
+    pub folder: Option<PathBuf>,
 }
 
 /// One combination of what a workload varies, a workload of its own.
@@ -152,7 +155,10 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
 }
 
 /// [`check`] with the folder that files are named from.
-fn check_beside(
+///
+/// # Errors
+/// As [`check`].
+pub fn check_beside(
     folder: &Path,
     name: &str,
     stem: &str,
@@ -185,10 +191,12 @@ fn check_beside(
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
+        let replays = cells.iter().any(|cell| cell.workload.load.arrival.replays());
         Ok(Checked {
             cells,
             text,
             overrides: overrides.to_owned(),
+            folder: replays.then(|| std::path::absolute(folder).unwrap_or(folder.to_owned())),
         })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
@@ -506,6 +514,7 @@ impl Builder<'_> {
         name: Name -> String,
         file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
+        bound: Bound -> super::objective::Bound,
     }
 
     fn count_u32(&self, path: &str) -> u32 {
@@ -583,7 +592,9 @@ impl Builder<'_> {
                 nothing_lost: self.flag("promises.nothing_lost").unwrap_or_default(),
                 nothing_twice: self.flag("promises.nothing_twice").unwrap_or_default(),
                 prefetch_respected: self.flag("promises.prefetch_respected").unwrap_or_default(),
+                survives_broker_restart: self.flag("promises.survives_broker_restart").unwrap_or_default(),
             },
+            objectives: self.objectives(),
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),
             },
@@ -599,6 +610,7 @@ impl Builder<'_> {
             canary,
         };
         self.check_promises(&workload);
+        self.check_objectives(&workload);
         self.check_closed_loop(&workload);
         workload
     }
