@@ -583,11 +583,11 @@ async fn core_each_setting_of_a_queue_is_honoured_by_rabbitmq() {
     );
     assert_eq!(dead(&trial, "payment", "maxlen"), trial.ledger.fates.dead_lettered);
 
-    let trial = run("stage.payment = { max_length_bytes = \"3KiB\", overflow = \"reject-publish\" }").await;
+    let trial = run("stage.payment.max_length_bytes = \"3KiB\"\nstage.payment.overflow = \"reject-publish\"").await;
     assert!(refused(&trial) > 0 && trial.ledger.dead_letters.is_empty());
     assert_eq!(trial.ledger.fates.completed, 120);
 
-    let trial = run("stage.payment = { max_length = 10, overflow = \"reject-publish-dlx\" }").await;
+    let trial = run("stage.payment.max_length = 10\nstage.payment.overflow = \"reject-publish-dlx\"").await;
     assert!(refused(&trial) > 0);
     assert_eq!(dead(&trial, "payment", "maxlen"), refused(&trial));
 
@@ -616,7 +616,8 @@ async fn core_each_setting_of_a_queue_is_honoured_by_rabbitmq() {
     assert!(urgent < 0.6 * normal, "urgent {urgent} ns, normal {normal} ns");
 
     let trial = run(
-        "stage.payment = { queue_type = \"quorum\", consumers = 3, single_active_consumer = true, max_length = 1000 }\n\
+        "stage.payment.queue_type = \"quorum\"\nstage.payment.max_length = 1000\n\
+         stage.payment.consumers = 3\nstage.payment.single_active_consumer = true\n\
          stage.inventory = { queue_type = \"quorum\", delivery_limit = 5, message_ttl = \"30s\" }\n\
          topology = { order_exchange = \"headers\", alternate_exchange = true }",
     )

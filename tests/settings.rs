@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "settings/backlog.rs"]
+mod backlog;
 #[path = "settings/load.rs"]
 mod load;
 #[path = "settings/objectives.rs"]
@@ -120,6 +122,26 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_message_that_comes_twice_is_suppressed_or_repeats_its_effect",
     ),
     (
+        "stage.*.slow_share",
+        "slow_workers_get_less_with_a_small_prefetch_and_hoard_with_an_unlimited_one",
+    ),
+    (
+        "stage.*.slow_factor",
+        "slow_workers_get_less_with_a_small_prefetch_and_hoard_with_an_unlimited_one",
+    ),
+    (
+        "backlog.stage",
+        "a_backlog_by_count_builds_up_and_clears_in_its_ideal_time",
+    ),
+    (
+        "backlog.messages",
+        "a_backlog_by_count_builds_up_and_clears_in_its_ideal_time",
+    ),
+    (
+        "backlog.arrivals",
+        "a_backlog_by_count_builds_up_and_clears_in_its_ideal_time",
+    ),
+    (
         "promises.nothing_lost",
         "a_stated_promise_refuses_the_settings_that_cannot_give_it",
     ),
@@ -129,6 +151,10 @@ const EFFECTS: &[(&str, &str)] = &[
     ),
     (
         "promises.prefetch_respected",
+        "a_stated_promise_refuses_the_settings_that_cannot_give_it",
+    ),
+    (
+        "promises.survives_broker_restart",
         "a_stated_promise_refuses_the_settings_that_cannot_give_it",
     ),
     (
@@ -213,6 +239,18 @@ const EFFECTS: &[(&str, &str)] = &[
     ),
     ("sample.interval", "samples_are_as_dense_as_asked_for"),
     ("trial.repeats", "repeats_are_trials_of_one_run_with_seeds_of_their_own"),
+    (
+        "fault.stage_outage.stage",
+        "a_stage_of_the_order_pipeline_can_be_out_and_the_others_go_on",
+    ),
+    (
+        "fault.stage_outage.at",
+        "an_outage_of_a_stage_begins_and_ends_when_asked_for_and_loses_nothing",
+    ),
+    (
+        "fault.stage_outage.lasts",
+        "an_outage_of_a_stage_begins_and_ends_when_asked_for_and_loses_nothing",
+    ),
     ("trial.cool_down", "the_cool_down_parts_one_trial_from_the_next"),
     ("fault.broker_pause.at", "tests/pipeline.rs"),
     ("fault.broker_pause.lasts", "tests/pipeline.rs"),
@@ -266,6 +304,7 @@ const EFFECTS: &[(&str, &str)] = &[
 #[test]
 fn every_key_has_a_test_of_its_effect() {
     let sources = [
+        include_str!("settings/backlog.rs"),
         include_str!("settings/load.rs"),
         include_str!("settings/objectives.rs"),
         include_str!("settings/orders.rs"),

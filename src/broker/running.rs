@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::alarms::Resource;
 use super::discover::{installed_servers, listening_amqp};
-use super::embedded::{EmbeddedBroker, EmbeddedError, EmbeddedOptions};
+use super::embedded::{self, EmbeddedBroker, EmbeddedError, EmbeddedOptions};
 use super::greeting::ServerGreeting;
 use super::managed::{ManagedError, ManagedNode, ManagedOptions};
 use super::management::{ManagementClient, ManagementError, ManagementUri, Overview};
@@ -153,6 +153,12 @@ impl BrokerChoice {
         *self == BrokerChoice::Managed
     }
 
+    /// Whether this broker has what it confirmed after a restart, as far as the choice alone tells;
+    /// [`BrokerInfo::survives_restart`] knows once it runs.
+    pub fn survives_restart(&self) -> bool {
+        *self != BrokerChoice::Embedded
+    }
+
     /// Whether a run on this broker can raise and clear this alarm.
     pub fn can_alarm(&self, resource: Resource) -> bool {
         match self {
@@ -178,6 +184,13 @@ pub struct BrokerInfo {
     pub address: String,
     /// It runs on this machine.
     pub co_located: bool,
+}
+
+impl BrokerInfo {
+    /// Whether it has what it confirmed after a restart; an embedded broker that is served alone has not either.
+    pub fn survives_restart(&self) -> bool {
+        self.kind != "embedded" && self.product != embedded::PRODUCT
+    }
 }
 
 impl fmt::Display for BrokerInfo {

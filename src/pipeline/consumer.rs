@@ -234,6 +234,8 @@ impl Lane<'_> {
     ) -> Option<Order> {
         let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
         let flush_after = self.stage.settings.ack_flush.as_nanos();
+        let halted = self.stage.switch.is(false);
+        tokio::pin!(halted);
         let order = loop {
             tokio::select! {
                 delivery = consumer.next() => {
@@ -247,7 +249,7 @@ impl Lane<'_> {
                 () = self.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
                     self.flush(&mut batch).await;
                 }
-                () = self.stage.switch.is(false) => break Some(Order::Halt),
+                () = &mut halted => break Some(Order::Halt),
                 () = stop.cancelled() => break Some(Order::Stop),
             }
         };

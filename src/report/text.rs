@@ -179,14 +179,16 @@ impl Page {
             return;
         }
         self.heading("Smallest value within 5 % of the best goodput");
-        for one in recommendations {
-            let at = if one.others.is_empty() {
+        for (at, one) in recommendations.iter().enumerate() {
+            let others = if one.others.is_empty() {
                 String::new()
             } else {
                 format!(" at {}", one.others)
             };
-            self.wrapped(None, 4, "  ", &format!("{}{at}: {}", one.setting, one.reason));
-            if let Some(doubt) = &one.doubt {
+            self.wrapped(None, 4, "  ", &format!("{}{others}: {}", one.setting, one.reason));
+            // What holds for several in a row is said once, after the last of them.
+            let next = recommendations.get(at + 1).map(|next| &next.doubt);
+            if let Some(doubt) = one.doubt.as_ref().filter(|_| next != Some(&one.doubt)) {
                 self.wrapped(Some(Tone::Doubt), 6, "    but ", doubt);
             }
         }
@@ -237,6 +239,7 @@ impl Page {
         self.orders(trial);
         self.rates(trial);
         self.latencies(trial);
+        self.consumers(trial);
         self.resources(trial);
         self.promises(trial);
         for reason in &trial.validity.reasons {
@@ -323,10 +326,37 @@ impl Page {
             format!(", oldest message delivered {}", human::nanos(ns as f64))
         });
         self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
+        if let Some(backlog) = &trial.backlog {
+            self.wrapped(None, 4, "  ", &super::backlog::sentence(backlog));
+        }
         if !trial.blocked_connections.is_empty() {
             self.blocked(trial);
         }
         self.overloads(trial);
+    }
+
+    /// How the deliveries were shared out, of stages with several consumers.
+    fn consumers(&mut self, trial: &TrialRecord) {
+        let shared = || trial.stages.iter().filter(|stage| stage.delivery_gini.is_some());
+        if shared().next().is_none() {
+            return;
+        }
+        self.heading("Consumers");
+        for stage in shared() {
+            let ratio = stage.delivery_share_ratio.map_or("one got none".to_owned(), |ratio| {
+                format!("most/fewest deliveries {ratio:.2}")
+            });
+            let mean = stage
+                .unacked_messages_mean
+                .map_or(String::new(), |mean| format!(", {mean:.1} on average"));
+            self.line(&format!(
+                "  {:<14}{} consumers: {ratio}, Gini {:.2}; held unacked at most {}{mean}",
+                stage.stage.name(),
+                human::count(u64::from(stage.consumers)),
+                stage.delivery_gini.unwrap_or_default(),
+                human::count(stage.unacked_messages_max),
+            ));
+        }
     }
 
     fn blocked(&mut self, trial: &TrialRecord) {

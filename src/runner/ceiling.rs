@@ -76,8 +76,11 @@ fn at_full_speed(workload: &Workload) -> Workload {
     workload.load.warm_up = WARM_UP;
     workload.load.confirm_window = None;
     workload.orders.stock_per_item = None;
+    workload.backlog = None;
     workload.faults = Faults::default();
     workload.canary = None;
+    // The ceiling says nothing about the run's own broker.
+    workload.promises.survives_broker_restart = false;
     for stage in &mut workload.stages {
         stage.service_time = ServiceTime::None;
     }

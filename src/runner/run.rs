@@ -81,6 +81,11 @@ pub enum RunError {
         /// Which can.
         brokers: &'static str,
     },
+    /// The plan promises what this broker cannot keep.
+    #[error(
+        "promises.survives_broker_restart cannot be given: the embedded broker keeps everything in memory\nhelp: use --broker managed (it needs rabbitmq-server) or the address of a RabbitMQ, or leave the promise out"
+    )]
+    CannotSurviveRestart,
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -126,7 +131,10 @@ impl RunError {
     /// Whether the command line or the workload is at fault.
     pub fn is_usage(&self) -> bool {
         match self {
-            RunError::CannotPause | RunError::CannotAlarm { .. } | RunError::Resume(_) => true,
+            RunError::CannotPause
+            | RunError::CannotAlarm { .. }
+            | RunError::CannotSurviveRestart
+            | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
             _ => false,
         }
@@ -155,6 +163,7 @@ pub async fn run(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_promises(&request.plan, request.choice.survives_restart())?;
     let started = clock::wall_time();
     let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.name, clock::compact(started));
@@ -195,6 +204,7 @@ pub async fn resume(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_promises(&request.plan, request.choice.survives_restart())?;
     from.fits_plan(&request.plan)?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
@@ -237,10 +247,12 @@ async fn start_broker(
         ..Snapshot::default()
     });
     let starting = RunningBroker::start(&request.choice, &request.start);
-    tokio::select! {
-        broker = starting => Ok(Arc::new(broker?)),
-        () = interrupt.0.cancelled() => Err(TrialError::from(interrupted_early()).into()),
-    }
+    let broker = tokio::select! {
+        broker = starting => broker?,
+        () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
+    };
+    check_promises(&request.plan, broker.info().survives_restart())?;
+    Ok(Arc::new(broker))
 }
 
 /// The record of a run in which nothing has been measured yet.
@@ -305,6 +317,18 @@ fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> 
             fault: "fault.disk_alarm",
             brokers: "managed",
         });
+    }
+    Ok(())
+}
+
+/// What a broker cannot keep is refused before anything is put on it.
+fn check_promises(plan: &Plan, survives_restart: bool) -> Result<(), RunError> {
+    let promised = plan
+        .cells
+        .iter()
+        .any(|cell| cell.workload.promises.survives_broker_restart);
+    if promised && !survives_restart {
+        return Err(RunError::CannotSurviveRestart);
     }
     Ok(())
 }

@@ -64,6 +64,8 @@ pub struct Maxima {
     /// The backlog over time.
     pub backlog_points: Points,
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
+    /// Deliveries held, over the samples of the measured part.
+    pub stage_unacked: [Mean; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
     /// What the embedded broker holds for its clients, bytes.
@@ -80,6 +82,25 @@ pub struct Course {
     pub backlog_sum: u64,
     /// Planned overloads and what became of them.
     pub overloads: Vec<OverloadRecord>,
+}
+
+/// A mean of samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mean {
+    sum: u64,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, sample: u64) {
+        self.sum += sample;
+        self.count += 1;
+    }
+
+    /// The mean; absent without a sample.
+    pub fn value(self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
 }
 
 /// Watches one trial.
@@ -213,6 +234,9 @@ impl<'a> Watch<'a> {
                 &format!("backlog_messages.{stage}.unacked"),
                 depths.unacked[position] as f64,
             );
+            if self.snapshot.phase == Phase::Measure {
+                self.maxima.stage_unacked[stage.index()].add(depths.unacked[position]);
+            }
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));
         }

@@ -1,6 +1,7 @@
 //! Turns entries into a valid [`Workload`], or into everything that is wrong with them at once. One file per section of a
 //! workload below this one.
 
+mod backlog;
 mod faults;
 mod load;
 mod objectives;
@@ -574,7 +575,8 @@ impl Builder<'_> {
         let topology = self.topology();
         let orders = self.orders();
         let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
-        let faults = self.faults(&load);
+        let backlog = self.backlog(pipeline, &load);
+        let faults = self.faults(pipeline, &load);
         let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
@@ -590,6 +592,7 @@ impl Builder<'_> {
                 nothing_lost: self.flag("promises.nothing_lost").unwrap_or_default(),
                 nothing_twice: self.flag("promises.nothing_twice").unwrap_or_default(),
                 prefetch_respected: self.flag("promises.prefetch_respected").unwrap_or_default(),
+                survives_broker_restart: self.flag("promises.survives_broker_restart").unwrap_or_default(),
             },
             objectives: self.objectives(),
             drain: Drain {
@@ -602,7 +605,7 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
-            backlog: None,
+            backlog,
             faults,
             canary,
         };

@@ -120,6 +120,15 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     names
 };
 
+const STAGES: [&str; Stage::ALL.len()] = {
+    let mut names = [""; Stage::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Stage::ALL[i].name();
+        i += 1;
+    }
+    names
+};
 const OVERFLOWS: [&str; Overflow::NAMES.len()] = {
     let mut names = [""; Overflow::NAMES.len()];
     let mut i = 0;
@@ -530,6 +539,36 @@ pub const KEYS: &[Key] = &[
         "What the stage remembers, to do nothing twice.",
     ),
     key(
+        "stage.*.slow_share",
+        Kind::Share,
+        Some("0%"),
+        "Share of the consumers whose work takes longer than the others' (uneven workers), rounded to whole consumers.",
+    ),
+    key(
+        "stage.*.slow_factor",
+        count(2, 1_000),
+        Some("10"),
+        "How many times as long the work of a slow consumer takes.",
+    ),
+    key(
+        "backlog.stage",
+        Kind::Choice(&STAGES),
+        None,
+        "Stage whose consumers are held back from the start, until its queue has backlog.messages.",
+    ),
+    key(
+        "backlog.messages",
+        count(1, 100_000_000),
+        None,
+        "Ready messages at which the consumers of backlog.stage begin.",
+    ),
+    key(
+        "backlog.arrivals",
+        Kind::Choice(&["continue", "stop"]),
+        Some("continue"),
+        "Whether the load goes on or ends when the backlog stands.",
+    ),
+    key(
         "stage.*.queue_type",
         Kind::Choice(&["classic", "quorum"]),
         Some("classic"),
@@ -694,6 +733,12 @@ pub const KEYS: &[Key] = &[
         "Bound of the broker's greatest resident set, where its process is known.",
     ),
     key(
+        "promises.survives_broker_restart",
+        Kind::Flag,
+        Some("false"),
+        "State that what the broker confirmed survives a restart of the broker: settings that cannot give it are refused, and so is the embedded broker, which keeps everything in memory.",
+    ),
+    key(
         "drain.deadline",
         duration(100),
         Some("60s"),
@@ -713,6 +758,24 @@ pub const KEYS: &[Key] = &[
         count(1, 1_000),
         Some("1"),
         "How often the experiment is repeated, each time on fresh queues.",
+    ),
+    key(
+        "fault.stage_outage.stage",
+        Kind::Choice(&STAGES),
+        None,
+        "Stage whose consumers stop cleanly: they finish what they have begun, and the rest goes back to the queue.",
+    ),
+    key(
+        "fault.stage_outage.at",
+        duration(0),
+        None,
+        "When they stop, from the start of the load.",
+    ),
+    key(
+        "fault.stage_outage.lasts",
+        duration(1),
+        None,
+        "How long they are away; may outlast the load.",
     ),
     key(
         "trial.cool_down",

@@ -355,6 +355,8 @@ pub struct StatedPromises {
     pub nothing_twice: bool,
     /// No consumer holds more than its prefetch.
     pub prefetch_respected: bool,
+    /// What the broker confirmed is still there after a restart of the broker.
+    pub survives_broker_restart: bool,
 }
 
 /// The end of a trial.

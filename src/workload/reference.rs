@@ -103,7 +103,11 @@ fn introduction(section: &str) -> &'static str {
         "drain" => "The end of a trial.",
         "sample" => "How often things are looked at.",
         "trial" => "Repeats.",
-        "fault" => "What is done to the broker in the middle of a trial. Absent: nothing.",
+        "backlog" => {
+            "A backlog that is to build up: the stage's consumers are held back until so many messages are ready, and how the \
+             queue clears then is measured (docs/METHOD.md). Absent: none."
+        }
+        "fault" => "What is done to the broker or to a stage in the middle of a trial. Absent: nothing.",
         "canary" => "Defects planted on purpose, to see the ledger find them. Absent: none.",
         _ => "",
     }

@@ -222,6 +222,35 @@ fn a_fault_that_the_broker_cannot_have_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_promise_over_a_restart_is_refused_on_a_broker_that_only_has_memory() {
+    let (_broker, uri) = broker();
+    let dir = results();
+    let made = dir.path().join("made");
+    let promise = [
+        "run",
+        "quickstart",
+        "--set",
+        "promises.survives_broker_restart=true",
+        "--results",
+        text(&made),
+    ];
+    let says = [
+        "promises.survives_broker_restart",
+        "in memory",
+        "help: use --broker managed",
+    ];
+    let said = say(&[&promise[..], &["--broker", "embedded"]].concat());
+    said.fails(2, &says);
+    // However it is chosen, and also where it is served alone.
+    for place in ["embedded", &uri] {
+        let said = finish(orderstorm(&promise).env("ORDERSTORM_BROKER", place));
+        said.fails(2, &says);
+        let left: Vec<_> = std::fs::read_dir(&made).into_iter().flatten().collect();
+        assert!(left.is_empty(), "{place}: {left:?}");
+    }
+}
+
+#[test]
 fn a_wrong_management_address_is_refused_instead_of_ignored() {
     let (_broker, uri) = broker();
     let dir = results();

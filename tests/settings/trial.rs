@@ -76,6 +76,9 @@ fn a_stated_promise_refuses_the_settings_that_cannot_give_it() {
         ("promises.nothing_twice", "stage.email.dedupe=none"),
         ("promises.prefetch_respected", "stage.email.prefetch=unlimited"),
         ("promises.prefetch_respected", "stage.email.ack=auto"),
+        ("promises.survives_broker_restart", "publish.confirms=false"),
+        ("promises.survives_broker_restart", "publish.persistent=false"),
+        ("promises.survives_broker_restart", "topology.durable=false"),
     ] {
         let (stated, unstated) = (format!("{promise}=true"), format!("{promise}=false"));
         assert_eq!(refused(&[&stated]), None, "{promise}");

@@ -215,7 +215,7 @@ fn start() -> connection::Start {
     }
     let mut properties = FieldTable::default();
     properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
-    properties.insert("product".into(), text("orderstorm embedded broker, not RabbitMQ"));
+    properties.insert("product".into(), text(super::PRODUCT));
     properties.insert("version".into(), text(env!("CARGO_PKG_VERSION")));
     properties.insert("platform".into(), text("Rust"));
     properties.insert("information".into(), text("in-memory only"));

@@ -16,6 +16,9 @@
 //! Hot frames are read and written as slices (`frame`); all other methods go through `amq-protocol`, lapin's codec,
 //! which is complete on the server side but allocates per field and does not enforce frame_max.
 
+/// What it calls itself to its clients.
+pub const PRODUCT: &str = "orderstorm embedded broker, not RabbitMQ";
+
 mod acks;
 mod arena;
 mod arguments;

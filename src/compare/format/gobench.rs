@@ -98,6 +98,7 @@ fn unit(measured: &Measured) -> String {
         Unit::Seconds => format!("{name}-s"),
         Unit::Messages => format!("{name}-messages"),
         Unit::Share => format!("{name}-share"),
+        Unit::Ratio => format!("{name}-ratio"),
         Unit::Bytes => format!("{name}-bytes"),
     }
 }

@@ -47,6 +47,9 @@ impl Builder<'_> {
                 );
             }
         }
+        if workload.promises.survives_broker_restart {
+            self.check_survives_restart(workload);
+        }
         for stage in workload.pipeline.stages().iter().copied() {
             if let (true, Some(why)) = (workload.promises.nothing_lost, workload.may_drop(stage)) {
                 let keys = [
@@ -81,6 +84,34 @@ impl Builder<'_> {
                     &[&path, &format!("stage.{stage}.ack"), "promises.prefetch_respected"],
                     format!("`promises.prefetch_respected` cannot be given: the {stage} stage has no limit"),
                     format!("set {path} to a number"),
+                );
+            }
+        }
+    }
+
+    fn check_survives_restart(&mut self, workload: &Workload) {
+        for (path, given, why) in [
+            (
+                "publish.confirms",
+                workload.publish.confirms,
+                "without confirms nobody knows what the broker has on its disk",
+            ),
+            (
+                "publish.persistent",
+                workload.publish.persistent,
+                "transient messages are gone after a restart of the broker",
+            ),
+            (
+                "topology.durable",
+                workload.topology.durable,
+                "transient queues are gone after a restart of the broker",
+            ),
+        ] {
+            if !given {
+                self.refuse(
+                    &[path, "promises.survives_broker_restart"],
+                    format!("`promises.survives_broker_restart` cannot be given: {why}"),
+                    format!("set {path} = true"),
                 );
             }
         }
