@@ -468,6 +468,9 @@ fn notes(records: &[&RunRecord]) -> Vec<String> {
     if any(status::is_debug_build) {
         notes.push("debug build: its figures are no figures; measure with a release build".to_owned());
     }
+    for record in records.iter().filter(|record| record.is_partial()) {
+        notes.push(format!("{} was cut short: not all of its trials were made", record.id));
+    }
     let invalid = records
         .iter()
         .flat_map(|record| &record.trials)
