@@ -197,7 +197,7 @@ mod tests {
             lines[1].finding
         );
         assert!(
-            lines[2].finding.contains("190 ms") && lines[2].finding.ends_with("and 6 cells"),
+            lines[2].finding.contains("190 ms") && lines[2].finding.ends_with("and 6 cells more"),
             "{}",
             lines[2].finding
         );

@@ -68,7 +68,7 @@ fn wrong_lists_and_variants_are_mistakes_with_their_places() {
             "cell.toml",
             "stage.audit.prefetch = [1, 10]\nstage.audit.concurrency = [1, 4]\n",
             &[
-                "cell.toml:2:30",
+                "cell.toml:2:31",
                 "in the cell `prefetch 1 · concurrency 4`",
                 "help: raise stage.audit.prefetch",
             ],
