@@ -146,7 +146,7 @@ fn at(sorted: &[u64], share: f64) -> f64 {
 }
 
 /// A p99 under a millisecond asks something of the machine too: three threads have to wake in a row. So a thread that only
-/// copies bytes is measured in turn with the broker, by the same clients. Where even that one needs a millisecond, the
+/// copies bytes is measured in turn with the broker, by the same clients. Where even that one needs half of it, the
 /// figure is the machine's, and the broker must stay within twice of it.
 #[test]
 #[ignore = "a measurement: run it alone, in release"]

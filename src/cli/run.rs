@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, print_line, runtime, shipped, stdout_style};
 use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
+use crate::compare::history;
 use crate::plan::Plan;
 use crate::report::text;
 use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
@@ -136,6 +137,7 @@ impl Run {
                 }
             };
             print_line(&text::end_of_run(&finished.record, stdout_style()));
+            remember(&finished);
             print_line(&format!("results: {}", finished.folder.display()));
             if finished.record.is_partial() {
                 print_line(&format!(
@@ -199,6 +201,16 @@ impl Run {
             words.push("--ceiling".to_owned());
         }
         words.join(" ")
+    }
+}
+
+/// Adds the run to the history beside it; a run that is there is not lost because its line could not be written.
+fn remember(finished: &runner::Finished) {
+    let Some(results) = finished.folder.parent().filter(|_| !finished.record.is_partial()) else {
+        return;
+    };
+    if let Err(error) = history::append(results, &finished.record) {
+        eprintln!("warning: {error}");
     }
 }
 

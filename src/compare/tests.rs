@@ -193,6 +193,24 @@ fn each_value_is_compared_with_the_first() {
 }
 
 #[test]
+fn a_run_that_was_cut_short_is_noted() {
+    let (base, mut new) = (record("a", 3, 1.0, 1.0), record("b", 3, 1.0, 1.0));
+    assert!(
+        compared(&base, &new)
+            .notes
+            .iter()
+            .all(|note| !note.contains("cut short"))
+    );
+    new.progress.trials_planned = 10;
+    assert!(
+        compared(&base, &new)
+            .notes
+            .iter()
+            .any(|note| note.starts_with("b was cut short"))
+    );
+}
+
+#[test]
 fn a_run_without_trials_is_refused() {
     let (base, mut new) = (record("a", 3, 1.0, 1.0), record("b", 3, 1.0, 1.0));
     new.trials.clear();

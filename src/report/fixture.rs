@@ -425,7 +425,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
         .collect();
     let model = trial(&checked, 1);
     for repeat in 1..=repeats {
-        for cell in 0..places.len() {
+        for (cell, place) in places.iter().enumerate() {
             let number = record.trials.len() as u32 + 1;
             let mut trial = TrialRecord {
                 trial: number,
@@ -435,7 +435,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
                 ..model.clone()
             };
             let varied = record.cells[cell].varied.clone();
-            matrix_figures(&mut trial, &varied, &places[cell]);
+            matrix_figures(&mut trial, &varied, place);
             record.trials.push(trial);
         }
     }
@@ -492,10 +492,9 @@ fn matrix_figures(trial: &mut TrialRecord, varied: &[VariedRecord], place: &[usi
     let slow = (1.0 + 3.0 * (load - 0.6).max(0.0)).powi(3) * (1.0 + prefetch / 2_000.0) * noise("latency");
     trial.rates.goodput_per_s = Some(goodput);
     for summary in &mut trial.latencies {
-        for quantile in [&mut summary.p50, &mut summary.p90, &mut summary.p99, &mut summary.p999] {
-            if let Some(quantile) = quantile {
-                quantile.ns = (quantile.ns as f64 * slow) as u64;
-            }
+        let quantiles = [&mut summary.p50, &mut summary.p90, &mut summary.p99, &mut summary.p999];
+        for quantile in quantiles.into_iter().flatten() {
+            quantile.ns = (quantile.ns as f64 * slow) as u64;
         }
     }
     let backlog = (800.0 * noise("backlog") + LOAD_S * (RATE - goodput).max(0.0)) as u64;

@@ -179,14 +179,16 @@ impl Page {
             return;
         }
         self.heading("Smallest value within 5 % of the best goodput");
-        for one in recommendations {
-            let at = if one.others.is_empty() {
+        for (at, one) in recommendations.iter().enumerate() {
+            let others = if one.others.is_empty() {
                 String::new()
             } else {
                 format!(" at {}", one.others)
             };
-            self.wrapped(None, 4, "  ", &format!("{}{at}: {}", one.setting, one.reason));
-            if let Some(doubt) = &one.doubt {
+            self.wrapped(None, 4, "  ", &format!("{}{others}: {}", one.setting, one.reason));
+            // What holds for several in a row is said once, after the last of them.
+            let next = recommendations.get(at + 1).map(|next| &next.doubt);
+            if let Some(doubt) = one.doubt.as_ref().filter(|_| next != Some(&one.doubt)) {
                 self.wrapped(Some(Tone::Doubt), 6, "    but ", doubt);
             }
         }

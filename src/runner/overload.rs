@@ -6,6 +6,7 @@ use crate::clock::Nanos;
 use crate::events::{Event, Stage};
 use crate::results::record::OverloadRecord;
 use crate::workload::Workload;
+use crate::workload::model::Faults;
 
 /// Events of orders that come to another end than completion.
 const ASIDE: [Event; 4] = [
@@ -42,7 +43,9 @@ struct Watched {
 impl OverloadWatch {
     /// What `schedule` plans for the stages of `workload`; nothing in a closed loop, or where no stage has a service time.
     pub fn new(workload: &Workload, schedule: Option<&Schedule>) -> Self {
-        let narrowest = narrowest(workload);
+        // A stage that is stopped in between has another tale to tell.
+        let disturbed = workload.backlog.is_some() || workload.faults != Faults::default();
+        let narrowest = narrowest(workload).filter(|_| !disturbed);
         let (Some(schedule), Some(stage)) = (schedule, narrowest) else {
             return OverloadWatch::default();
         };
@@ -110,18 +113,16 @@ impl OverloadWatch {
 fn narrowest(workload: &Workload) -> Option<Narrowest> {
     let of = |stage: Stage| {
         let settings = workload.stage(stage);
-        let service_s = settings.service_time.mean_secs();
-        let slots = u64::from(settings.consumers) * u64::from(settings.concurrency);
         let messages = stage.consumes().iter().filter(|event| !ASIDE.contains(event)).count();
-        (service_s > 0.0).then(|| Narrowest {
+        Some(Narrowest {
             stage,
-            capacity: slots as f64 / service_s / messages as f64,
-            slots,
+            capacity: settings.service_rate()? / messages as f64,
+            slots: u64::from(settings.consumers) * u64::from(settings.concurrency),
         })
     };
-    Stage::ALL
-        .into_iter()
-        .filter_map(of)
+    let stages = workload.pipeline.stages().iter();
+    stages
+        .filter_map(|stage| of(*stage))
         .min_by(|left, right| left.capacity.total_cmp(&right.capacity))
 }
 
@@ -152,11 +153,13 @@ mod tests {
         let workload = workload(text);
         let schedule = Schedule::new(&workload.load, 1);
         let mut watch = OverloadWatch::new(&workload, schedule.as_ref());
+        let stages = workload.pipeline.stages().len();
         for (at_s, ready) in [(0.5, 0), (2.0, 300), (3.0, 600), (9.0, 80), (11.0, 0), (12.0, 0)] {
             let depths = Depths {
                 answered: ((at_s + 7.0) * 1e9) as Nanos,
-                ready: Stage::ALL.map(|_| Some(ready)).to_vec(),
-                unacked: vec![4; Stage::ALL.len()],
+                pipeline: workload.pipeline,
+                ready: vec![Some(ready); stages],
+                unacked: vec![4; stages],
                 ..Depths::default()
             };
             watch.look(&depths, 7_000_000_000);

@@ -164,6 +164,12 @@ impl Resume {
             help,
         )?;
         for (then, now) in record.cells.iter().zip(&plan.cells) {
+            self.same(
+                "what load.replay names",
+                then.workload.load.arrival.fingerprints(),
+                now.workload.load.arrival.fingerprints(),
+                "the file has changed since the run began; bring it back, or start the run anew",
+            )?;
             let values = |path: &str, value: &str| format!("{path} = {value}");
             let then: Vec<String> = then
                 .settings
@@ -180,14 +186,6 @@ impl Resume {
                 return Err(self.differs("a setting", then, now, help));
             }
             self.same("the number of settings", trials(then.len()), trials(now.len()), help)?;
-        }
-        for (then, now) in record.cells.iter().zip(&plan.cells) {
-            // What a replayed file holds is not among the settings; its fingerprint is in the workload.
-            let json = |workload: &crate::workload::Workload| serde_json::to_value(workload).unwrap_or_default();
-            if json(&then.workload) != json(&now.workload) {
-                let help = "a file that it replays has changed; start the run anew";
-                return Err(self.differs("the workload", "what the record says", "another", help));
-            }
         }
         for trial in &record.trials {
             let planned = plan.trials.get(trial.trial as usize - 1);

@@ -64,6 +64,22 @@ impl Arrival {
         }
     }
 
+    /// Fingerprints of the files that are replayed, in the order of their phases; empty if none is.
+    pub fn fingerprints(&self) -> String {
+        let alone = match self {
+            Arrival::Open(pattern) => Some(pattern),
+            _ => None,
+        };
+        let patterns = alone
+            .into_iter()
+            .chain(self.phases().iter().map(|phase| &phase.pattern));
+        let of_files = patterns.filter_map(|pattern| match &pattern.shape {
+            Shape::Replay(replay) => Some(replay.fingerprint.as_str()),
+            _ => None,
+        });
+        of_files.collect::<Vec<_>>().join(", ")
+    }
+
     /// The phases of the load, if it has any.
     pub fn phases(&self) -> &[LoadPhase] {
         match self {

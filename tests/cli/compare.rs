@@ -151,3 +151,26 @@ fn what_cannot_be_compared_is_explained() {
     compare(&results, &["a"]).fails(2, &["<NEW>"]);
     compare(&results, &["a", "b", "--by", "prefetch"]).fails(2, &["cannot be used with"]);
 }
+
+#[test]
+fn every_run_leaves_a_line_in_the_history_that_is_shown() {
+    let (dir, results) = (results(), results());
+    let file = workload(&dir, "service.toml", &format!("{SERVICE}service_time = \"5ms\"\n"));
+    let other = ["--set", "stage.payment.service_time=6ms"];
+    for more in [other.as_slice(), &[], &[]] {
+        run(&results, &file, more);
+    }
+    let history = |arguments: &[&str]| {
+        let mut all = vec!["history", "--results", text(results.path())];
+        all.extend(arguments);
+        say(&all)
+    };
+    history(&["service"]).says(&["Goodput of service: 2 runs, 0 changes in level; 1 more", "●", "/s"]);
+    let csv = history(&["service", "--csv"]);
+    assert_eq!(
+        csv.says(&["time,commit,branch,run,goodput_per_s,"]).out.lines().count(),
+        3
+    );
+    history(&["steady"]).fails(2, &["no run of `steady`", "it has runs of service"]);
+    history(&["service", "--measure", "speed"]).fails(2, &["no figure `speed`", "goodput_per_s"]);
+}
