@@ -404,8 +404,8 @@ impl Lane<'_> {
                         return Settlement::Ack;
                     }
                     Reaction::EffectTwice => {
-                        self.effect(&message, Emit::Nothing);
-                        self.effect(&message, Emit::Nothing)
+                        self.effect(message, Emit::Nothing);
+                        self.effect(message, Emit::Nothing)
                     }
                     Reaction::Swallowed => return Settlement::Ack,
                 }
