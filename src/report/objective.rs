@@ -30,9 +30,12 @@ impl Line {
 /// Cells that are named one by one, per objective and verdict; the others are counted.
 const NAMED_MAX: usize = 4;
 
+/// One cell's word on an objective.
+type Word<'a> = (&'a CellRecord, &'a ObjectiveRecord);
+
 /// All objectives of a run, what was missed first.
 pub fn lines(record: &RunRecord) -> Vec<Line> {
-    let mut groups: Vec<(Verdict, String, Vec<(&CellRecord, &ObjectiveRecord)>)> = Vec::new();
+    let mut groups: Vec<(Verdict, String, Vec<Word<'_>>)> = Vec::new();
     for cell in &record.cells {
         for one in &cell.objectives {
             let name = name(one);
@@ -113,7 +116,7 @@ pub fn measured(one: &ObjectiveRecord) -> String {
     text
 }
 
-fn finding(verdict: Verdict, mut cells: Vec<(&CellRecord, &ObjectiveRecord)>) -> String {
+fn finding(verdict: Verdict, mut cells: Vec<Word<'_>>) -> String {
     let closeness = |one: &ObjectiveRecord| one.beyond.or(one.measured).unwrap_or(f64::NEG_INFINITY);
     cells.sort_by(|(_, left), (_, right)| closeness(right).total_cmp(&closeness(left)));
     let only = cells.len() == 1 && cells[0].0.label.is_empty();
