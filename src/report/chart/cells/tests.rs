@@ -26,6 +26,7 @@ fn each_figure_is_drawn_along_the_setting_with_its_values_in_order() {
             "cells-end-to-end-p99",
             "cells-drain-time",
             "cells-largest-backlog",
+            "cells-oldest-in-a-queue",
             "cells-held-unacked",
             "cells-gini-of-deliveries",
             "cells-oldest-message",
