@@ -25,7 +25,7 @@ pub fn sentence(backlog: &BacklogRecord) -> String {
         .drain_rate_per_s
         .map_or(String::new(), |rate| format!(" at {}", human::rate(rate)));
     let ideal = match (backlog.ideal_time_s, backlog.ratio_to_ideal) {
-        (Some(ideal_s), Some(ratio)) => format!(", {ratio:.2} of the ideal {}", human::seconds(ideal_s)),
+        (Some(ideal_s), Some(ratio)) => format!(", {ratio:.2} times the ideal {}", human::seconds(ideal_s)),
         _ => String::new(),
     };
     format!("{start} was cleared in {}{rate}{ideal}", human::seconds(time_s))
@@ -45,7 +45,7 @@ mod tests {
             "payment was held back for 10.0 s",
             "5,000 messages (arrivals going on)",
             "in 5.10 s",
-            "1.02 of the ideal",
+            "1.02 times the ideal",
         ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }

@@ -349,13 +349,13 @@ impl Page {
             let mean = stage
                 .unacked_messages_mean
                 .map_or(String::new(), |mean| format!(", {mean:.1} on average"));
-            self.line(&format!(
-                "  {:<14}{} consumers: {ratio}, Gini {:.2}; held unacked at most {}{mean}",
-                stage.stage.name(),
+            let text = format!(
+                "{} consumers: {ratio}, Gini {:.2}; held unacked at most {}{mean}",
                 human::count(u64::from(stage.consumers)),
                 stage.delivery_gini.unwrap_or_default(),
                 human::count(stage.unacked_messages_max),
-            ));
+            );
+            self.wrapped(None, 16, &format!("  {:<14}", stage.stage.name()), &text);
         }
     }
 

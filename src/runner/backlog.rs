@@ -53,6 +53,8 @@ pub struct HeldStage {
     /// Greatest backlog before the consumers stopped.
     before: u64,
     held_at: Option<Nanos>,
+    /// The last look before the consumers were back.
+    while_held: Option<Look>,
     returned: Option<Mark>,
     arrivals_stopped: bool,
     cleared: Option<Mark>,
@@ -86,6 +88,7 @@ impl HeldStage {
             service_rate: settings.service_rate(),
             before: 0,
             held_at: None,
+            while_held: None,
             returned: None,
             arrivals_stopped: false,
             cleared: None,
@@ -100,10 +103,15 @@ impl HeldStage {
             return;
         };
         let Some(returned_at) = returned_at.filter(|at| *at >= held_at && look.began >= *at) else {
+            // A look that the return came into has neither the state before nor that after.
+            if returned_at.is_none() {
+                self.while_held = Some(look);
+            }
             return;
         };
         if self.returned.is_none() {
-            self.returned = Some(look.mark(returned_at));
+            // What came since is among the arrivals.
+            self.returned = Some(self.while_held.unwrap_or(look).mark(returned_at));
             self.arrivals_stopped = held.load_ended;
         }
         if !self.arrivals_stopped && self.cleared.is_none() && look.ready + look.unacked <= self.level() {

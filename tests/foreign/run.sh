@@ -66,7 +66,7 @@ python_environment() {
 
 source_package() { # name version
     [ -d "$WORK/$1-$2" ] && return
-    "$WORK/venv/bin/pip" -q download --no-deps --no-build-isolation --no-binary "$1" -d "$WORK" "$1==$2" &&
+    "$WORK/venv/bin/pip" -q download --no-deps --no-binary "$1" -d "$WORK" "$1==$2" &&
         tar -xzf "$WORK/$1-$2.tar.gz" -C "$WORK"
 }
 
@@ -108,7 +108,7 @@ lapin_source() {
 
 # Without TLS, which is out of scope, and without debug information, to be built sooner.
 lapin_tests() { # options...
-    cd "$WORK/lapin-$LAPIN" && CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 timeout 600 cargo test -q --no-fail-fast \
+    cd "$WORK/lapin-$LAPIN" && CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 timeout 1200 cargo test -q --no-fail-fast \
         --no-default-features --features tokio --target-dir "$WORK/lapin-target" --tests "$@"
 }
 

@@ -417,12 +417,20 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
     let text: String = first
         .settings
         .iter()
-        // Written out, these two would be refused as having no effect.
+        // Written out, these would be refused as having no effect.
         .filter(|setting| {
             setting.origin != Origin::Default
                 || !matches!(
                     setting.path.rsplit('.').next(),
-                    Some("ack_flush" | "think_time" | "every" | "overflow" | "urgent_priority")
+                    Some(
+                        "ack_flush"
+                            | "think_time"
+                            | "every"
+                            | "overflow"
+                            | "urgent_priority"
+                            | "slow_factor"
+                            | "arrivals"
+                    )
                 )
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))
