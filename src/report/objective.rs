@@ -27,15 +27,15 @@ impl Line {
     }
 }
 
+/// An objective in one of its cells.
+type InCell<'a> = (&'a CellRecord, &'a ObjectiveRecord);
+
 /// Cells that are named one by one, per objective and verdict; the others are counted.
 const NAMED_MAX: usize = 4;
 
-/// One cell's word on an objective.
-type Word<'a> = (&'a CellRecord, &'a ObjectiveRecord);
-
 /// All objectives of a run, what was missed first.
 pub fn lines(record: &RunRecord) -> Vec<Line> {
-    let mut groups: Vec<(Verdict, String, Vec<Word<'_>>)> = Vec::new();
+    let mut groups: Vec<(Verdict, String, Vec<InCell<'_>>)> = Vec::new();
     for cell in &record.cells {
         for one in &cell.objectives {
             let name = name(one);
@@ -116,11 +116,11 @@ pub fn measured(one: &ObjectiveRecord) -> String {
     text
 }
 
-fn finding(verdict: Verdict, mut cells: Vec<Word<'_>>) -> String {
+fn finding(verdict: Verdict, mut cells: Vec<InCell<'_>>) -> String {
     let closeness = |one: &ObjectiveRecord| one.beyond.or(one.measured).unwrap_or(f64::NEG_INFINITY);
     cells.sort_by(|(_, left), (_, right)| closeness(right).total_cmp(&closeness(left)));
     let only = cells.len() == 1 && cells[0].0.label.is_empty();
-    let named = |(cell, one): &(&CellRecord, &ObjectiveRecord)| {
+    let named = |(cell, one): &InCell<'_>| {
         if only {
             measured(one)
         } else {

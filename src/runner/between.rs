@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::manifest::Manifest;
@@ -49,14 +48,14 @@ pub async fn cool_down(site: &Site<'_>, pause: Duration, interrupt: &Cancellatio
         () = tokio::time::sleep(pause) => {}
         () = interrupt.cancelled() => return Found::Empty,
     }
-    let deadline = Instant::now() + PATIENCE;
+    let clock = Clock::start();
     loop {
         let found = match site.left().await {
             Ok(left) if left.is_empty() => return Found::Empty,
             Ok(left) => Found::Left(in_words(&left)),
             Err(why) => Found::Unknown(why),
         };
-        if Instant::now() >= deadline {
+        if u128::from(clock.now()) >= PATIENCE.as_nanos() {
             return found;
         }
         tokio::select! {
