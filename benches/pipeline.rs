@@ -59,10 +59,7 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
     let connector = Connector::new(uri, Arc::clone(&incidents));
     let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the embedded broker listens");
-    topology
-        .declare(&link, &workload.topology)
-        .await
-        .expect("names are free");
+    topology.declare(&link, &workload).await.expect("names are free");
     let wiring = Wiring::new(
         connector,
         Arc::clone(&workload),

@@ -1,6 +1,7 @@
 //! From a workload to the trials that will run: every default written out, the order fixed by the seed, before anything is
 //! touched.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Plan {
     pub text: String,
     /// The `--set` arguments.
     pub overrides: Vec<String>,
+    /// The absolute folder that replayed files are named from; absent if none is replayed.
+    pub folder: Option<PathBuf>,
     /// The trials, in the order in which they run.
     pub trials: Vec<TrialPlan>,
 }
@@ -98,7 +101,12 @@ pub struct Estimate {
 impl Plan {
     /// The plan of a checked workload.
     pub fn new(checked: Checked) -> Self {
-        let Checked { cells, text, overrides } = checked;
+        let Checked {
+            cells,
+            text,
+            overrides,
+            folder,
+        } = checked;
         let cells: Vec<Cell> = cells.into_iter().map(Cell::from).collect();
         let first = Arc::clone(&cells[0].workload);
         Plan {
@@ -108,6 +116,7 @@ impl Plan {
             cells,
             text,
             overrides,
+            folder,
         }
     }
 

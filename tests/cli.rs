@@ -2,8 +2,12 @@
 
 mod support;
 
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/matrix.rs"]
+mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/secrets.rs"]

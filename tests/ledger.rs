@@ -5,7 +5,7 @@ mod model;
 
 use model::{CENTS, Due, LINES, Model, Way, broken, drained, emptied, judged, named, workload};
 use orderstorm::events::{Event, PipelineKind, Stage};
-use orderstorm::ledger::{EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge};
+use orderstorm::ledger::{Drops, EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge};
 use proptest::prelude::*;
 
 const NONE: [&str; 0] = [];
@@ -657,5 +657,214 @@ proptest! {
         prop_assert!(promises.iter().all(|promise| promise.verdict == Verdict::Pass), "{:#?}", promises);
         let suppressed: u64 = report.stages.iter().map(|stage| stage.suppressed).sum();
         prop_assert_eq!((suppressed, report.stock.reserved), (0, 0));
+    }
+}
+
+/// A workload in which the payment queue may drop what it has no room for.
+const DROPPING: [&str; 2] = ["topology.dead_letter=false", "stage.payment.max_length=5"];
+
+fn dropped_by(stages: &[Stage], counted: Option<u64>) -> Residue {
+    Residue {
+        drops: Drops {
+            by: stages.to_vec(),
+            counted,
+        },
+        ..emptied()
+    }
+}
+
+#[test]
+fn what_a_queue_may_drop_is_dropped_and_not_lost() {
+    let mut model = three(Model::new(None));
+    stuck(&mut model, 3);
+    let report = model.report_with(&dropped_by(&[Stage::Payment], Some(1)));
+    assert_eq!(
+        (report.fates.dropped, report.fates.lost, report.fates.total()),
+        (1, 0, 4)
+    );
+    assert_eq!(trails(&report, "dropped"), [3]);
+    let payment = report.stages.iter().find(|counts| counts.stage == Stage::Payment);
+    assert_eq!(payment.map(|counts| counts.dropped), Some(1));
+    let promises = judge(&workload(&DROPPING), &report, &drained());
+    assert_eq!(broken(&promises), NONE);
+    let lost = named(&promises, "nothing_lost");
+    assert_eq!((lost.verdict, lost.breaches), (Verdict::Fail, 1), "shown all the same");
+    assert!(
+        lost.not_given_because
+            .as_ref()
+            .is_some_and(|why| why.contains("stage.payment.overflow"))
+    );
+}
+
+#[test]
+fn what_a_queue_may_not_drop_is_lost_beside_one_that_may() {
+    // Dropped by another stage than the one that may; or had by a consumer, which settled it.
+    let mut elsewhere = three(Model::new(None));
+    stuck(&mut elsewhere, 3);
+    let mut settled = three(Model::new(None));
+    stuck(&mut settled, 3);
+    settled.ledger.settled(3, Stage::Payment, Event::InventoryReserved);
+    for (model, may) in [(&elsewhere, Stage::Audit), (&settled, Stage::Payment)] {
+        let report = model.report_with(&dropped_by(&[may], Some(5)));
+        assert_eq!((report.fates.dropped, report.fates.lost), (0, 1), "{may}");
+        let promises = judge(&workload(&DROPPING), &report, &drained());
+        assert_eq!(broken(&promises), ["losses_explained"], "{may}");
+    }
+}
+
+#[test]
+fn more_missing_than_the_broker_dropped_is_found() {
+    let mut model = three(Model::new(None));
+    for number in 3..8 {
+        stuck(&mut model, number);
+    }
+    for (counted, breaches) in [(None, 0), (Some(9), 0), (Some(5), 0), (Some(3), 2)] {
+        let report = model.report_with(&dropped_by(&[Stage::Payment], counted));
+        let promises = judge(&workload(&DROPPING), &report, &drained());
+        let explained = named(&promises, "losses_explained");
+        assert_eq!(explained.breaches, breaches, "{counted:?}");
+        assert_eq!(explained.verdict == Verdict::Fail, breaches > 0, "{counted:?}");
+    }
+}
+
+#[test]
+fn a_dropped_notification_explains_that_no_channel_sent_it() {
+    let mut model = Model::that_skips(Stage::Notification, Event::OrderPaid);
+    model.skipped.insert((Stage::Email, Event::OrderPaid));
+    model.skipped.insert((Stage::Sms, Event::OrderPaid));
+    model.order(0, Way::Paid);
+    let report = model.report_with(&dropped_by(&[Stage::Notification], Some(1)));
+    assert_eq!((report.not_notified, report.fates.completed), (0, 1));
+    let report = model.report();
+    assert_eq!(report.not_notified, 1, "where no queue may, it is a gap");
+}
+
+#[test]
+fn a_delivery_that_went_back_with_its_effect_may_be_dropped_with_its_event() {
+    let model = three(Model::new(None));
+    model.ledger.placed(3, 1_000, 1_500, CENTS);
+    model.ledger.answered(3, PublishFate::Confirmed);
+    model.ledger.attempted(3, Event::InventoryReserved);
+    model.ledger.effect(3, Stage::Inventory, Event::OrderCreated);
+    for stage in [Stage::Notification, Stage::Email, Stage::Sms, Stage::Audit] {
+        model.ledger.effect(3, stage, Event::OrderCreated);
+    }
+    let report = model.report_with(&dropped_by(&[Stage::Inventory], None));
+    assert_eq!(
+        (report.fates.dropped, report.fates.lost),
+        (1, 0),
+        "its event was refused, and it went back"
+    );
+    model.ledger.settled(3, Stage::Inventory, Event::OrderCreated);
+    let report = model.report_with(&dropped_by(&[Stage::Inventory], None));
+    assert_eq!(
+        (report.fates.dropped, report.fates.lost),
+        (0, 1),
+        "it was acknowledged without its event"
+    );
+}
+
+#[test]
+fn an_order_that_was_refused_by_another_queue_than_its_own_is_unknown() {
+    let model = three(Model::new(None));
+    model.ledger.placed(3, 1_000, 1_500, CENTS);
+    model.ledger.answered(3, PublishFate::Nacked);
+    model.ledger.effect(3, Stage::Audit, Event::OrderCreated);
+    assert_eq!(
+        (model.report().fates.nacked, model.report().fates.unknown),
+        (1, 0),
+        "only audit had it"
+    );
+    model.ledger.attempted(3, Event::InventoryReserved);
+    model.ledger.effect(3, Stage::Inventory, Event::OrderCreated);
+    assert_eq!(
+        (model.report().fates.nacked, model.report().fates.unknown),
+        (0, 1),
+        "the chain has begun with it"
+    );
+}
+
+#[test]
+fn a_message_beside_the_chain_does_not_explain_a_lost_order() {
+    let mut model = three(Model::new(None));
+    stuck(&mut model, 3);
+    for residue in [
+        Residue {
+            queued_beside: [3].into(),
+            ..emptied()
+        },
+        Residue {
+            dead_beside: [3].into(),
+            ..emptied()
+        },
+    ] {
+        let report = model.report_with(&residue);
+        assert_eq!((report.fates.lost, report.fates.total()), (1, 4), "{residue:?}");
+    }
+    let residue = Residue {
+        unrouted: [3].into(),
+        ..emptied()
+    };
+    let report = model.report_with(&residue);
+    assert_eq!((report.fates.unrouted, report.fates.lost), (1, 0));
+}
+
+#[test]
+fn a_message_that_outlived_its_time_is_found() {
+    let report = three(Model::new(None)).report();
+    let ttl = workload(&["stage.payment.message_ttl=1s"]);
+    for (overstay, slowest_confirm, verdict) in [
+        (0, Some(1_000_000), Some(Verdict::Pass)),
+        (400_000_000, Some(300_000_000), Some(Verdict::Pass)),
+        (600_000_000, Some(300_000_000), Some(Verdict::Fail)),
+        (600_000_000, None, None),
+    ] {
+        let observed = Observed {
+            overstays: vec![(Stage::Payment, overstay)],
+            slowest_confirm,
+            ..drained()
+        };
+        let promises = judge(&ttl, &report, &observed);
+        let found = promises.iter().find(|promise| promise.name == "ttl_respected");
+        assert_eq!(
+            found.map(|promise| promise.verdict),
+            verdict,
+            "{overstay} {slowest_confirm:?}"
+        );
+    }
+}
+
+#[test]
+fn a_dead_letter_for_a_reason_that_its_queue_does_not_have_is_found() {
+    for (reason, settings) in [
+        ("expired", &["stage.payment.message_ttl=1s"][..]),
+        ("expired", &["publish.ttl=1s"]),
+        ("maxlen", &["stage.payment.max_length=5"]),
+        (
+            "maxlen",
+            &[
+                "stage.payment.max_length=5",
+                "stage.payment.overflow=reject-publish-dlx",
+            ],
+        ),
+        ("delivery_limit", &["stage.payment.queue_type=quorum"]),
+    ] {
+        let mut residue = emptied();
+        let letter = (
+            "orderstorm.ab.1.payment.dead-letter".to_owned(),
+            Some(reason.to_owned()),
+        );
+        residue.dead_letters.insert(letter, 3);
+        let report = three(Model::new(None)).report_with(&residue);
+        assert_eq!(
+            broken(&judge(&workload(settings), &report, &drained())),
+            NONE,
+            "{reason} {settings:?}"
+        );
+        assert_eq!(
+            broken(&judged(&report, &drained())),
+            ["dead_letters_explained"],
+            "{reason}"
+        );
     }
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -13,7 +14,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use orderstorm::amqp::uri::BrokerUri;
 use orderstorm::broker::managed::{ManagedNode, ManagedOptions};
-use orderstorm::broker::{BrokerChoice, StartOptions};
+use orderstorm::broker::{BrokerAlarm, BrokerChoice, Resource, RunningBroker, StartOptions};
 use orderstorm::ledger::Verdict;
 use orderstorm::plan::Plan;
 use orderstorm::results::record::TrialRecord;
@@ -516,4 +517,234 @@ async fn what_cannot_be_saved_is_still_handed_over() {
         panic!("saved into a folder that is gone")
     };
     assert_eq!(record.trials[0].ledger.fates.completed, 100);
+}
+
+/// Payment is slower than orders come; these say what its queue does about it.
+fn overloaded(settings: &str) -> String {
+    format!(
+        "load = {{ rate = \"200/s\", orders = 120 }}\n\
+         stage.payment.service_time = \"15ms\"\n\
+         stage.payment.prefetch = 1\n{settings}"
+    )
+}
+
+async fn managed(text: &str) -> Option<Finished> {
+    let start = StartOptions {
+        server: Some(common::rabbitmq_or_skip()?),
+        ..StartOptions::default()
+    };
+    let run = Running::new();
+    let finished = run.run(text, BrokerChoice::Managed, start).await;
+    Some(finished.unwrap_or_else(|error| panic!("{error}")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn core_what_a_full_queue_drops_is_counted_by_the_broker_too_and_nothing_else_is_missing() {
+    let text = overloaded("topology.dead_letter = false\nstage.payment.max_length = 10");
+    let Some(finished) = managed(&text).await else { return };
+    let trial = &finished.record.trials[0];
+    let fates = &trial.ledger.fates;
+    assert!(fates.dropped > 10 && fates.lost == 0, "{fates:?}");
+    assert_eq!(fates.completed + fates.dropped, trial.orders.published);
+    assert_eq!(trial.ledger.dropped_by_broker, Some(fates.dropped));
+    assert_eq!(broken(trial), Vec::<&str>::new(), "{:?}", trial.promises);
+    let text = format!("{text}\ncanary = {{ defect = \"lose-delivery\", every = 10 }}");
+    let Some(finished) = managed(&text).await else { return };
+    let trial = &finished.record.trials[0];
+    assert!(
+        trial.ledger.fates.lost > 0 && trial.ledger.fates.dropped > 0,
+        "{:?}",
+        trial.ledger.fates
+    );
+    assert_eq!(broken(trial), ["losses_explained"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn core_each_setting_of_a_queue_is_honoured_by_rabbitmq() {
+    let Some(node) = node().await else { return };
+    let run = async |settings: &str| {
+        let finished = run_on(&Running::new(), &node, &overloaded(settings)).await;
+        assert_sound(&finished);
+        finished.record.trials[0].clone()
+    };
+    let dead = |trial: &TrialRecord, stage: &str, reason: &str| {
+        let letters = trial.ledger.dead_letters.iter().filter(|(queue, why, _)| {
+            queue.ends_with(&format!("{stage}.dead-letter")) && why.as_deref() == Some(reason)
+        });
+        letters.map(|(_, _, count)| count).sum::<u64>()
+    };
+    let refused = |trial: &TrialRecord| trial.stages.iter().map(|stage| stage.refused).sum::<u64>();
+
+    let trial = run("stage.payment.max_length = 10").await;
+    assert!(
+        dead(&trial, "payment", "maxlen") > 10,
+        "{:?}",
+        trial.ledger.dead_letters
+    );
+    assert_eq!(dead(&trial, "payment", "maxlen"), trial.ledger.fates.dead_lettered);
+
+    let trial = run("stage.payment.max_length_bytes = \"3KiB\"\nstage.payment.overflow = \"reject-publish\"").await;
+    assert!(refused(&trial) > 0 && trial.ledger.dead_letters.is_empty());
+    assert_eq!(trial.ledger.fates.completed, 120);
+
+    let trial = run("stage.payment.max_length = 10\nstage.payment.overflow = \"reject-publish-dlx\"").await;
+    assert!(refused(&trial) > 0);
+    assert_eq!(dead(&trial, "payment", "maxlen"), refused(&trial));
+
+    for ttl in ["stage.payment.message_ttl = \"150ms\"", "publish.ttl = \"150ms\""] {
+        let trial = run(ttl).await;
+        assert!(
+            dead(&trial, "payment", "expired") > 10,
+            "{ttl}: {:?}",
+            trial.ledger.dead_letters
+        );
+        let respected = trial.promises.iter().find(|promise| promise.name == "ttl_respected");
+        assert!(
+            respected.is_some_and(|promise| promise.verdict == Verdict::Pass),
+            "{respected:?}"
+        );
+    }
+
+    let trial = run("orders.urgent = \"20%\"\nstage.payment.max_priority = 5").await;
+    let mean = |name: &str| {
+        let series = trial.latencies.iter().find(|summary| summary.series == name);
+        series
+            .and_then(|summary| summary.mean_ns)
+            .expect("orders of each class")
+    };
+    let (urgent, normal) = (mean("end_to_end_urgent"), mean("end_to_end_normal"));
+    assert!(urgent < 0.6 * normal, "urgent {urgent} ns, normal {normal} ns");
+
+    let trial = run(
+        "stage.payment.queue_type = \"quorum\"\nstage.payment.max_length = 1000\n\
+         stage.payment.consumers = 3\nstage.payment.single_active_consumer = true\n\
+         stage.inventory = { queue_type = \"quorum\", delivery_limit = 5, message_ttl = \"30s\" }\n\
+         topology = { order_exchange = \"headers\", alternate_exchange = true }",
+    )
+    .await;
+    assert_eq!(trial.ledger.fates.completed, 120, "{:?}", trial.ledger.fates);
+    node.stop().await.expect("a clean stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn core_alarms_block_publishers_of_a_managed_node_and_end() {
+    let text = r#"
+        load = { rate = "40/s", duration = "10s" }
+        fault.memory_alarm = { at = "2s", lasts = "1s" }
+        fault.disk_alarm = { at = "6s", lasts = "1s" }
+    "#;
+    let Some(finished) = managed(text).await else { return };
+    let trial = &finished.record.trials[0];
+    let names: Vec<&str> = trial.faults.iter().map(|band| band.name.as_str()).collect();
+    assert_eq!(names, ["memory alarm", "disk alarm"]);
+    for reason in ["memory", "disk"] {
+        let load = trial
+            .blocked_connections
+            .iter()
+            .find(|one| one.connection.starts_with("load") && one.reason.contains(reason));
+        assert!(
+            load.is_some_and(|load| load.time_s > 0.5),
+            "{reason}: {:?}",
+            trial.blocked_connections
+        );
+    }
+    assert!(
+        trial
+            .blocked_connections
+            .iter()
+            .all(|one| !one.connection.contains("consumers"))
+    );
+    assert_sound(&finished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn core_an_alarm_puts_the_limit_back_as_it_was_however_often_it_is_told() {
+    let Some(server) = common::rabbitmq_or_skip() else {
+        return;
+    };
+    let start = StartOptions {
+        server: Some(server),
+        ..StartOptions::default()
+    };
+    let broker = Arc::new(
+        RunningBroker::start(&BrokerChoice::Managed, &start)
+            .await
+            .expect("a node"),
+    );
+    let asked = Arc::clone(&broker);
+    let steps = move || {
+        let node = asked.node().expect("managed");
+        for (resource, limit) in [
+            (Resource::Memory, "vm_memory_monitor:get_vm_memory_high_watermark()"),
+            (Resource::Disk, "rabbit_disk_monitor:get_disk_free_limit()"),
+        ] {
+            let limit = || node.evaluate(limit).expect("a limit");
+            let (before, alarm) = (limit(), BrokerAlarm::new(Arc::clone(&asked), resource));
+            alarm.clear().expect("nothing to clear is no error");
+            for _ in 0..2 {
+                alarm.raise().expect("raised");
+                assert_ne!(limit(), before, "{resource:?}");
+            }
+            for _ in 0..2 {
+                alarm.clear().expect("cleared");
+                assert_eq!(limit(), before, "{resource:?}");
+            }
+        }
+    };
+    tokio::task::spawn_blocking(steps).await.expect("no panic");
+    Arc::into_inner(broker)
+        .expect("the last")
+        .stop()
+        .await
+        .expect("a clean stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_alarm_is_healed_and_the_pipeline_runs_empty() {
+    let running = Running::new();
+    let text = r#"
+        load = { rate = "100/s", duration = "60s" }
+        fault.memory_alarm = { at = "1s", lasts = "50s" }
+    "#;
+    let run = running.run(text, BrokerChoice::Embedded, StartOptions::default());
+    let interrupt = async {
+        let mut snapshots = running.screen.subscribe();
+        let blocked = snapshots.wait_for(|snapshot| snapshot.blocked);
+        tokio::time::timeout(PATIENCE, blocked)
+            .await
+            .expect("the block is seen")
+            .expect("the run goes on");
+        running.interrupt.0.cancel();
+    };
+    let (finished, ()) = join(run, interrupt).await;
+    let finished = finished.unwrap_or_else(|error| panic!("{error}"));
+    let trial = &finished.record.trials[0];
+    assert_eq!(finished.record.outcome.exit_code, 130);
+    assert!(
+        matches!(trial.faults.as_slice(), [alarm] if alarm.end_s < 20.0),
+        "{:?}",
+        trial.faults
+    );
+    assert!(trial.drain.drained, "publishers could go on");
+    assert_eq!(trial.ledger.fates.completed, trial.orders.published);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_is_refused_where_the_run_may_not_raise_it_before_anything_is_touched() {
+    let nobody: BrokerUri = "amqp://127.0.0.1:9".parse().expect("an address");
+    for (fault, choice) in [
+        ("memory_alarm", external(&nobody)),
+        ("disk_alarm", external(&nobody)),
+        ("disk_alarm", BrokerChoice::Embedded),
+    ] {
+        let running = Running::new();
+        let text = format!("fault.{fault} = {{ at = \"1s\", lasts = \"1s\" }}");
+        let refused = running
+            .run(&text, choice, StartOptions::default())
+            .await
+            .expect_err("refused");
+        assert!(refused.is_usage() && refused.to_string().contains(fault), "{refused}");
+        let left = std::fs::read_dir(running.results.path()).expect("a directory").count();
+        assert_eq!(left, 0, "no folder was made");
+    }
 }

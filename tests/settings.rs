@@ -5,8 +5,12 @@
 
 mod support;
 
+#[path = "settings/backlog.rs"]
+mod backlog;
 #[path = "settings/load.rs"]
 mod load;
+#[path = "settings/objectives.rs"]
+mod objectives;
 #[path = "settings/orders.rs"]
 mod orders;
 #[path = "settings/publish.rs"]
@@ -34,6 +38,25 @@ const EFFECTS: &[(&str, &str)] = &[
     ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),
     ("load.burst_width", "each_part_of_a_burst_train_changes_its_arrivals"),
     ("load.burst_every", "each_part_of_a_burst_train_changes_its_arrivals"),
+    ("load.jitter", "poisson_gaps_scatter_and_constant_ones_do_not"),
+    ("load.ramp_to", "each_part_of_a_ramp_changes_its_arrivals"),
+    ("load.ramp_over", "each_part_of_a_ramp_changes_its_arrivals"),
+    ("load.step_by", "each_part_of_stairs_changes_their_arrivals"),
+    ("load.step_every", "each_part_of_stairs_changes_their_arrivals"),
+    (
+        "load.sine_amplitude",
+        "amplitude_and_period_say_where_the_orders_of_a_wave_are",
+    ),
+    (
+        "load.sine_period",
+        "amplitude_and_period_say_where_the_orders_of_a_wave_are",
+    ),
+    ("load.spike_rate", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.spike_at", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.spike_rise", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.spike_hold", "each_part_of_a_spike_changes_its_arrivals"),
+    ("load.replay", "a_replayed_file_says_what_arrives_when"),
+    ("load.phases", "phases_follow_one_another_and_each_has_its_figures"),
     ("load.users", "users_and_think_time_set_the_pace_of_a_closed_loop"),
     ("load.think_time", "users_and_think_time_set_the_pace_of_a_closed_loop"),
     ("load.duration", "rate_and_duration_say_how_many_orders_are_published"),
@@ -99,6 +122,26 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_message_that_comes_twice_is_suppressed_or_repeats_its_effect",
     ),
     (
+        "stage.*.slow_share",
+        "slow_workers_get_less_with_a_small_prefetch_and_hoard_with_an_unlimited_one",
+    ),
+    (
+        "stage.*.slow_factor",
+        "slow_workers_get_less_with_a_small_prefetch_and_hoard_with_an_unlimited_one",
+    ),
+    (
+        "backlog.stage",
+        "a_backlog_by_count_builds_up_and_clears_in_its_ideal_time",
+    ),
+    (
+        "backlog.messages",
+        "a_backlog_by_count_builds_up_and_clears_in_its_ideal_time",
+    ),
+    (
+        "backlog.arrivals",
+        "a_backlog_by_count_builds_up_and_clears_in_its_ideal_time",
+    ),
+    (
         "promises.nothing_lost",
         "a_stated_promise_refuses_the_settings_that_cannot_give_it",
     ),
@@ -115,11 +158,99 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_stated_promise_refuses_the_settings_that_cannot_give_it",
     ),
     (
+        "objectives.end_to_end_p50",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.end_to_end_p90",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.end_to_end_p99",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.end_to_end_p999",
+        "the_last_thousandth_is_held_to_its_bound_where_enough_orders_carry_it",
+    ),
+    (
+        "objectives.confirm_latency_p99",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.drain_time",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.goodput",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.achieved_share",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_lost",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_duplicate_effect",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_oversold",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.orders_refused",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.dead_letter_share",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.redeliveries",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.backlog_max",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.backlog_slope",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.driver_cpu_share",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.driver_memory_max",
+        "each_objective_is_met_or_missed_as_its_bound_says",
+    ),
+    (
+        "objectives.broker_memory_max",
+        "an_objective_whose_figure_is_absent_is_never_met",
+    ),
+    (
         "drain.deadline",
         "a_drain_that_misses_its_deadline_leaves_the_verdict_unknown",
     ),
     ("sample.interval", "samples_are_as_dense_as_asked_for"),
     ("trial.repeats", "repeats_are_trials_of_one_run_with_seeds_of_their_own"),
+    (
+        "fault.stage_outage.stage",
+        "a_stage_of_the_order_pipeline_can_be_out_and_the_others_go_on",
+    ),
+    (
+        "fault.stage_outage.at",
+        "an_outage_of_a_stage_begins_and_ends_when_asked_for_and_loses_nothing",
+    ),
+    (
+        "fault.stage_outage.lasts",
+        "an_outage_of_a_stage_begins_and_ends_when_asked_for_and_loses_nothing",
+    ),
     ("trial.cool_down", "the_cool_down_parts_one_trial_from_the_next"),
     ("fault.broker_pause.at", "tests/pipeline.rs"),
     ("fault.broker_pause.lasts", "tests/pipeline.rs"),
@@ -173,7 +304,9 @@ const EFFECTS: &[(&str, &str)] = &[
 #[test]
 fn every_key_has_a_test_of_its_effect() {
     let sources = [
+        include_str!("settings/backlog.rs"),
         include_str!("settings/load.rs"),
+        include_str!("settings/objectives.rs"),
         include_str!("settings/orders.rs"),
         include_str!("settings/publish.rs"),
         include_str!("settings/queues.rs"),

@@ -6,6 +6,7 @@
 //! interval is the integral of the rate, within one or by a Poisson distribution, whatever the shape.
 
 mod intensity;
+mod overload;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::rng::{self, Stream};
 use crate::units::Span;
 use crate::workload::model::{Arrival, Jitter, Load, LoadPhase, Pattern, Until};
 use intensity::{HAIR, Intensity};
+pub use overload::{Overload, overloads};
 
 /// Intended instants of one trial, nanoseconds since the load began, in order; clones run through the same ones.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ mod check;
 mod cleanup;
 mod compare;
 mod doctor;
+mod history;
 mod list;
 mod report;
 mod run;
@@ -51,6 +52,7 @@ enum Verb {
     Doctor(doctor::Doctor),
     Report(report::Report),
     Compare(compare::Compare),
+    History(history::History),
     Cleanup(cleanup::Cleanup),
     Broker(broker::Serve),
     /// Print the JSON Schema of workload files, for editors.
@@ -94,6 +96,7 @@ impl Cli {
             Verb::Doctor(doctor) => doctor.execute(),
             Verb::Report(report) => report.execute(),
             Verb::Compare(compare) => compare.execute(),
+            Verb::History(history) => history.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Broker(serve) => serve.execute(),
             Verb::Schema => schema(),

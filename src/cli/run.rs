@@ -8,12 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, print_line, runtime, shipped, stdout_style};
 use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
+use crate::compare::history;
 use crate::plan::Plan;
 use crate::report::text;
 use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
-use crate::workload::check::check;
+use crate::workload::check::check_beside;
 
 /// `--broker`, if it is not given.
 const AUTO: &str = "auto";
@@ -136,6 +137,7 @@ impl Run {
                 }
             };
             print_line(&text::end_of_run(&finished.record, stdout_style()));
+            remember(&finished);
             print_line(&format!("results: {}", finished.folder.display()));
             if finished.record.is_partial() {
                 print_line(&format!(
@@ -163,13 +165,10 @@ impl Run {
             return Err(Failure::usage(anyhow::anyhow!("no workload is given")));
         };
         let name = from.folder.join("workload.toml").display().to_string();
-        check(
-            &name,
-            &from.record.name,
-            from.text.clone(),
-            &from.record.progress.overrides,
-        )
-        .map_err(Failure::usage)
+        let progress = &from.record.progress;
+        let folder = progress.replay_folder.as_ref().map_or(PathBuf::new(), PathBuf::from);
+        let text = from.text.clone();
+        check_beside(&folder, &name, &from.record.name, text, &progress.overrides).map_err(Failure::usage)
     }
 
     /// Which broker is asked for; a run is gone on with on a broker of its kind.
@@ -202,6 +201,16 @@ impl Run {
             words.push("--ceiling".to_owned());
         }
         words.join(" ")
+    }
+}
+
+/// Adds the run to the history beside it; a run that is there is not lost because its line could not be written.
+fn remember(finished: &runner::Finished) {
+    let Some(results) = finished.folder.parent().filter(|_| !finished.record.is_partial()) else {
+        return;
+    };
+    if let Err(error) = history::append(results, &finished.record) {
+        eprintln!("warning: {error}");
     }
 }
 

@@ -5,12 +5,29 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 6] = [
+pub const WORKLOADS: [(&str, &str); 17] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
+    (
+        "ramp-to-saturation",
+        include_str!("../../workloads/ramp-to-saturation.toml"),
+    ),
+    ("diurnal", include_str!("../../workloads/diurnal.toml")),
+    ("level-a-spike", include_str!("../../workloads/level-a-spike.toml")),
     ("closed-loop", include_str!("../../workloads/closed-loop.toml")),
     ("stall", include_str!("../../workloads/stall.toml")),
+    (
+        "work-queue-scaling",
+        include_str!("../../workloads/work-queue-scaling.toml"),
+    ),
+    ("uneven-workers", include_str!("../../workloads/uneven-workers.toml")),
+    ("prefetch-sweep", include_str!("../../workloads/prefetch-sweep.toml")),
+    ("backlog-drain", include_str!("../../workloads/backlog-drain.toml")),
+    ("priority", include_str!("../../workloads/priority.toml")),
+    ("ttl", include_str!("../../workloads/ttl.toml")),
+    ("alarm", include_str!("../../workloads/alarm.toml")),
+    ("backpressure", include_str!("../../workloads/backpressure.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 

@@ -67,6 +67,36 @@ pub fn differences(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
     found
 }
 
+/// What two runs must share to be set side by side, in one line; its settings as a number that changes with each of them.
+pub(super) fn likeness(record: &RunRecord) -> String {
+    let settings = record.cells.iter().flat_map(|cell| {
+        let of = cell
+            .settings
+            .iter()
+            .filter(|setting| !FREE.contains(&setting.path.as_str()));
+        of.map(|setting| format!("{}={}", setting.path, setting.value))
+    });
+    // FNV-1a, as it must be the same in every version of the program.
+    let plan = settings
+        .flat_map(|line| (line + "\n").into_bytes())
+        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        });
+    let (broker, machine) = (&record.broker, &record.machine);
+    human::plain(&format!(
+        "{} {} {} on {}, {} × {}, {}, {} build, method {}, plan {plan:016x}",
+        broker.kind,
+        broker.product,
+        version(record),
+        platform(record),
+        machine.cores,
+        machine.cpu,
+        machine.os,
+        record.tool.build,
+        record.method_version
+    ))
+}
+
 /// The embedded broker is part of the program that is compared: its version is the program's, which may differ.
 fn version(record: &RunRecord) -> &str {
     match record.broker.kind.as_str() {
@@ -90,7 +120,7 @@ fn memory(base: &RunRecord, new: &RunRecord) -> Option<Difference> {
 fn cells(record: &RunRecord) -> String {
     let labels: Vec<&str> = record.cells.iter().map(|cell| cell.label.as_str()).collect();
     match labels.as_slice() {
-        [one] if one.is_empty() => "one".to_owned(),
+        [""] => "one".to_owned(),
         labels => labels.join("; "),
     }
 }

@@ -5,6 +5,7 @@
 mod comparable;
 pub mod find;
 pub mod format;
+pub mod history;
 mod judge;
 pub mod measure;
 
@@ -303,7 +304,7 @@ fn trials<'a>(base: impl Iterator<Item = &'a TrialRecord>, new: impl Iterator<It
     let pairs: Option<Vec<(usize, usize)>> = base
         .iter()
         .enumerate()
-        .map(|(at, trial)| Some((at, partner(&trial)?)))
+        .map(|(at, trial)| Some((at, partner(trial)?)))
         .collect();
     let pairs = pairs.filter(|pairs| pairs.len() == new.len()).unwrap_or_default();
     Trials { base, new, pairs }
@@ -321,13 +322,13 @@ fn valid<'a>(trials: &Trials<'a>) -> (Trials<'a>, Option<String>) {
     let all = trials.base.len() + trials.new.len();
     let kept = if trials.pairs.is_empty() {
         Trials {
-            base: trials.base.iter().copied().filter(|trial| counts(&trial)).collect(),
-            new: trials.new.iter().copied().filter(|trial| counts(&trial)).collect(),
+            base: trials.base.iter().copied().filter(|trial| counts(trial)).collect(),
+            new: trials.new.iter().copied().filter(|trial| counts(trial)).collect(),
             pairs: Vec::new(),
         }
     } else {
         let pairs = trials.pairs.iter().map(|(b, n)| (trials.base[*b], trials.new[*n]));
-        let pairs: Vec<_> = pairs.filter(|(b, n)| counts(&b) && counts(&n)).collect();
+        let pairs: Vec<_> = pairs.filter(|(b, n)| counts(b) && counts(n)).collect();
         Trials {
             base: pairs.iter().map(|(b, _)| *b).collect(),
             new: pairs.iter().map(|(_, n)| *n).collect(),
@@ -466,6 +467,9 @@ fn notes(records: &[&RunRecord]) -> Vec<String> {
     }
     if any(status::is_debug_build) {
         notes.push("debug build: its figures are no figures; measure with a release build".to_owned());
+    }
+    for record in records.iter().filter(|record| record.is_partial()) {
+        notes.push(format!("{} was cut short: not all of its trials were made", record.id));
     }
     let invalid = records
         .iter()

@@ -174,7 +174,7 @@ fn one_cell_is_compared_with_another_by_label_or_number() {
 
 #[test]
 fn each_value_is_compared_with_the_first() {
-    let record = run::matrix(&run::PREFETCH_BY_CONSUMERS, 8);
+    let record = run::matrix(&run::PREFETCH_BY_CONSUMERS, 12);
     let found = by(&record, "prefetch", &Thresholds::default()).expect("a dimension");
     assert_eq!(found.cases.len(), 8);
     assert_eq!(found.cases[0].name, "prefetch 10 vs 1 (consumers 1)");
@@ -190,6 +190,24 @@ fn each_value_is_compared_with_the_first() {
         .expect_err("none")
         .to_string();
     assert!(error.contains("it varies nothing"), "{error}");
+}
+
+#[test]
+fn a_run_that_was_cut_short_is_noted() {
+    let (base, mut new) = (record("a", 3, 1.0, 1.0), record("b", 3, 1.0, 1.0));
+    assert!(
+        compared(&base, &new)
+            .notes
+            .iter()
+            .all(|note| !note.contains("cut short"))
+    );
+    new.progress.trials_planned = 10;
+    assert!(
+        compared(&base, &new)
+            .notes
+            .iter()
+            .any(|note| note.starts_with("b was cut short"))
+    );
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Faults: what is done to the broker in the middle of a trial, one file each. Every fault heals, on every way out.
+//! Faults: what is done to the broker or to a stage in the middle of a trial, one file each. Every fault heals, on every way out.
 
 mod broker_pause;
 mod disk_alarm;
 mod memory_alarm;
+mod stage_outage;
 mod stretch;
 
 pub use broker_pause::{Pausable, run_pause};
 pub use disk_alarm::{DiskAlarm, run_disk_alarm};
 pub use memory_alarm::{MemoryAlarm, run_memory_alarm};
+pub use stage_outage::{Switchable, run_outage};

@@ -369,11 +369,8 @@ impl Book {
         }
         let finished = event
             .is_end()
-            .then(|| finish(record, event, at, &mut self.counts))
+            .then(|| finish(record, event, at, &mut self.counts, &mut self.population))
             .flatten();
-        if finished.is_some() {
-            self.population.end(at);
-        }
         self.close_if_complete(number);
         finished
     }
@@ -411,7 +408,7 @@ impl Book {
         self.step(number, stage, event)?;
         let record = self.open.get_mut(&number)?;
         record.accounted += accounted;
-        let finished = finish(record, event, at, &mut self.counts);
+        let finished = finish(record, event, at, &mut self.counts, &mut self.population);
         self.close_if_complete(number);
         finished
     }
@@ -488,12 +485,19 @@ impl Book {
 }
 
 /// The first end of an order; a second one is counted and is no end.
-fn finish(record: &mut OrderRecord, end: Event, at: Nanos, counts: &mut Counts) -> Option<Finished> {
+fn finish(
+    record: &mut OrderRecord,
+    end: Event,
+    at: Nanos,
+    counts: &mut Counts,
+    population: &mut Population,
+) -> Option<Finished> {
     if record.ended {
         counts.second_ends += 1;
         return None;
     }
     record.ended = true;
+    population.end(at);
     match end {
         Event::OrderCompleted | Event::JobQueued => counts.completed += 1,
         _ if record.attempted.contains(Event::InventoryOutOfStock) => counts.cancelled_out_of_stock += 1,
@@ -522,6 +526,7 @@ mod tests {
         let finished = book.ended_by(0, work.0, work.1, 150, 40).expect("the first end");
         assert_eq!((finished.intended, finished.sent), (100, 110));
         assert_eq!((book.ended(), book.open()), (1, 1), "its confirm is still out");
+        assert_eq!((book.population().under_way(), book.population().ended()), (0, 1));
         book.answered(0, PublishFate::Confirmed);
         assert_eq!((book.open(), book.counts().residual_sum), (0, 0));
         assert_eq!(book.ended_by(0, work.0, work.1, 160, 50), None);

@@ -6,6 +6,7 @@
 
 mod closed;
 mod open;
+pub mod pace;
 mod sender;
 
 use std::sync::Arc;

@@ -8,14 +8,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Hold;
+use super::pace::wake_at;
 use super::sender::Sender;
 use crate::amqp::Link;
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
 
-/// The load wakes no more often than this: what falls due in between is sent together. Far below what a queue adds, and it
-/// keeps the driver's cost flat at high rates.
-const TICK_NS: Nanos = 100_000;
 /// How often a held-back load looks whether the socket takes something again.
 const CHOKED_RETRY_NS: Nanos = 500_000;
 
@@ -68,7 +66,7 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
             continue;
         }
         let wake = match hold {
-            None => intended.max(last_wake + TICK_NS),
+            None => wake_at(intended, last_wake),
             Some(Hold::Socket) => now + CHOKED_RETRY_NS,
             // The window and the block end by an event; the load's own end must not be missed for it.
             Some(Hold::Blocked | Hold::Window) => end_at.unwrap_or_else(|| intended.saturating_add(grace)),

@@ -88,9 +88,9 @@ pub enum Ended {
     Untold,
 }
 
-/// Who tells a consumer to end.
+/// What a consumer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum Command {
     /// The stage is switched off: finish what is begun.
     Halt,
     /// The trial is over.
@@ -118,7 +118,7 @@ enum Settlement {
     Reject,
     /// Not processed now: back to the queue.
     Requeue,
-    /// The connection is gone, and the delivery with it.
+    /// The connection is gone, or the stage is switched off: the delivery goes back with its channel.
     Abandon,
 }
 
@@ -192,11 +192,11 @@ impl Seat {
                     taken
                 }
             };
-            let order = self.consume(&stage, channel, consumer, &stop).await;
+            let told = self.consume(&stage, channel, consumer, &stop).await;
             stage.switch.left();
-            match order {
-                Some(Order::Halt) => {}
-                Some(Order::Stop) => return Ended::Told,
+            match told {
+                Some(Command::Halt) => {}
+                Some(Command::Stop) => return Ended::Told,
                 None => return Ended::Untold,
             }
         }
@@ -208,7 +208,7 @@ impl Seat {
         channel: Channel,
         consumer: Consumer,
         stop: &CancellationToken,
-    ) -> Option<Order> {
+    ) -> Option<Command> {
         let tag = self.tag();
         let slow = self.index < stage.settings.slow_consumers();
         let lane = Lane {
@@ -224,17 +224,19 @@ impl Seat {
 }
 
 impl Lane<'_> {
-    /// Consumes until told to end, or until the broker ends the consumer; then there was no order.
+    /// Consumes until told to end, or until the broker ends the consumer; then nobody told it.
     async fn run(
         &self,
         mut consumer: Consumer,
         tag: &ShortString,
         service_times: &mut Stream,
         stop: &CancellationToken,
-    ) -> Option<Order> {
+    ) -> Option<Command> {
         let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
         let flush_after = self.stage.settings.ack_flush.as_nanos();
-        let order = loop {
+        let halted = self.stage.switch.is(false);
+        tokio::pin!(halted);
+        let told = loop {
             tokio::select! {
                 delivery = consumer.next() => {
                     let Some(Ok(delivery)) = delivery else { break None };
@@ -247,12 +249,12 @@ impl Lane<'_> {
                 () = self.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
                     self.flush(&mut batch).await;
                 }
-                () = self.stage.switch.is(false) => break Some(Order::Halt),
-                () = stop.cancelled() => break Some(Order::Stop),
+                () = &mut halted => break Some(Command::Halt),
+                () = stop.cancelled() => break Some(Command::Stop),
             }
         };
-        if order == Some(Order::Halt) {
-            // An order to stop that comes meanwhile is seen right after.
+        if told == Some(Command::Halt) {
+            // A command to stop that comes meanwhile is seen right after.
             let _ = self
                 .channel
                 .basic_cancel(tag.clone(), BasicCancelOptions::default())
@@ -270,10 +272,10 @@ impl Lane<'_> {
         self.flush(&mut batch).await;
         // What is left goes back to its queue with the channel.
         self.released(self.meter.held());
-        if order == Some(Order::Halt) {
+        if told == Some(Command::Halt) {
             let _ = self.channel.close(200, "held back".into()).await;
         }
-        order
+        told
     }
 
     /// Counts a delivery that has come; returns when.
@@ -402,8 +404,8 @@ impl Lane<'_> {
                         return Settlement::Ack;
                     }
                     Reaction::EffectTwice => {
-                        self.effect(&message, Emit::Nothing);
-                        self.effect(&message, Emit::Nothing)
+                        self.effect(message, Emit::Nothing);
+                        self.effect(message, Emit::Nothing)
                     }
                     Reaction::Swallowed => return Settlement::Ack,
                 }

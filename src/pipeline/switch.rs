@@ -17,6 +17,7 @@ pub struct StageSwitch {
     open: watch::Sender<bool>,
     /// Consumers that consume.
     consuming: watch::Sender<u32>,
+    closed_at: AtomicU64,
     returned_at: AtomicU64,
 }
 
@@ -28,6 +29,7 @@ impl StageSwitch {
             consumers,
             open: watch::Sender::new(open),
             consuming: watch::Sender::new(0),
+            closed_at: AtomicU64::new(if open { 0 } else { clock.now().max(1) }),
             returned_at: AtomicU64::new(0),
         }
     }
@@ -35,6 +37,7 @@ impl StageSwitch {
     /// Consumers shall stop: they finish what they have begun, and the rest of what they hold goes back to its queue.
     pub fn close(&self) {
         self.returned_at.store(0, Ordering::Release);
+        self.closed_at.store(self.clock.now().max(1), Ordering::Release);
         self.open.send_replace(false);
     }
 
@@ -64,7 +67,12 @@ impl StageSwitch {
         }
     }
 
-    /// When all consumers were back, on the run's clock; absent while they are not, and where nobody stopped them.
+    /// When the consumers were last told to stop, on the run's clock; absent if nobody has.
+    pub fn closed_at(&self) -> Option<Nanos> {
+        Some(self.closed_at.load(Ordering::Acquire)).filter(|at| *at > 0)
+    }
+
+    /// When the last of the consumers came (back), on the run's clock; absent until then.
     pub fn returned_at(&self) -> Option<Nanos> {
         Some(self.returned_at.load(Ordering::Acquire)).filter(|at| *at > 0)
     }

@@ -30,6 +30,14 @@ pub enum Figure {
     DrainTime,
     /// Largest backlog.
     Backlog,
+    /// From the return of a stage's consumers until its backlog was cleared.
+    BacklogDrainTime,
+    /// The same over its ideal.
+    BacklogRatio,
+    /// Deliveries that the consumers of a stage held at once: the greatest.
+    Unacked,
+    /// Gini coefficient of deliveries between the consumers of a stage: the greatest.
+    DeliveryGini,
     /// How old the oldest message became before it was delivered.
     OldestAge,
     /// Share of deliveries with the redelivered flag.
@@ -67,13 +75,15 @@ pub enum Unit {
     Messages,
     /// A share of 1.
     Share,
+    /// A ratio.
+    Ratio,
     /// Bytes.
     Bytes,
 }
 
 impl Figure {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Figure; 18] = [
+    pub const ALL: [Figure; 22] = [
         Figure::Goodput,
         Figure::AchievedRate,
         Figure::EndToEndP50,
@@ -81,6 +91,10 @@ impl Figure {
         Figure::EndToEndP999,
         Figure::DrainTime,
         Figure::Backlog,
+        Figure::BacklogDrainTime,
+        Figure::BacklogRatio,
+        Figure::Unacked,
+        Figure::DeliveryGini,
         Figure::OldestAge,
         Figure::Redelivered,
         Figure::Refused,
@@ -104,6 +118,10 @@ impl Figure {
             Figure::EndToEndP999 => "end_to_end_ns_p999",
             Figure::DrainTime => "drain_time_s",
             Figure::Backlog => "backlog_messages_max",
+            Figure::BacklogDrainTime => "backlog_drain_time_s",
+            Figure::BacklogRatio => "backlog_ratio_to_ideal",
+            Figure::Unacked => "unacked_messages_max",
+            Figure::DeliveryGini => "delivery_gini",
             Figure::OldestAge => "delivery_age_ns_max",
             Figure::Redelivered => "redelivered_share",
             Figure::Refused => "orders_nacked_share",
@@ -128,7 +146,11 @@ impl Figure {
             Figure::EndToEndP999 => "End-to-end p99.9",
             Figure::DrainTime => "Drain time",
             Figure::Backlog => "Largest backlog",
-            Figure::OldestAge => "Oldest message",
+            Figure::BacklogDrainTime => "Backlog cleared in",
+            Figure::BacklogRatio => "Backlog time over ideal",
+            Figure::Unacked => "Held unacked",
+            Figure::DeliveryGini => "Gini of deliveries",
+            Figure::OldestAge => "Oldest in a queue",
             Figure::Redelivered => "Redelivered",
             Figure::Refused => "Orders refused",
             Figure::Dropped => "Orders dropped",
@@ -160,11 +182,17 @@ impl Figure {
             | Figure::OldestAge
             | Figure::DriverCpu
             | Figure::BrokerCpu => Unit::Nanos,
-            Figure::DrainTime | Figure::Blocked => Unit::Seconds,
-            Figure::Backlog => Unit::Messages,
+            Figure::DrainTime | Figure::BacklogDrainTime | Figure::Blocked => Unit::Seconds,
+            Figure::Backlog | Figure::Unacked => Unit::Messages,
+            Figure::BacklogRatio | Figure::DeliveryGini => Unit::Ratio,
             Figure::Redelivered | Figure::Refused | Figure::Dropped | Figure::DeadLettered => Unit::Share,
             Figure::DriverMemory | Figure::BrokerMemory | Figure::MessageMemory => Unit::Bytes,
         }
+    }
+
+    /// Whether it says how well a cell did; the others describe how it did it.
+    pub const fn is_outcome(self) -> bool {
+        !matches!(self, Figure::Unacked | Figure::DeliveryGini)
     }
 
     /// Which way is better.
@@ -187,6 +215,18 @@ impl Figure {
             Figure::EndToEndP999 => end_to_end(trial, |summary| summary.p999),
             Figure::DrainTime => trial.drain.time_s.filter(|_| trial.drain.drained),
             Figure::Backlog => trial.backlog_messages_max.map(|n| n as f64),
+            Figure::BacklogDrainTime => trial.backlog.as_ref().and_then(|backlog| backlog.drain_time_s),
+            Figure::BacklogRatio => trial.backlog.as_ref().and_then(|backlog| backlog.ratio_to_ideal),
+            Figure::Unacked => trial
+                .stages
+                .iter()
+                .map(|stage| stage.unacked_messages_max as f64)
+                .reduce(f64::max),
+            Figure::DeliveryGini => trial
+                .stages
+                .iter()
+                .filter_map(|stage| stage.delivery_gini)
+                .reduce(f64::max),
             Figure::OldestAge => trial
                 .stages
                 .iter()
@@ -215,6 +255,7 @@ impl Figure {
             Unit::Seconds => human::seconds(value),
             Unit::Messages => human::count(value.max(0.0).round() as u64),
             Unit::Share => human::share(value),
+            Unit::Ratio => format!("{value:.2}"),
             Unit::Bytes => human::bytes(value),
         }
     }

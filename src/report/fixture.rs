@@ -184,6 +184,45 @@ fn stage_record(stage: Stage) -> StageRecord {
         delivery_age_ns_max: Some(120_000_000),
         backlog_messages_max: Some(40 + 30 * stage.index() as u64),
         utilisation: Some(0.1 + 0.09 * stage.index() as f64),
+        unacked_messages_max: 100,
+        unacked_messages_mean: Some(12.5),
+        delivery_share_ratio: (stage == Stage::Payment).then_some(1.5),
+        delivery_gini: (stage == Stage::Payment).then_some(0.1),
+        each_consumer: each_consumer(stage),
+    }
+}
+
+fn each_consumer(stage: Stage) -> Vec<ConsumerRecord> {
+    let shares: &[u64] = if stage == Stage::Payment {
+        &[6_500, 6_500, 9_750, 9_750]
+    } else {
+        &[ORDERS]
+    };
+    let consumer = |delivered: &u64| ConsumerRecord {
+        slow: *delivered == 6_500,
+        delivered: *delivered,
+        busy_s: *delivered as f64 * 0.001,
+        unacked_messages_max: 25,
+    };
+    shares.iter().map(consumer).collect()
+}
+
+/// A backlog of 5,000 messages that cleared in 5.1 s.
+fn backlog() -> BacklogRecord {
+    BacklogRecord {
+        stage: Stage::Payment,
+        cause: BacklogCause::Outage,
+        held_s: 30.0,
+        returned_s: Some(40.0),
+        arrivals_stopped: Some(false),
+        messages: Some(5_000),
+        level_messages: Some(40),
+        drain_time_s: Some(5.1),
+        drain_rate_per_s: Some(1_480.0),
+        arrival_rate_per_s: Some(507.5),
+        service_rate_per_s: Some(1_500.0),
+        ideal_time_s: Some(5.0),
+        ratio_to_ideal: Some(1.02),
     }
 }
 
@@ -242,12 +281,15 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             .copied()
             .map(stage_record)
             .collect(),
+        backlog: None,
         drain: DrainRecord {
             drained: true,
             time_s: Some(DRAIN_S),
             deadline_s: 60.0,
         },
+        overloads: Vec::new(),
         backlog_messages_max: Some(812),
+        backlog_slope_messages_per_s: Some(0.2),
         resources: Resources {
             driver_cpu_s: Some(38.2),
             driver_cpu_share: Some(0.31),
@@ -320,6 +362,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             varied: Vec::new(),
             workload: checked.workload.clone(),
             settings: settings(checked),
+            objectives: Vec::new(),
         }],
         rng: "ChaCha12".to_owned(),
         progress: Progress {
@@ -382,7 +425,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
         .collect();
     let model = trial(&checked, 1);
     for repeat in 1..=repeats {
-        for cell in 0..places.len() {
+        for (cell, place) in places.iter().enumerate() {
             let number = record.trials.len() as u32 + 1;
             let mut trial = TrialRecord {
                 trial: number,
@@ -392,7 +435,7 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
                 ..model.clone()
             };
             let varied = record.cells[cell].varied.clone();
-            matrix_figures(&mut trial, &varied, &places[cell]);
+            matrix_figures(&mut trial, &varied, place);
             record.trials.push(trial);
         }
     }
@@ -425,6 +468,7 @@ fn matrix_cell(checked: &CheckedCell, dimensions: &[Varied<'_>], place: &[usize]
         varied,
         workload: checked.workload.clone(),
         settings,
+        objectives: Vec::new(),
     }
 }
 
@@ -448,10 +492,9 @@ fn matrix_figures(trial: &mut TrialRecord, varied: &[VariedRecord], place: &[usi
     let slow = (1.0 + 3.0 * (load - 0.6).max(0.0)).powi(3) * (1.0 + prefetch / 2_000.0) * noise("latency");
     trial.rates.goodput_per_s = Some(goodput);
     for summary in &mut trial.latencies {
-        for quantile in [&mut summary.p50, &mut summary.p90, &mut summary.p99, &mut summary.p999] {
-            if let Some(quantile) = quantile {
-                quantile.ns = (quantile.ns as f64 * slow) as u64;
-            }
+        let quantiles = [&mut summary.p50, &mut summary.p90, &mut summary.p99, &mut summary.p999];
+        for quantile in quantiles.into_iter().flatten() {
+            quantile.ns = (quantile.ns as f64 * slow) as u64;
         }
     }
     let backlog = (800.0 * noise("backlog") + LOAD_S * (RATE - goodput).max(0.0)) as u64;
@@ -526,6 +569,17 @@ pub fn failed() -> RunRecord {
     trial.ledger = ledger;
     trial.verdict = Verdict::Fail;
     trial.faults = vec![band("broker pause", 30.0, 34.0)];
+    trial.overloads = vec![OverloadRecord {
+        stage: Stage::Payment,
+        capacity_per_s: 400.0,
+        begins_s: 35.0,
+        peak_s: 45.0,
+        backlog_orders_predicted: 1_000.0,
+        backlog_messages_max: Some(1_012),
+        clear_time_predicted_s: 10.0,
+        clear_time_s: Some(10.4),
+    }];
+    trial.backlog = Some(backlog());
     let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
         band: band(name, start_s, end_s),
         orders_offered: orders_sent + 20,

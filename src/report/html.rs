@@ -32,6 +32,7 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
         .raw("</style></head>\n<body>\n<header>\n");
     lead::verdict(&mut page, record);
     page.raw("</header>\n<main>\n");
+    lead::objectives(&mut page, record);
     if sweep.is_matrix() {
         cells::section(&mut page, sweep);
         figures(&mut page, cell_charts);
@@ -278,7 +279,14 @@ mod tests {
             .expect("the page")
             .len();
         assert!(record.trials.len() == 50 && page < 2_000_000, "{page} bytes");
-        println!("{page} bytes");
+        let prefetches: Vec<(String, Option<f64>)> = (0..8).map(|n| (n.to_string(), Some(f64::from(n)))).collect();
+        let prefetches: Vec<(&str, Option<f64>)> = prefetches.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+        let forty = [
+            ("stage.payment.prefetch", prefetches.as_slice()),
+            ("stage.payment.consumers", &prefetches[1..6]),
+        ];
+        let bytes = html(&fixture::matrix(&forty, 3)).len();
+        assert!(bytes < 2_000_000, "40 cells: {bytes} bytes");
     }
 
     #[test]

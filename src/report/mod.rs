@@ -2,16 +2,19 @@
 //!
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
+pub mod backlog;
 pub(crate) mod cell;
 pub mod cells;
 pub mod chart;
 pub mod columns;
+mod consumers;
 pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod html;
 pub mod human;
 pub mod insight;
+pub mod objective;
 pub mod stages;
 pub mod status;
 pub mod summary;
@@ -54,7 +57,7 @@ pub enum ReportError {
     Chart(#[from] ChartError),
 }
 
-/// Writes `summary.csv`, `cells.csv`, `stages.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
+/// Writes `summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
 /// `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
@@ -78,6 +81,12 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
         source,
     })?;
     write_whole(&folder.join("stages.csv"), &table)?;
+    table.clear();
+    consumers::write(record, &mut table).map_err(|source| ReportError::Table {
+        name: "consumers.csv",
+        source,
+    })?;
+    write_whole(&folder.join("consumers.csv"), &table)?;
 
     let series = read_series(folder, record)?;
     let figures = Figures::new(record, &series);
@@ -179,6 +188,7 @@ mod tests {
             [
                 "cells.csv",
                 "charts",
+                "consumers.csv",
                 "report.html",
                 "run.json",
                 "series.csv",

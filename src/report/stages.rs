@@ -27,6 +27,10 @@ const COLUMNS: &[Column] = &[
     ("backlog_messages_max", |_, s| s.backlog_messages_max.into()),
     ("delivery_age_ns_max", |_, s| s.delivery_age_ns_max.into()),
     ("utilisation", |_, s| s.utilisation.into()),
+    ("unacked_messages_max", |_, s| s.unacked_messages_max.into()),
+    ("unacked_messages_mean", |_, s| s.unacked_messages_mean.into()),
+    ("delivery_share_ratio", |_, s| s.delivery_share_ratio.into()),
+    ("delivery_gini", |_, s| s.delivery_gini.into()),
 ];
 
 /// Dead letters of a stage's queue that died for `reason`; absent where not every queue could be looked into.

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::cell::Cell;
 use crate::events::PipelineKind;
 use crate::measure::{Quantile, Summary};
-use crate::results::record::{CellRecord, RunRecord, TrialRecord};
+use crate::results::record::{BacklogRecord, CellRecord, RunRecord, TrialRecord};
 
 /// A column: its name, and where its cell comes from.
 type Column = (&'static str, fn(&RunRecord, &TrialRecord) -> Cell);
@@ -24,6 +24,11 @@ fn of_orders(record: &RunRecord, trial: &TrialRecord, count: u64) -> Cell {
         PipelineKind::Orders => count.into(),
         PipelineKind::WorkQueue => Cell::Absent,
     }
+}
+
+/// Of the stage that was held back, if one was.
+fn of_backlog(trial: &TrialRecord, figure: fn(&BacklogRecord) -> Option<f64>) -> Cell {
+    trial.backlog.as_ref().and_then(figure).into()
 }
 
 /// All columns, in their order.
@@ -105,6 +110,28 @@ const COLUMNS: &[Column] = &[
     ("drain_time_s", |_, t| t.drain.time_s.into()),
     ("drain_deadline_s", |_, t| t.drain.deadline_s.into()),
     ("backlog_messages_max", |_, t| t.backlog_messages_max.into()),
+    ("backlog_stage", |_, t| {
+        t.backlog.as_ref().map(|backlog| backlog.stage.name()).into()
+    }),
+    ("backlog_cause", |_, t| {
+        t.backlog.as_ref().map(|backlog| backlog.cause.name()).into()
+    }),
+    ("backlog_messages", |_, t| {
+        of_backlog(t, |b| b.messages.map(|n| n as f64))
+    }),
+    ("backlog_level_messages", |_, t| {
+        of_backlog(t, |b| b.level_messages.map(|n| n as f64))
+    }),
+    ("backlog_drain_time_s", |_, t| of_backlog(t, |b| b.drain_time_s)),
+    ("backlog_drain_rate_per_s", |_, t| of_backlog(t, |b| b.drain_rate_per_s)),
+    ("backlog_arrival_rate_per_s", |_, t| {
+        of_backlog(t, |b| b.arrival_rate_per_s)
+    }),
+    ("backlog_service_rate_per_s", |_, t| {
+        of_backlog(t, |b| b.service_rate_per_s)
+    }),
+    ("backlog_ideal_time_s", |_, t| of_backlog(t, |b| b.ideal_time_s)),
+    ("backlog_ratio_to_ideal", |_, t| of_backlog(t, |b| b.ratio_to_ideal)),
     ("delivery_age_ns_max", |_, t| {
         let ages = t.stages.iter().filter_map(|stage| stage.delivery_age_ns_max);
         ages.max().into()

@@ -163,7 +163,7 @@ impl<'a> Sweep<'a> {
         let candidate = (0..values.len())
             .filter(|at| score(at).is_some())
             .max_by(|a, b| score(a).unwrap_or_default().total_cmp(&score(b).unwrap_or_default()))?;
-        if !self.is_matrix() || values.iter().any(Vec::is_empty) {
+        if !self.is_matrix() || !figure.is_outcome() || values.iter().any(Vec::is_empty) {
             return None;
         }
         let others = (0..values.len()).filter(|at| *at != candidate);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::columns;
 use super::human::{self, ABSENT};
 use super::insight::{self, Recommendation, Scaling};
+use super::objective;
 use super::status::{self, Status};
 use super::sweep::Sweep;
 use crate::events::Stage;
@@ -131,6 +132,24 @@ impl Page {
             let advice = "a debug build measured: its figures are no figures; build with --release";
             self.wrapped(Some(Tone::Bad), 9, "warning: ", advice);
         }
+        self.objectives(record);
+    }
+
+    fn objectives(&mut self, record: &RunRecord) {
+        let lines = objective::lines(record);
+        if lines.is_empty() {
+            return;
+        }
+        self.heading("Objectives");
+        for line in lines {
+            let tone = match line.verdict {
+                Verdict::Pass => Tone::Good,
+                Verdict::Unknown => Tone::Doubt,
+                Verdict::Fail => Tone::Bad,
+            };
+            let start = format!("  {} ", self.toned(tone, &format!("{:<11}", line.word())));
+            self.wrapped(None, 14, &start, &format!("{}: {}", line.objective, line.finding));
+        }
     }
 
     /// The cells beside each other, and what they say about their settings.
@@ -160,14 +179,16 @@ impl Page {
             return;
         }
         self.heading("Smallest value within 5 % of the best goodput");
-        for one in recommendations {
-            let at = if one.others.is_empty() {
+        for (at, one) in recommendations.iter().enumerate() {
+            let others = if one.others.is_empty() {
                 String::new()
             } else {
                 format!(" at {}", one.others)
             };
-            self.wrapped(None, 4, "  ", &format!("{}{at}: {}", one.setting, one.reason));
-            if let Some(doubt) = &one.doubt {
+            self.wrapped(None, 4, "  ", &format!("{}{others}: {}", one.setting, one.reason));
+            // What holds for several in a row is said once, after the last of them.
+            let next = recommendations.get(at + 1).map(|next| &next.doubt);
+            if let Some(doubt) = one.doubt.as_ref().filter(|_| next != Some(&one.doubt)) {
                 self.wrapped(Some(Tone::Doubt), 6, "    but ", doubt);
             }
         }
@@ -218,6 +239,7 @@ impl Page {
         self.orders(trial);
         self.rates(trial);
         self.latencies(trial);
+        self.consumers(trial);
         self.resources(trial);
         self.promises(trial);
         for reason in &trial.validity.reasons {
@@ -304,8 +326,36 @@ impl Page {
             format!(", oldest message delivered {}", human::nanos(ns as f64))
         });
         self.line(&format!("  {drain}, largest backlog {backlog}{oldest}"));
+        if let Some(backlog) = &trial.backlog {
+            self.wrapped(None, 4, "  ", &super::backlog::sentence(backlog));
+        }
         if !trial.blocked_connections.is_empty() {
             self.blocked(trial);
+        }
+        self.overloads(trial);
+    }
+
+    /// How the deliveries were shared out, of stages with several consumers.
+    fn consumers(&mut self, trial: &TrialRecord) {
+        let shared = || trial.stages.iter().filter(|stage| stage.delivery_gini.is_some());
+        if shared().next().is_none() {
+            return;
+        }
+        self.heading("Consumers");
+        for stage in shared() {
+            let ratio = stage.delivery_share_ratio.map_or("one got none".to_owned(), |ratio| {
+                format!("most/fewest deliveries {ratio:.2}")
+            });
+            let mean = stage
+                .unacked_messages_mean
+                .map_or(String::new(), |mean| format!(", {mean:.1} on average"));
+            let text = format!(
+                "{} consumers: {ratio}, Gini {:.2}; held unacked at most {}{mean}",
+                human::count(u64::from(stage.consumers)),
+                stage.delivery_gini.unwrap_or_default(),
+                human::count(stage.unacked_messages_max),
+            );
+            self.wrapped(None, 16, &format!("  {:<14}", stage.stage.name()), &text);
         }
     }
 
@@ -333,6 +383,33 @@ impl Page {
                 rate(phase.offered_load_per_s()),
                 rate(phase.achieved_rate_per_s())
             ));
+        }
+    }
+
+    fn overloads(&mut self, trial: &TrialRecord) {
+        for overload in &trial.overloads {
+            let backlog = overload.backlog_messages_max;
+            let cleared = match (overload.clear_time_s, overload.clear_time_ratio()) {
+                (Some(time_s), Some(ratio)) => format!(
+                    "cleared in {} ({} predicted, ratio {ratio:.2})",
+                    human::seconds(time_s),
+                    human::seconds(overload.clear_time_predicted_s)
+                ),
+                _ => format!(
+                    "not seen to clear ({} predicted)",
+                    human::seconds(overload.clear_time_predicted_s)
+                ),
+            };
+            let says = format!(
+                "{} overloaded from {} to {} (it takes {}): backlog {} ({} predicted), {cleared}",
+                overload.stage,
+                human::seconds(overload.begins_s),
+                human::seconds(overload.peak_s),
+                human::rate(overload.capacity_per_s),
+                backlog.map_or(ABSENT.to_owned(), human::count),
+                human::count(overload.backlog_orders_predicted.round() as u64)
+            );
+            self.wrapped(None, 4, "  ", &says);
         }
     }
 
@@ -567,6 +644,7 @@ mod tests {
             "invalid: send lag",
             "warning: noisy host",
             "not drained (> 60.0 s)",
+            "payment overloaded from 35.0 s to 45.0 s (it takes 400/s): backlog 1,012",
             "storm                     35.0 s to 65.0 s    offered 500/s, achieved 499.3/s",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");

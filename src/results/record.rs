@@ -8,6 +8,7 @@ use crate::events::Stage;
 use crate::ledger::{LedgerReport, PromiseReport, Verdict};
 use crate::measure::Summary;
 use crate::workload::Workload;
+use crate::workload::objective::{Figure, Rule, Unit};
 
 /// Version of this layout; a reader refuses what it does not know.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -90,6 +91,8 @@ pub struct Progress {
     pub trials_planned: u32,
     /// The `--set` arguments of the run, word for word.
     pub overrides: Vec<String>,
+    /// The folder that replayed files are named from; absent if none is replayed.
+    pub replay_folder: Option<String>,
     /// When the run was gone on with after it had been left, RFC 3339, UTC.
     pub resumed: Vec<String>,
 }
@@ -105,6 +108,35 @@ pub struct CellRecord {
     pub workload: Workload,
     /// Every setting, defaults included.
     pub settings: Vec<SettingRecord>,
+    /// The objectives of its workload, in the order of their keys.
+    pub objectives: Vec<ObjectiveRecord>,
+}
+
+/// One objective of a cell, with what was measured. Figures are in the base unit: seconds, per second, bytes, a share of 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveRecord {
+    /// What is held to it.
+    pub figure: Figure,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// As it is written, such as `<= 250ms`.
+    pub bound: String,
+    /// Its limit.
+    pub limit: f64,
+    /// What was measured; absent if it was not, or too few samples carry it.
+    pub measured: Option<f64>,
+    /// It is more than `measured`: the wait for it was given up.
+    pub more_than: bool,
+    /// Which repeat speaks for the cell.
+    pub rule: Rule,
+    /// Repeats that were finished.
+    pub repeats: u32,
+    /// Whether it was met; unknown where a figure or a repeat is absent.
+    pub verdict: Verdict,
+    /// How far it was missed by; absent unless it was.
+    pub beyond: Option<f64>,
+    /// Why it cannot be told; absent unless it cannot.
+    pub unknown_because: Option<String>,
 }
 
 /// A cell's place on one dimension of the matrix.
@@ -226,7 +258,7 @@ pub struct TrialRecord {
     pub load_phases: Vec<LoadPhaseRecord>,
     /// What was done to the broker.
     pub faults: Vec<Band>,
-    /// Times at which the broker blocked a connection.
+    /// Times at which the broker blocked at least one connection.
     pub blocked: Vec<Band>,
     /// The same by connection and reason.
     pub blocked_connections: Vec<BlockedConnection>,
@@ -244,8 +276,15 @@ pub struct TrialRecord {
     pub stages: Vec<StageRecord>,
     /// The drain.
     pub drain: DrainRecord,
+    /// Stretches in which more orders were planned than the narrowest stage can take.
+    #[serde(default)]
+    pub overloads: Vec<OverloadRecord>,
+    /// A stage that was held back, and how its queue cleared; absent if none was.
+    pub backlog: Option<BacklogRecord>,
     /// Greatest sum of ready and unacked messages over all queues of the pipeline, from samples.
     pub backlog_messages_max: Option<u64>,
+    /// Growth of that sum over the measured part, messages per second (Theil–Sen); absent with fewer than 4 samples.
+    pub backlog_slope_messages_per_s: Option<f64>,
     /// CPU and memory.
     pub resources: Resources,
     /// Whether the driver kept up.
@@ -313,6 +352,8 @@ pub struct BlockedConnection {
     pub times: u32,
     /// Seconds in all.
     pub time_s: f64,
+    /// Start and end of each time, seconds since the load began.
+    pub periods_s: Vec<(f64, f64)>,
 }
 
 /// Orders of a trial, the warm-up's among them; the fates are the ledger's.
@@ -387,6 +428,108 @@ pub struct StageRecord {
     pub backlog_messages_max: Option<u64>,
     /// Busy share of its consumers' job slots over the measured part, 0 to 1.
     pub utilisation: Option<f64>,
+    /// Greatest number of deliveries that its consumers held at once, unacknowledged.
+    pub unacked_messages_max: u64,
+    /// Mean of the same over the samples of the measured part.
+    pub unacked_messages_mean: Option<f64>,
+    /// Most deliveries of a consumer over fewest; absent where one got none, and for a single consumer.
+    pub delivery_share_ratio: Option<f64>,
+    /// Gini coefficient of the consumers' deliveries, 0 (all alike) to 1; absent without deliveries, and for a single consumer.
+    pub delivery_gini: Option<f64>,
+    /// Its consumers, by their number.
+    pub each_consumer: Vec<ConsumerRecord>,
+}
+
+/// One consumer's figures, over the whole trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConsumerRecord {
+    /// Its work takes longer than that of others (`slow_share`).
+    pub slow: bool,
+    /// Deliveries, redeliveries among them.
+    pub delivered: u64,
+    /// Time at work, seconds, over all its jobs.
+    pub busy_s: f64,
+    /// Greatest number of deliveries that it held at once, unacknowledged.
+    pub unacked_messages_max: u64,
+}
+
+/// A stage that was held back, and how its queue cleared. Times are seconds since the load began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BacklogRecord {
+    /// Which.
+    pub stage: Stage,
+    /// What held it back.
+    pub cause: BacklogCause,
+    /// When its consumers were told to stop; negative where they were held back from before the load.
+    pub held_s: f64,
+    /// When all of them were back; absent if the trial ended before.
+    pub returned_s: Option<f64>,
+    /// The load was over by then.
+    pub arrivals_stopped: Option<bool>,
+    /// Ready and unacked messages of its queue by then.
+    pub messages: Option<u64>,
+    /// Messages at which the backlog counts as cleared.
+    pub level_messages: Option<u64>,
+    /// From the return of the consumers until the backlog was cleared; absent if it was not.
+    pub drain_time_s: Option<f64>,
+    /// Messages that the stage finished per second meanwhile.
+    pub drain_rate_per_s: Option<f64>,
+    /// Messages that reached the queue per second meanwhile.
+    pub arrival_rate_per_s: Option<f64>,
+    /// Messages per second that its consumers can finish by their service time; absent where that is none.
+    pub service_rate_per_s: Option<f64>,
+    /// (messages − level) / (service rate − arrival rate); absent where the queue would never clear.
+    pub ideal_time_s: Option<f64>,
+    /// Drain time over ideal time.
+    pub ratio_to_ideal: Option<f64>,
+}
+
+/// What held a stage back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BacklogCause {
+    /// `[backlog]`: until so many messages waited.
+    Count,
+    /// `[fault.stage_outage]`: for a time.
+    Outage,
+}
+
+impl BacklogCause {
+    /// The name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BacklogCause::Count => "count",
+            BacklogCause::Outage => "outage",
+        }
+    }
+}
+
+/// A planned overload of the narrowest stage: how it should go, and how it went. Seconds since the load began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverloadRecord {
+    /// The stage with the least capacity.
+    pub stage: Stage,
+    /// Orders that it can take per second, by its service time and its consumers.
+    pub capacity_per_s: f64,
+    /// When orders should begin to pile up.
+    pub begins_s: f64,
+    /// When the pile should be highest.
+    pub peak_s: f64,
+    /// How high it should be then, orders: B = ∫(λ − μ).
+    pub backlog_orders_predicted: f64,
+    /// The greatest backlog of the stage's queue in the samples of that time.
+    pub backlog_messages_max: Option<u64>,
+    /// From the peak until nothing waits any more, as it should be: B / (μ − λ).
+    pub clear_time_predicted_s: f64,
+    /// … as it was, by the first sample in which nothing waited; absent if there was none.
+    pub clear_time_s: Option<f64>,
+}
+
+impl OverloadRecord {
+    /// Measured over predicted time to clear.
+    pub fn clear_time_ratio(&self) -> Option<f64> {
+        Some(self.clear_time_s? / self.clear_time_predicted_s).filter(|ratio| ratio.is_finite())
+    }
 }
 
 /// The drain of a trial.

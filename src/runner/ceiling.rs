@@ -76,6 +76,7 @@ fn at_full_speed(workload: &Workload) -> Workload {
     workload.load.warm_up = WARM_UP;
     workload.load.confirm_window = None;
     workload.orders.stock_per_item = None;
+    workload.backlog = None;
     workload.faults = Faults::default();
     workload.canary = None;
     // The ceiling says nothing about the run's own broker.

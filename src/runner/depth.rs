@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Look;
 use crate::clock::{Clock, Nanos};
 use crate::events::{PipelineKind, Stage};
 use crate::pipeline::StageMeter;
@@ -41,6 +42,49 @@ impl Depths {
     /// Ready + unacked over all queues; absent unless each queue answered.
     pub fn total(&self) -> Option<u64> {
         self.pipeline.stages().iter().map(|stage| self.backlog(*stage)).sum()
+    }
+}
+
+/// Cadence of the close look at a queue that is held back.
+const CLOSE: Duration = Duration::from_millis(20);
+
+/// A close look at one queue, for times that the samples are too coarse for.
+#[derive(Debug)]
+pub struct CloseLook {
+    /// Looks at this queue alone.
+    pub probe: DepthProbe,
+    /// Its stage's.
+    pub meter: Arc<StageMeter>,
+    pub clock: Clock,
+}
+
+impl CloseLook {
+    /// Looks until stopped or until nobody listens. A look that gets no answer is left out.
+    pub async fn run(self, to: mpsc::Sender<Look>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(CLOSE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            let began = self.clock.now();
+            let Some(Some(ready)) = self.probe.ready().await.first().copied() else {
+                continue;
+            };
+            let (unacked, delivered) = (self.meter.held(), self.meter.delivered());
+            let look = Look {
+                began,
+                answered: self.clock.now(),
+                ready,
+                unacked,
+                delivered,
+            };
+            if to.send(look).await.is_err() {
+                break;
+            }
+        }
+        self.probe.close().await;
     }
 }
 

@@ -3,15 +3,18 @@
 //! Provision → declare → warm up → measure (faults live here) → drain → verify → persist. Whatever happens, what was
 //! measured is kept, the faults are healed, and what the run put on the broker is taken off again.
 
+mod backlog;
 mod between;
 mod ceiling;
 mod depth;
 mod manifest;
 mod outcome;
+mod overload;
 mod provenance;
 mod residue;
 mod resume;
 mod run;
+mod slope;
 mod snapshot;
 mod trial;
 mod validity;

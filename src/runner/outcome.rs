@@ -3,6 +3,7 @@
 use super::manifest::CleanupError;
 use super::run::RunError;
 use crate::ledger::{PromiseReport, Verdict};
+use crate::report::objective;
 use crate::results::RunRecord;
 use crate::results::record::{Outcome, TrialRecord};
 
@@ -42,7 +43,10 @@ pub fn so_far(trials: &[TrialRecord], planned: usize) -> Outcome {
     Outcome {
         verdict: worst(trials),
         exit_code: 1,
-        reason: format!("{} of {planned} trials are on record", trials.len()),
+        reason: format!(
+            "{} of {planned} trials are on record; `orderstorm run --resume` with this folder runs the others",
+            trials.len()
+        ),
     }
 }
 
@@ -72,6 +76,8 @@ pub fn outcome(record: &RunRecord, failure: Option<&RunError>, interrupted: bool
         (3, format!("a promise was broken: {}", broken.join(", ")))
     } else if let Some(why) = aborted {
         (1, why)
+    } else if let Some(missed) = objective::reason(record, Verdict::Fail) {
+        (4, missed)
     } else if let Some(why) = invalid {
         (5, why.clone())
     } else if verdict == Verdict::Unknown {
@@ -79,6 +85,8 @@ pub fn outcome(record: &RunRecord, failure: Option<&RunError>, interrupted: bool
             5,
             "inconclusive: the pipeline did not run empty by the deadline, or nothing was confirmed".to_owned(),
         )
+    } else if let Some(why) = objective::reason(record, Verdict::Unknown) {
+        (5, why)
     } else {
         (0, "every promise that the configuration gives was kept".to_owned())
     };

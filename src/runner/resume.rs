@@ -164,6 +164,12 @@ impl Resume {
             help,
         )?;
         for (then, now) in record.cells.iter().zip(&plan.cells) {
+            self.same(
+                "what load.replay names",
+                then.workload.load.arrival.fingerprints(),
+                now.workload.load.arrival.fingerprints(),
+                "the file has changed since the run began; bring it back, or start the run anew",
+            )?;
             let values = |path: &str, value: &str| format!("{path} = {value}");
             let then: Vec<String> = then
                 .settings

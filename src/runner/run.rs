@@ -22,6 +22,7 @@ use crate::clock::{self, Clock};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, ReportError};
 use crate::results::hlog::HlogWriter;
+use crate::results::objective;
 use crate::results::record::{
     BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Progress, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
     TrialRecord, VariedRecord,
@@ -284,6 +285,7 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
         progress: Progress {
             trials_planned: plan.trials.len() as u32,
             overrides: plan.overrides.clone(),
+            replay_folder: plan.folder.as_ref().map(|folder| folder.display().to_string()),
             resumed: Vec::new(),
         },
         trials: Vec::new(),
@@ -502,6 +504,7 @@ impl Run<'_> {
         files.hlog.flush();
         let record = &mut self.record;
         record.finished = clock::rfc3339(clock::wall_time());
+        judge_objectives(record);
         record.outcome = so_far(&record.trials, self.request.plan.trials.len());
         write_record(folder, record).map_err(|source| RunError::Unsaved {
             folder: folder.path().to_owned(),
@@ -612,6 +615,7 @@ impl Run<'_> {
         self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
         let mut record = self.record.clone();
         record.finished = clock::rfc3339(clock::wall_time());
+        judge_objectives(&mut record);
         record.outcome = outcome(&record, failure.as_ref(), self.interrupt.0.is_cancelled());
         let folder = leave.folder.take().expect("the folder is taken once, here");
         let partial = folder.path().to_owned();
@@ -657,6 +661,13 @@ impl Pace {
     }
 }
 
+fn judge_objectives(record: &mut RunRecord) {
+    let judged = objective::judge(record);
+    for (cell, objectives) in record.cells.iter_mut().zip(judged) {
+        cell.objectives = objectives;
+    }
+}
+
 /// A trial that did not find the broker empty measured something of the one before.
 fn note_found(record: &mut TrialRecord, found: Found) {
     match found {
@@ -694,5 +705,7 @@ fn cell_record(cell: &Cell) -> CellRecord {
         varied: cell.varied.iter().map(varied).collect(),
         workload: (*cell.workload).clone(),
         settings: cell.settings.iter().map(setting).collect(),
+        // Judged when there is something to judge.
+        objectives: Vec::new(),
     }
 }

@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, watch::Sender};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::depth::{DepthTask, Depths};
+use super::backlog::{Held, HeldStage, Look};
+use super::depth::{CloseLook, DepthTask, Depths};
+use super::overload::OverloadWatch;
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Course, Files, Maxima, Sources, Watch};
@@ -20,11 +22,13 @@ use crate::broker::embedded::EmbeddedBroker;
 use crate::broker::{BrokerAlarm, Resource, RunningBroker};
 use crate::clock::{self, Clock, Nanos};
 use crate::events::Stage;
-use crate::fault::{DiskAlarm, MemoryAlarm, Pausable, run_disk_alarm, run_memory_alarm, run_pause};
+use crate::fault::{
+    DiskAlarm, MemoryAlarm, Pausable, Switchable, run_disk_alarm, run_memory_alarm, run_outage, run_pause,
+};
 use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
 use crate::measure::Recorder;
-use crate::pipeline::{Pipeline, PipelineError, StageMeter};
+use crate::pipeline::{Pipeline, PipelineError, StageMeter, StageSwitch};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
 use crate::sample::{DepthProbe, HiccupProbe, ProcessProbe};
@@ -33,7 +37,7 @@ use crate::timer::Timer;
 use crate::wire::Wiring;
 use crate::wire::topology::Topology;
 use crate::workload::Workload;
-use crate::workload::model::Until;
+use crate::workload::model::{BacklogArrivals, Until};
 
 /// From the last preparation to the first order.
 const RUN_UP_NS: Nanos = 50_000_000;
@@ -107,6 +111,7 @@ struct Ready<'a> {
     load: Load,
     finished: mpsc::UnboundedReceiver<u64>,
     probe: DepthProbe,
+    close_look: Option<CloseLook>,
 }
 
 /// A trial without its moving parts.
@@ -140,6 +145,10 @@ struct Ran {
     load_meter: Arc<LoadMeter>,
     meters: Vec<Arc<StageMeter>>,
     maxima: Maxima,
+    /// The stage that is held back, if one is.
+    held: Option<HeldStage>,
+    /// A backlog that never stood: messages asked for, and messages found.
+    backlog_short: Option<(u64, u64)>,
     course: Course,
     /// Orders under way, and when that was looked at: as measuring began and as the load ended.
     population: [Option<(Nanos, Population)>; 2],
@@ -165,6 +174,8 @@ impl Ran {
             load_meter: Arc::clone(load_meter),
             meters: pipeline.meters().to_vec(),
             maxima: Maxima::default(),
+            held: HeldStage::of(&stand.workload),
+            backlog_short: None,
             course: Course::default(),
             population: [None, None],
             hiccups: None,
@@ -271,6 +282,14 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
     let probe = DepthProbe::connect(&wiring.connector, watched).await?;
+    let close_look = match HeldStage::of(&stand.workload) {
+        Some(held) => Some(CloseLook {
+            probe: DepthProbe::connect(&wiring.connector, vec![topology.queue(held.stage).clone()]).await?,
+            meter: Arc::clone(pipeline.meter(held.stage)),
+            clock: stand.clock,
+        }),
+        None => None,
+    };
     declaring.close().await;
     let fixed = Fixed {
         stand,
@@ -286,6 +305,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         load,
         finished,
         probe,
+        close_look,
     })
 }
 
@@ -297,7 +317,7 @@ struct RunningFault {
     /// Its section in workload files.
     section: &'static str,
     /// What a chart calls its time.
-    band: &'static str,
+    band: String,
     task: FaultTask,
 }
 
@@ -306,7 +326,9 @@ struct Tasks {
     load: JoinHandle<()>,
     faults: Vec<RunningFault>,
     depths: mpsc::Receiver<Depths>,
+    looks: mpsc::Receiver<Look>,
     stop_load: CancellationToken,
+    stop_faults: CancellationToken,
     stop_probe: CancellationToken,
 }
 
@@ -317,13 +339,14 @@ impl Ready<'_> {
             load,
             finished,
             probe,
+            close_look,
             mut pipeline,
         } = self;
         let Fixed { stand, trial, .. } = fixed;
         let began = stand.clock.now() + RUN_UP_NS;
         let load_meter = Arc::clone(load.meter());
         let (depth_tx, depths) = mpsc::channel(4);
-        let (stop_load, stop_probe) = (CancellationToken::new(), CancellationToken::new());
+        let [stop_load, stop_faults, stop_probe] = [(); 3].map(|()| CancellationToken::new());
         let depth_task = DepthTask {
             probe,
             pipeline: stand.workload.pipeline,
@@ -332,21 +355,27 @@ impl Ready<'_> {
             interval: stand.workload.sample.interval.0,
         };
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
+        let (look_tx, looks) = mpsc::channel(4);
+        let looking = close_look.map(|close_look| tokio::spawn(close_look.run(look_tx, stop_probe.clone())));
         fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
         let tasks = Tasks {
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
-            faults: fixed.start_faults(began, &stop_load),
+            faults: fixed.start_faults(began, &pipeline, &stop_faults),
             depths,
+            looks,
             stop_load,
+            stop_faults,
             stop_probe,
         };
+        let schedule = Schedule::new(&stand.workload.load, trial.seed);
         let sources = Sources {
             clock: stand.clock,
             board: Arc::clone(&fixed.wiring.board),
             ledger: Arc::clone(&fixed.wiring.ledger),
             load: Arc::clone(&load_meter),
             publishes: Arc::clone(&fixed.wiring.publishes),
-            schedule: Schedule::new(&stand.workload.load, trial.seed),
+            overloads: OverloadWatch::new(&stand.workload, schedule.as_ref()),
+            schedule,
             broker_pid: stand.broker.pid(),
             embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
             meters: pipeline.meters().to_vec(),
@@ -359,6 +388,9 @@ impl Ready<'_> {
         pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
+        if let Some(looking) = looking {
+            let _ = tokio::time::timeout(Duration::from_secs(5), looking).await;
+        }
         let mut residue = fixed.verify(&ran).await;
         let may_drop = |stage: &Stage| stand.workload.may_drop(*stage).is_some();
         residue.drops.by = stand
@@ -394,6 +426,23 @@ impl Pausable for NodePause {
     }
 }
 
+/// A stage's consumers as the fault sees them.
+struct StageDoor(Arc<StageSwitch>);
+
+impl Switchable for StageDoor {
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn open(&self) {
+        self.0.open();
+    }
+
+    fn settled(&self) -> futures_util::future::BoxFuture<'_, ()> {
+        Box::pin(self.0.settled())
+    }
+}
+
 /// An alarm of the broker as its fault sees it.
 struct Alarm(BrokerAlarm);
 
@@ -418,29 +467,70 @@ impl DiskAlarm for Alarm {
 }
 
 impl Fixed<'_> {
-    fn start_faults(&self, began: Nanos, stop: &CancellationToken) -> Vec<RunningFault> {
+    fn start_faults(&self, began: Nanos, pipeline: &Pipeline, stop: &CancellationToken) -> Vec<RunningFault> {
         let faults = &self.stand.workload.faults;
         let (timer, stop) = (self.stand.timer.clone(), stop.clone());
         let mut running = Vec::new();
-        let mut started = |section, band, task| running.push(RunningFault { section, band, task });
+        let mut started = |section, band: String, task| running.push(RunningFault { section, band, task });
         if let Some(pause) = faults.broker_pause.clone() {
             let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
             let (timer, stop) = (timer.clone(), stop.clone());
             let task = tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await });
-            started("broker_pause", "broker paused", task);
+            started("broker_pause", "broker paused".to_owned(), task);
         }
         if let Some(stretch) = faults.memory_alarm {
             let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Memory)));
             let (timer, stop) = (timer.clone(), stop.clone());
             let task = tokio::spawn(async move { run_memory_alarm(stretch, broker, began, &timer, &stop).await });
-            started("memory_alarm", "memory alarm", task);
+            started("memory_alarm", "memory alarm".to_owned(), task);
         }
         if let Some(stretch) = faults.disk_alarm {
             let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Disk)));
+            let (timer, stop) = (timer.clone(), stop.clone());
             let task = tokio::spawn(async move { run_disk_alarm(stretch, broker, began, &timer, &stop).await });
-            started("disk_alarm", "disk alarm", task);
+            started("disk_alarm", "disk alarm".to_owned(), task);
+        }
+        if let Some(outage) = faults.stage_outage.clone()
+            && let Some(switch) = pipeline.switch(outage.stage)
+        {
+            let (band, door) = (format!("{} out", outage.stage), Arc::new(StageDoor(Arc::clone(switch))));
+            let task = tokio::spawn(async move { Ok(run_outage(outage, door, began, &timer, &stop).await) });
+            started("stage_outage", band, task);
         }
         running
+    }
+
+    /// Takes note of a close look at the stage that is held back, and lets it begin when its backlog stands.
+    fn look(&self, look: Look, ran: &mut Ran, pipeline: &Pipeline, load: &LoadMeter, stop_load: &CancellationToken) {
+        let Some(held) = &mut ran.held else { return };
+        let Some(switch) = pipeline.switch(held.stage) else {
+            return;
+        };
+        held.look(
+            look,
+            Held {
+                held_at: switch.closed_at(),
+                returned_at: switch.returned_at(),
+                load_ended: load.ended().is_some(),
+            },
+        );
+        let Some(backlog) = &self.stand.workload.backlog else {
+            return;
+        };
+        if switch.is_open() {
+            return;
+        }
+        // When the load is over and answered for, there is nothing more to come from it.
+        let exhausted = load.in_flight() == 0 && load.ended().is_some_and(|ended| look.began > ended);
+        if look.ready >= backlog.messages {
+            if backlog.arrivals == BacklogArrivals::Stop {
+                stop_load.cancel();
+            }
+            switch.open();
+        } else if exhausted && pipeline.held() == 0 {
+            ran.backlog_short = Some((backlog.messages, look.ready));
+            switch.open();
+        }
     }
 
     /// Warm-up, measuring and drain, in one loop over whatever happens next.
@@ -479,6 +569,7 @@ impl Fixed<'_> {
                     watch.depths(&depths);
                     drain.depths = Some(depths);
                 }
+                Some(look) = tasks.looks.recv() => self.look(look, &mut ran, pipeline, load_meter, &tasks.stop_load),
                 () = stand.timer.sleep_until(ran.warm_until), if !warm => {
                     warm = true;
                     ran.ended_at_window_start = self.wiring.ledger.ended();
@@ -488,6 +579,10 @@ impl Fixed<'_> {
                 () = stand.interrupt.cancelled(), if !ran.interrupted => {
                     ran.interrupted = true;
                     tasks.stop_load.cancel();
+                    tasks.stop_faults.cancel();
+                    if let Some(switch) = ran.held.as_ref().and_then(|held| pipeline.switch(held.stage)) {
+                        switch.open();
+                    }
                 }
                 () = incidents.lost_token().cancelled() => ran.aborted = incidents.loss(),
                 _ = drain_ticks.tick() => {}
@@ -507,7 +602,12 @@ impl Fixed<'_> {
             self.end_load(&mut ran, ended, &before);
         }
         ran.usage = Usage::look(stand).since(&before);
+        if let (Some(at), Some(held)) = (ran.drained_at, &mut ran.held) {
+            let meter = pipeline.meter(held.stage);
+            held.drained(at, meter.delivered().saturating_sub(meter.held()));
+        }
         tasks.stop_load.cancel();
+        tasks.stop_faults.cancel();
         tasks.stop_probe.cancel();
         self.end_tasks(tasks, &mut ran).await;
         let (maxima, course, failure) = watch.finish();
@@ -561,7 +661,7 @@ impl Fixed<'_> {
         for RunningFault { section, band, task } in tasks.faults {
             match task.await {
                 Ok(Ok(Some((start, end)))) => {
-                    let band = self.band(band, ran.began, start, end);
+                    let band = self.band(&band, ran.began, start, end);
                     ran.faults.push(band);
                 }
                 Ok(Ok(None)) => {}

@@ -61,6 +61,8 @@ pub struct Evidence {
     pub broker_in_driver: bool,
     /// The pipeline ran empty.
     pub drained: bool,
+    /// A backlog that never stood: messages asked for, and messages when the load was over.
+    pub backlog_short: Option<(u64, u64)>,
     /// What was measured beside the load.
     pub checks: Checks,
 }
@@ -197,6 +199,11 @@ fn sums(evidence: &Evidence, findings: &mut Findings) {
         } else {
             findings.warn(format!("{says}; redelivered steps count twice"))
         }
+    }
+    if let Some((asked, found)) = evidence.backlog_short {
+        findings.reason(format!(
+            "the backlog never stood: {found} of {asked} messages waited when the load was over"
+        ));
     }
     let off = |ratio: Option<f64>, share: f64| ratio.filter(|ratio| (ratio - 1.0).abs() > share);
     if let Some(ratio) = off(checks.littles_law_ratio, LITTLE_SHARE) {
@@ -360,6 +367,13 @@ mod tests {
                 "not accounted for",
             ),
             (Evidence { ended: 0, ..sound() }, "no order"),
+            (
+                Evidence {
+                    backlog_short: Some((5_000, 3_210)),
+                    ..sound()
+                },
+                "3210 of 5000 messages waited",
+            ),
             (
                 with(|checks| checks.littles_law_ratio = Some(1.03)),
                 "Little's law fails",

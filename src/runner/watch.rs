@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
+use super::overload::OverloadWatch;
+use super::slope::Points;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
@@ -20,6 +22,7 @@ use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
 use crate::pipeline::StageMeter;
 use crate::results::hlog::{HlogWriter, Interval};
+use crate::results::record::OverloadRecord;
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::sample::{ProcessProbe, ProcessSample};
 
@@ -45,6 +48,7 @@ pub struct Sources {
     pub load: Arc<LoadMeter>,
     pub publishes: Arc<PublishMeter>,
     pub schedule: Option<Schedule>,
+    pub overloads: OverloadWatch,
     pub broker_pid: Option<u32>,
     /// Counts of the embedded broker, if it is the run's.
     pub embedded: Option<BrokerHandle>,
@@ -57,7 +61,11 @@ pub struct Sources {
 #[derive(Debug, Clone, Default)]
 pub struct Maxima {
     pub backlog: Option<u64>,
+    /// The backlog over time.
+    pub backlog_points: Points,
     pub stage_backlog: [Option<u64>; Stage::ALL.len()],
+    /// Deliveries held, over the samples of the measured part.
+    pub stage_unacked: [Mean; Stage::ALL.len()],
     pub driver_rss: Option<u64>,
     pub broker_rss: Option<u64>,
     /// What the embedded broker holds for its clients, bytes.
@@ -72,6 +80,27 @@ pub struct Course {
     /// Samples of the whole backlog, and their sum.
     pub backlog_samples: u64,
     pub backlog_sum: u64,
+    /// Planned overloads and what became of them.
+    pub overloads: Vec<OverloadRecord>,
+}
+
+/// A mean of samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mean {
+    sum: u64,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, sample: u64) {
+        self.sum += sample;
+        self.count += 1;
+    }
+
+    /// The mean; absent without a sample.
+    pub fn value(self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
 }
 
 /// Watches one trial.
@@ -87,6 +116,7 @@ pub struct Watch<'a> {
     last_second: Second,
     maxima: Maxima,
     course: Course,
+    overloads: OverloadWatch,
     snapshot: Snapshot,
     screen: &'a Sender<Snapshot>,
     /// The first failure to write; measuring goes on without the files.
@@ -112,11 +142,12 @@ impl<'a> Watch<'a> {
     pub fn new(
         trial: u32,
         files: &'a mut Files,
-        sources: Sources,
+        mut sources: Sources,
         began: Nanos,
         snapshot: Snapshot,
         screen: &'a Sender<Snapshot>,
     ) -> Self {
+        let overloads = std::mem::take(&mut sources.overloads);
         Watch {
             trial,
             files,
@@ -130,6 +161,7 @@ impl<'a> Watch<'a> {
             },
             maxima: Maxima::default(),
             course: Course::default(),
+            overloads,
             snapshot,
             screen,
             failure: None,
@@ -202,6 +234,9 @@ impl<'a> Watch<'a> {
                 &format!("backlog_messages.{stage}.unacked"),
                 depths.unacked[position] as f64,
             );
+            if self.snapshot.phase == Phase::Measure {
+                self.maxima.stage_unacked[stage.index()].add(depths.unacked[position]);
+            }
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));
         }
@@ -209,6 +244,11 @@ impl<'a> Watch<'a> {
             self.row(depths.answered, "dead_letters_messages", dead as f64);
         }
         self.maxima.backlog = self.maxima.backlog.max(depths.total());
+        if let Some(total) = depths.total() {
+            let time_s = self.seconds(depths.answered);
+            self.maxima.backlog_points.add(time_s, total as f64);
+        }
+        self.overloads.look(depths, self.began);
         self.snapshot.backlog = depths.total();
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
             self.course.backlog_samples += 1;
@@ -303,6 +343,7 @@ impl<'a> Watch<'a> {
     /// Ends the last interval; returns the maxima, the course and the first failure to write.
     pub fn finish(mut self) -> (Maxima, Course, Option<SeriesError>) {
         self.second();
+        self.course.overloads = self.overloads.records();
         (self.maxima, self.course, self.failure)
     }
 }

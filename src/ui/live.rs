@@ -117,8 +117,16 @@ fn line(snapshot: &Snapshot) -> String {
             parts.push("BLOCKED by the broker".to_owned());
         }
     }
-    parts.extend(left_s(snapshot).map(|s| format!("{} left", human::seconds(s.round()))));
+    parts.extend(left_s(snapshot).map(|s| format!("{} left", whole_seconds(s))));
     parts.join("  ")
+}
+
+fn whole_seconds(s: f64) -> String {
+    if s < 120.0 {
+        format!("{s:.0} s")
+    } else {
+        human::seconds(s)
+    }
 }
 
 /// Seconds until the run's last load ends, about: what is left of this one, and all that come later.

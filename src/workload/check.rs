@@ -1,8 +1,10 @@
 //! Turns entries into a valid [`Workload`], or into everything that is wrong with them at once. One file per section of a
 //! workload below this one.
 
+mod backlog;
 mod faults;
 mod load;
+mod objectives;
 mod promises;
 mod publish;
 mod queue;
@@ -90,6 +92,8 @@ pub struct Checked {
     pub text: String,
     /// The `--set` arguments, word for word.
     pub overrides: Vec<String>,
+    /// The absolute folder that replayed files are named from; absent if none is replayed.
+    pub folder: Option<PathBuf>,
 }
 
 /// One combination of what a workload varies, a workload of its own.
@@ -151,7 +155,10 @@ pub fn check(name: &str, stem: &str, text: String, overrides: &[String]) -> Resu
 }
 
 /// [`check`] with the folder that files are named from.
-fn check_beside(
+///
+/// # Errors
+/// As [`check`].
+pub fn check_beside(
     folder: &Path,
     name: &str,
     stem: &str,
@@ -184,10 +191,12 @@ fn check_beside(
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
+        let replays = cells.iter().any(|cell| cell.workload.load.arrival.replays());
         Ok(Checked {
             cells,
             text,
             overrides: overrides.to_owned(),
+            folder: replays.then(|| std::path::absolute(folder).unwrap_or(folder.to_owned())),
         })
     } else {
         problems.sort_by_key(|problem| (problem.place.source, problem.place.span.start));
@@ -505,6 +514,7 @@ impl Builder<'_> {
         name: Name -> String,
         file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
+        bound: Bound -> super::objective::Bound,
     }
 
     fn count_u32(&self, path: &str) -> u32 {
@@ -565,7 +575,8 @@ impl Builder<'_> {
         let topology = self.topology();
         let orders = self.orders();
         let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
-        let faults = self.faults(&load);
+        let backlog = self.backlog(pipeline, &load);
+        let faults = self.faults(pipeline, &load);
         let canary = self.canary(pipeline, &orders);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
@@ -583,6 +594,7 @@ impl Builder<'_> {
                 prefetch_respected: self.flag("promises.prefetch_respected").unwrap_or_default(),
                 survives_broker_restart: self.flag("promises.survives_broker_restart").unwrap_or_default(),
             },
+            objectives: self.objectives(),
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),
             },
@@ -593,11 +605,12 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
-            backlog: None,
+            backlog,
             faults,
             canary,
         };
         self.check_promises(&workload);
+        self.check_objectives(&workload);
         self.check_closed_loop(&workload);
         workload
     }

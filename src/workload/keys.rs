@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::file::Raw;
 use super::model::{Defect, Overflow, ServiceTime};
+use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
 
@@ -68,6 +69,8 @@ pub enum Kind {
     Name,
     /// A service time.
     ServiceTime,
+    /// A comparison with a limit.
+    Bound(Unit),
     /// A file, relative to the workload file.
     File,
     /// An array of tables, whose keys are those of [`phase_keys`].
@@ -97,6 +100,8 @@ pub enum Value {
     Name(String),
     /// Of [`Kind::ServiceTime`].
     ServiceTime(ServiceTime),
+    /// Of [`Kind::Bound`].
+    Bound(Bound),
     /// Of [`Kind::File`].
     File(String),
 }
@@ -115,6 +120,15 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     names
 };
 
+const STAGES: [&str; Stage::ALL.len()] = {
+    let mut names = [""; Stage::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Stage::ALL[i].name();
+        i += 1;
+    }
+    names
+};
 const OVERFLOWS: [&str; Overflow::NAMES.len()] = {
     let mut names = [""; Overflow::NAMES.len()];
     let mut i = 0;
@@ -137,6 +151,10 @@ const fn key(path: &'static str, kind: Kind, default: Option<&'static str>, doc:
 /// A duration up to a day.
 const fn duration(min_ms: u64) -> Kind {
     Kind::Duration { min_ms, max_ms: DAY_MS }
+}
+
+const fn objective(path: &'static str, unit: Unit, doc: &'static str) -> Key {
+    key(path, Kind::Bound(unit), None, doc)
 }
 
 const fn count(min: u64, max: u64) -> Kind {
@@ -521,6 +539,36 @@ pub const KEYS: &[Key] = &[
         "What the stage remembers, to do nothing twice.",
     ),
     key(
+        "stage.*.slow_share",
+        Kind::Share,
+        Some("0%"),
+        "Share of the consumers whose work takes longer than the others' (uneven workers), rounded to whole consumers.",
+    ),
+    key(
+        "stage.*.slow_factor",
+        count(2, 1_000),
+        Some("10"),
+        "How many times as long the work of a slow consumer takes.",
+    ),
+    key(
+        "backlog.stage",
+        Kind::Choice(&STAGES),
+        None,
+        "Stage whose consumers are held back from the start, until its queue has backlog.messages.",
+    ),
+    key(
+        "backlog.messages",
+        count(1, 100_000_000),
+        None,
+        "Ready messages at which the consumers of backlog.stage begin.",
+    ),
+    key(
+        "backlog.arrivals",
+        Kind::Choice(&["continue", "stop"]),
+        Some("continue"),
+        "Whether the load goes on or ends when the backlog stands.",
+    ),
+    key(
         "stage.*.queue_type",
         Kind::Choice(&["classic", "quorum"]),
         Some("classic"),
@@ -589,6 +637,101 @@ pub const KEYS: &[Key] = &[
         Some("false"),
         "State that no consumer holds more than its prefetch: unlimited ones are refused.",
     ),
+    objective(
+        "objectives.end_to_end_p50",
+        Unit::Seconds,
+        "Bound of the median end-to-end latency, such as \"<= 50ms\".",
+    ),
+    objective(
+        "objectives.end_to_end_p90",
+        Unit::Seconds,
+        "Bound of its 90th percentile.",
+    ),
+    objective(
+        "objectives.end_to_end_p99",
+        Unit::Seconds,
+        "Bound of its 99th percentile, such as \"<= 250ms\"; takes 1,000 measured orders.",
+    ),
+    objective(
+        "objectives.end_to_end_p999",
+        Unit::Seconds,
+        "Bound of its 99.9th percentile; takes 10,000 measured orders.",
+    ),
+    objective(
+        "objectives.confirm_latency_p99",
+        Unit::Seconds,
+        "Bound of the confirm latency's 99th percentile.",
+    ),
+    objective(
+        "objectives.drain_time",
+        Unit::Seconds,
+        "Bound of the time from the end of the load until Drained, such as \"<= 30s\".",
+    ),
+    objective(
+        "objectives.goodput",
+        Unit::PerSecond,
+        "Bound of the orders finished per second, such as \">= 500/s\".",
+    ),
+    objective(
+        "objectives.achieved_share",
+        Unit::Share,
+        "Bound of the achieved rate by the offered load, such as \">= 99%\"; not in a closed loop.",
+    ),
+    objective(
+        "objectives.orders_lost",
+        Unit::Count,
+        "Bound of the orders that were confirmed and are nowhere, such as \"== 0\"; the worst repeat counts.",
+    ),
+    objective(
+        "objectives.orders_duplicate_effect",
+        Unit::Count,
+        "Bound of the orders with an effect that happened twice; the worst repeat counts.",
+    ),
+    objective(
+        "objectives.orders_oversold",
+        Unit::Count,
+        "Bound of the orders that were promised more than there was; the worst repeat counts.",
+    ),
+    objective(
+        "objectives.orders_refused",
+        Unit::Count,
+        "Bound of the orders that the broker nacked or returned.",
+    ),
+    objective(
+        "objectives.dead_letter_share",
+        Unit::Share,
+        "Bound of the orders that ended as dead letters, of those published, such as \"<= 1%\".",
+    ),
+    objective(
+        "objectives.redeliveries",
+        Unit::Count,
+        "Bound of the deliveries with the redelivered flag.",
+    ),
+    objective(
+        "objectives.backlog_max",
+        Unit::Count,
+        "Bound of the greatest sum of ready and unacked messages over all queues.",
+    ),
+    objective(
+        "objectives.backlog_slope",
+        Unit::PerSecond,
+        "Bound of that sum's growth over the measured part, messages per second (Theil–Sen), such as \"<= 1/s\".",
+    ),
+    objective(
+        "objectives.driver_cpu_share",
+        Unit::Share,
+        "Bound of the driver's share of its processors over the load.",
+    ),
+    objective(
+        "objectives.driver_memory_max",
+        Unit::Bytes,
+        "Bound of the driver's greatest resident set, such as \"<= 512MiB\".",
+    ),
+    objective(
+        "objectives.broker_memory_max",
+        Unit::Bytes,
+        "Bound of the broker's greatest resident set, where its process is known.",
+    ),
     key(
         "promises.survives_broker_restart",
         Kind::Flag,
@@ -615,6 +758,24 @@ pub const KEYS: &[Key] = &[
         count(1, 1_000),
         Some("1"),
         "How often the experiment is repeated, each time on fresh queues.",
+    ),
+    key(
+        "fault.stage_outage.stage",
+        Kind::Choice(&STAGES),
+        None,
+        "Stage whose consumers stop cleanly: they finish what they have begun, and the rest goes back to the queue.",
+    ),
+    key(
+        "fault.stage_outage.at",
+        duration(0),
+        None,
+        "When they stop, from the start of the load.",
+    ),
+    key(
+        "fault.stage_outage.lasts",
+        duration(1),
+        None,
+        "How long they are away; may outlast the load.",
     ),
     key(
         "trial.cool_down",
@@ -714,13 +875,14 @@ pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
 
 /// Whether the key has an effect in `pipeline`: its stage, or what it says something about, exists there.
 pub fn is_of(path: &str, pipeline: PipelineKind) -> bool {
-    const OF_ORDERS: [&str; 7] = [
+    const OF_ORDERS: [&str; 8] = [
         "orders.items",
         "orders.stock_per_item",
         "orders.lines_max",
         "orders.quantity_max",
         "orders.payment_decline",
         "topology.order_exchange",
+        "objectives.orders_oversold",
         "topology.alternate_exchange",
     ];
     let stage = path.strip_prefix("stage.").and_then(|rest| rest.split('.').next());
@@ -744,7 +906,8 @@ impl Kind {
             | Kind::Choice(_)
             | Kind::Name
             | Kind::File
-            | Kind::ServiceTime => false,
+            | Kind::ServiceTime
+            | Kind::Bound(_) => false,
             Kind::Phases => true,
         }
     }
@@ -770,6 +933,7 @@ impl Kind {
             (Kind::Duration { .. } | Kind::Rate { .. } | Kind::Size { .. } | Kind::Share, Raw::Text(text)) => {
                 self.quantity(text)
             }
+            (Kind::Bound(unit), Raw::Text(text)) => Bound::read(text, unit).map(Value::Bound),
             (Kind::ServiceTime, raw) => service_time(raw).map(Value::ServiceTime),
             (Kind::File, Raw::Text(text)) if !text.is_empty() => Ok(Value::File(text.clone())),
             (kind, raw) => Err(format!("expected {kind}, found {raw}")),
@@ -920,6 +1084,7 @@ impl fmt::Display for Kind {
                 Ok(())
             }
             Kind::Name => f.write_str("a name (letters, digits, `.`, `_`, `-`; at most 64)"),
+            Kind::Bound(unit) => f.write_str(unit.example()),
             Kind::File => f.write_str("the name of a file"),
             Kind::Phases => f.write_str("tables: [[load.phases]], each with a duration"),
             Kind::ServiceTime => f.write_str(
@@ -943,7 +1108,8 @@ impl Value {
             | Value::Choice(_)
             | Value::Name(_)
             | Value::File(_)
-            | Value::ServiceTime(_) => None,
+            | Value::ServiceTime(_)
+            | Value::Bound(_) => None,
         }
     }
 }
@@ -961,6 +1127,7 @@ impl fmt::Display for Value {
             Value::Flag(flag) => write!(f, "{flag}"),
             Value::Choice(word) => write!(f, "\"{word}\""),
             Value::Name(name) => write!(f, "\"{name}\""),
+            Value::Bound(bound) => write!(f, "\"{bound}\""),
             // A name may hold what TOML escapes, as JSON does.
             Value::File(name) => write!(f, "{}", serde_json::Value::from(name.as_str())),
             Value::ServiceTime(time) => match time {

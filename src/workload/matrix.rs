@@ -262,7 +262,7 @@ impl Matrix {
             help: Some(help.to_owned()),
         };
         let path = &entry.path;
-        if let Some(why) = of_the_run(path) {
+        if let Some(why) = takes_no_list(path) {
             problems.push(refused(format!("`{path}` cannot be varied: {why}"), "write one value"));
             return;
         }
@@ -610,6 +610,13 @@ impl Matrix {
             ),
         }
     }
+}
+
+/// Why this key cannot have a list, if it cannot.
+pub(super) fn takes_no_list(path: &str) -> Option<&'static str> {
+    let objective = path.starts_with("objectives.");
+    of_the_run(path)
+        .or(objective.then_some("it changes nothing that is measured; variants may have objectives of their own"))
 }
 
 /// Why this key is the same for the whole run, if it is.

@@ -10,6 +10,7 @@ pub mod file;
 pub mod keys;
 pub mod matrix;
 pub mod model;
+pub mod objective;
 pub mod pattern;
 pub mod problem;
 pub mod reference;

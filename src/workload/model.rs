@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::objective::Objective;
 pub use super::pattern::{Arrival, Jitter, LoadPhase, Pattern, Replay, Shape};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Share, Size, Span};
@@ -31,6 +32,8 @@ pub struct Workload {
     pub stages: Vec<StageSettings>,
     /// What the user counts on; a configuration that cannot give it was refused.
     pub promises: StatedPromises,
+    /// Figures that must keep a bound; a run that misses one exits with 4.
+    pub objectives: Vec<Objective>,
     /// The end of a trial.
     pub drain: Drain,
     /// How often things are looked at.

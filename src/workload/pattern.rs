@@ -54,6 +54,32 @@ impl Arrival {
         if self.is_closed() { "closed loop" } else { "open loop" }
     }
 
+    /// Whether a recorded arrival file is replayed.
+    pub fn replays(&self) -> bool {
+        let is_replay = |pattern: &Pattern| matches!(pattern.shape, Shape::Replay(_));
+        match self {
+            Arrival::Open(pattern) => is_replay(pattern),
+            Arrival::Phases(phases) => phases.iter().any(|phase| is_replay(&phase.pattern)),
+            Arrival::Closed { .. } => false,
+        }
+    }
+
+    /// Fingerprints of the files that are replayed, in the order of their phases; empty if none is.
+    pub fn fingerprints(&self) -> String {
+        let alone = match self {
+            Arrival::Open(pattern) => Some(pattern),
+            _ => None,
+        };
+        let patterns = alone
+            .into_iter()
+            .chain(self.phases().iter().map(|phase| &phase.pattern));
+        let of_files = patterns.filter_map(|pattern| match &pattern.shape {
+            Shape::Replay(replay) => Some(replay.fingerprint.as_str()),
+            _ => None,
+        });
+        of_files.collect::<Vec<_>>().join(", ")
+    }
+
     /// The phases of the load, if it has any.
     pub fn phases(&self) -> &[LoadPhase] {
         match self {

@@ -95,10 +95,19 @@ fn introduction(section: &str) -> &'static str {
             "Promises that you count on. What a configuration promises follows from its settings and is checked whether it is \
              stated or not; stating it has settings refused that cannot give it."
         }
+        "objectives" => {
+            "Figures that must keep a bound. They are checked in each cell, over its repeats: their median speaks for the cell, or, for lost, \
+             duplicated and oversold orders and for `==`, the worst of them. One that is missed makes the run exit with 4 and says by how much; \
+             one that cannot be told (too few samples, no full drain, repeats missing) is never met: then the run exits with 5."
+        }
         "drain" => "The end of a trial.",
         "sample" => "How often things are looked at.",
         "trial" => "Repeats.",
-        "fault" => "What is done to the broker in the middle of a trial. Absent: nothing.",
+        "backlog" => {
+            "A backlog that is to build up: the stage's consumers are held back until so many messages are ready, and how the \
+             queue clears then is measured (docs/METHOD.md). Absent: none."
+        }
+        "fault" => "What is done to the broker or to a stage in the middle of a trial. Absent: nothing.",
         "canary" => "Defects planted on purpose, to see the ledger find them. Absent: none.",
         _ => "",
     }
@@ -189,6 +198,7 @@ fn range(kind: Kind) -> String {
         }
         Kind::Name => "letters, digits, `.`, `_`, `-`; at most 64".to_owned(),
         Kind::ServiceTime => "service time".to_owned(),
+        Kind::Bound(unit) => format!("bound: {}", unit.example()),
         Kind::File => "file".to_owned(),
         Kind::Phases => format!("tables, up to {}, see below", keys::PHASES_MAX),
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, KEYS, Key, Kind};
-use super::matrix::of_the_run;
+use super::matrix::{of_the_run, takes_no_list};
 use crate::events::Stage;
 
 /// The schema; unknown keys are refused at each level, as the checker does.
@@ -117,7 +117,7 @@ fn insert(at: &mut Value, parts: &[&str], key: &Key, form: Form) {
 fn reference(key: &Key, form: Form) -> Value {
     let one = json!({ "$ref": format!("#/$defs/{}", key.path) });
     // A list of phases is one value, whose own values may be lists.
-    if form == Form::Variant || key.kind == Kind::Phases || of_the_run(key.path).is_some() {
+    if form == Form::Variant || key.kind == Kind::Phases || takes_no_list(key.path).is_some() {
         return one;
     }
     let mut schema = json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
@@ -152,6 +152,7 @@ fn leaf_schema(key: &Key) -> Value {
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Name => quantity(NAME),
         Kind::ServiceTime => service_time_schema(),
+        Kind::Bound(_) => quantity(r"^ *(<=|>=|==|<|>) *[0-9].*$"),
         Kind::File => json!({ "type": "string", "minLength": 1 }),
         Kind::Phases => phases_schema(),
     };

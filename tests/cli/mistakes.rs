@@ -56,7 +56,7 @@ fn all_mistakes_are_shown_at_once_with_their_places_and_nothing_is_touched() {
             "did you mean `load.rate`?",
             "rte = \"5/s\"",
             "out of range",
-            "has no effect with load.arrival = \"constant\"",
+            "has no effect in an open loop",
             "\"manual\", \"auto\"",
             "8 mistakes; nothing was touched",
         ],

@@ -274,7 +274,7 @@ async fn a_queue_has_the_type_that_was_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_routed_goes_to_the_alternate_exchange() {
     let stand = Stand::start().await;
-    let settings = ["load.orders=100", "load.rate=100/s", "topology.alternate_exchange=true"];
+    let settings = ["load.orders=160", "load.rate=40/s", "topology.alternate_exchange=true"];
     let running = start(&stand, &settings);
     let (spy, prefix) = (Spy::connect(stand.uri()).await, running.prefix().await);
     spy.trial_is_up(&prefix).await;
@@ -283,7 +283,7 @@ async fn what_cannot_be_routed_goes_to_the_alternate_exchange() {
     let ledger = &done.trial().ledger;
     assert!(ledger.fates.unrouted >= 20, "{:?}", ledger.fates);
     assert_eq!((ledger.fates.returned, ledger.fates.lost), (0, 0), "{:?}", ledger.fates);
-    assert_eq!(ledger.confirmed, 100, "an alternate exchange is a route");
+    assert_eq!(ledger.confirmed, 160, "an alternate exchange is a route");
     assert_eq!(done.promise("nothing_lost").verdict, Verdict::Pass);
 }
 

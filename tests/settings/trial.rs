@@ -164,7 +164,11 @@ async fn the_cool_down_parts_one_trial_from_the_next() {
         let settings = [&LOAD[..], &["trial.repeats=3", cool_down]].concat();
         let done = run_alone(&settings).await;
         assert_eq!(done.record.trials.len(), 3);
-        assert!(done.record.trials.iter().all(|trial| trial.validity.reasons.is_empty()));
+        let mut reasons = done.record.trials.iter().flat_map(|trial| &trial.validity.reasons);
+        assert!(
+            !reasons.any(|reason| reason.contains("not empty")),
+            "the broker is empty between trials"
+        );
         began.elapsed().as_secs_f64()
     };
     let (short, long) = (took("trial.cool_down=0s").await, took("trial.cool_down=3s").await);

@@ -169,13 +169,15 @@ pub fn broker() -> (Running, String) {
     (running, uri)
 }
 
-/// The only entry of a directory.
+/// The only folder in a directory; files beside it, such as the history of runs, do not count.
 ///
 /// # Panics
 /// When there is none, or more than one.
 pub fn only_entry(dir: &Path) -> PathBuf {
-    let mut entries = std::fs::read_dir(dir).expect("a directory");
-    let first = entries.next().expect("an entry").expect("readable").path();
+    let entries = std::fs::read_dir(dir).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    let mut entries = paths.filter(|path| path.is_dir());
+    let first = entries.next().expect("an entry");
     assert!(entries.next().is_none(), "more than one entry in {}", dir.display());
     first
 }

@@ -76,6 +76,7 @@ fn smaller_is_better(measured: &Measured) -> (&'static str, Vec<f64>) {
         Unit::Seconds => ("s", values),
         Unit::Messages => ("messages", values),
         Unit::Share => ("share", values),
+        Unit::Ratio => ("ratio", values),
         Unit::Bytes => ("bytes", values),
     }
 }

@@ -24,11 +24,13 @@ pub(super) fn render(comparison: &Comparison) -> String {
     for difference in &comparison.forced {
         line(format!("forced: {}", value(&difference.to_string())));
     }
+    for (key, text) in common(&comparison.base, &comparison.new) {
+        line(format!("{key}: {}", value(text)));
+    }
     for (name, side) in [("base", &comparison.base), ("new", &comparison.new)] {
+        // Readers pass over lines that are neither keys nor benchmarks.
+        line(format!("# {}", value(&super::about(side))));
         line(format!("side: {name}"));
-        for (key, text) in about(side) {
-            line(format!("{key}: {}", value(&text)));
-        }
         for case in &comparison.cases {
             let trials = case
                 .measures
@@ -44,14 +46,14 @@ pub(super) fn render(comparison: &Comparison) -> String {
     out
 }
 
-fn about(side: &Side) -> Vec<(&'static str, String)> {
-    let mut about = vec![
-        ("run", side.run.clone()),
-        ("broker", side.broker.clone()),
-        ("cpu", side.machine.clone()),
+/// What both sides have in common. benchstat makes a table of its own for each value of a key, so nothing else may be one.
+fn common<'a>(base: &'a Side, new: &'a Side) -> Vec<(&'static str, &'a str)> {
+    let keys = [
+        ("broker", &base.broker, &new.broker),
+        ("cpu", &base.machine, &new.machine),
     ];
-    about.extend(side.commit.iter().map(|commit| ("commit", commit.clone())));
-    about
+    let same = keys.into_iter().filter(|(_, base, new)| base == new);
+    same.map(|(key, text, _)| (key, text.as_str())).collect()
 }
 
 fn of<'a>(measured: &'a Measured, side: &str) -> &'a [f64] {
@@ -96,6 +98,7 @@ fn unit(measured: &Measured) -> String {
         Unit::Seconds => format!("{name}-s"),
         Unit::Messages => format!("{name}-messages"),
         Unit::Share => format!("{name}-share"),
+        Unit::Ratio => format!("{name}-ratio"),
         Unit::Bytes => format!("{name}-bytes"),
     }
 }

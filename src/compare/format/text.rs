@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::{Comparison, Judgement, Measured};
+use super::super::{Comparison, Judgement, Measured, Side};
 use super::{about, changed, interval, p, power, value};
 use crate::report::human;
 use crate::report::text::{Style, wrap};
@@ -24,7 +24,7 @@ pub(super) fn render(comparison: &Comparison, style: Style) -> String {
             line(&text, Some(Judgement::Worse));
         }
     }
-    for (name, side) in [("base: ", &comparison.base), ("new:  ", &comparison.new)] {
+    for (name, side) in sides(comparison) {
         for (at, text) in wrap(&about(side), COLUMNS - 6).iter().enumerate() {
             line(&format!("{}{text}", if at == 0 { name } else { "      " }), None);
         }
@@ -68,6 +68,14 @@ pub(super) fn render(comparison: &Comparison, style: Style) -> String {
         }
     }
     out
+}
+
+/// Both runs; one line for cells of the same run.
+fn sides(comparison: &Comparison) -> Vec<(&'static str, &Side)> {
+    if comparison.base == comparison.new {
+        return vec![("run:  ", &comparison.new)];
+    }
+    vec![("base: ", &comparison.base), ("new:  ", &comparison.new)]
 }
 
 fn row(measured: &Measured) -> String {

@@ -18,12 +18,15 @@ use crate::results::series::SeriesTable;
 use panels::Layout;
 
 /// Figures that are drawn along the setting. The achieved rate is not: goodput and backlog say the same.
-const ALONG: [Figure; 16] = [
+const ALONG: [Figure; 19] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::BacklogDrainTime,
+    Figure::Unacked,
+    Figure::DeliveryGini,
     Figure::OldestAge,
     Figure::Redelivered,
     Figure::Refused,
@@ -37,7 +40,12 @@ const ALONG: [Figure; 16] = [
     Figure::MessageMemory,
 ];
 /// Figures that are drawn as a map too.
-const MAPPED: [Figure; 3] = [Figure::Goodput, Figure::EndToEndP99, Figure::DrainTime];
+const MAPPED: [Figure; 4] = [
+    Figure::Goodput,
+    Figure::EndToEndP99,
+    Figure::DrainTime,
+    Figure::BacklogDrainTime,
+];
 
 /// How a figure is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,12 +10,16 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 14] = [
+const FIGURES: [Figure; 18] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
     Figure::DrainTime,
     Figure::Backlog,
+    Figure::BacklogDrainTime,
+    Figure::BacklogRatio,
+    Figure::Unacked,
+    Figure::DeliveryGini,
     Figure::OldestAge,
     Figure::Redelivered,
     Figure::Refused,
@@ -71,8 +75,8 @@ fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
         })
         .collect();
     columns.push(("Trials".to_owned(), Number));
-    columns.extend(figures.iter().map(|figure| (figure.title().to_owned(), Number)));
     columns.push(("Verdict".to_owned(), Text));
+    columns.extend(figures.iter().map(|figure| (figure.title().to_owned(), Number)));
     let columns: Vec<(&str, Align)> = columns.iter().map(|(name, align)| (name.as_str(), *align)).collect();
     page.table("Cells", &columns);
     let best: Vec<Option<usize>> = figures.iter().map(|figure| sweep.best(*figure)).collect();
@@ -89,15 +93,16 @@ fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
             }
         }
         page.number(&human::count(cell.trials.len() as u64));
-        for (figure, best) in figures.iter().zip(&best) {
-            self::figure(page, cell, *figure, *best == Some(at));
-        }
         page.raw("<td>");
         pill(page, cell.verdict(), true);
         if cell.valid() < cell.trials.len() {
             page.raw(" <span class=\"pill bad\">invalid</span>");
         }
-        page.raw("</td></tr>\n");
+        page.raw("</td>");
+        for (figure, best) in figures.iter().zip(&best) {
+            self::figure(page, cell, *figure, *best == Some(at));
+        }
+        page.raw("</tr>\n");
     }
     page.table_end();
 }

@@ -3,6 +3,7 @@
 use super::sink::{Align, Sink};
 use crate::ledger::Verdict;
 use crate::report::human::{self, ABSENT};
+use crate::report::objective;
 use crate::report::status::{self, Status};
 use crate::results::record::{RunRecord, TrialRecord};
 
@@ -165,6 +166,31 @@ fn figures(trial: &TrialRecord) -> Vec<(&'static str, String, String)> {
             memory(used.broker_rss_bytes_max),
         ),
     ]
+}
+
+/// What the workload set its figures as bounds, and whether they kept them; nothing if it set none.
+pub(super) fn objectives(page: &mut Sink, record: &RunRecord) {
+    let lines = objective::lines(record);
+    if lines.is_empty() {
+        return;
+    }
+    let columns = [
+        ("objective", Align::Text),
+        ("verdict", Align::Text),
+        ("measured", Align::Text),
+    ];
+    page.raw("<h2>Objectives</h2>\n").table("Objectives", &columns);
+    for line in lines {
+        page.raw("<tr>").row_name(&line.objective).raw("<td>");
+        let open = match line.verdict {
+            Verdict::Pass => "<span class=\"pill good\">",
+            Verdict::Unknown => "<span class=\"pill doubt\">",
+            Verdict::Fail => "<span class=\"pill bad\">",
+        };
+        page.element(open, line.word(), "</span>").raw("</td>");
+        page.cell(&line.finding).raw("</tr>");
+    }
+    page.table_end();
 }
 
 /// A verdict as a coloured word; grey where the configuration does not promise anything.

@@ -6,6 +6,7 @@ use super::sink::{Align, Sink};
 use crate::events::Stage;
 use crate::ledger::{PromiseReport, Verdict};
 use crate::measure::{Quantile, Series, StageSpan, Summary};
+use crate::report::backlog;
 use crate::report::human::{self, ABSENT};
 use crate::report::status;
 use crate::report::text::trail_text;
@@ -168,7 +169,10 @@ pub(super) fn stages(page: &mut Sink, trial: &TrialRecord) {
         ("Redelivered", Number),
         ("Suppressed", Number),
         ("Largest backlog", Number),
+        ("Oldest message", Number),
         ("Utilisation", Number),
+        ("Held unacked", Number),
+        ("Gini", Number),
         ("Queue wait p99", Number),
         ("Service time p99", Number),
     ];
@@ -177,7 +181,10 @@ pub(super) fn stages(page: &mut Sink, trial: &TrialRecord) {
         stage_row(page, trial, stage);
     }
     page.table_end();
-    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100&nbsp;% is the bottleneck.</p>\n");
+    if let Some(backlog) = &trial.backlog {
+        page.element("<p>Backlog: ", &backlog::sentence(backlog), ".</p>\n");
+    }
+    page.raw("<p class=\"soft\">Suppressed: deliveries recognised as processed already. Utilisation: busy share of the consumers' job slots; a stage near 100&nbsp;% is the bottleneck. Held unacked: the most that its consumers held at once. Gini: of the deliveries among its consumers, 0 if all got as many; each consumer is in consumers.csv.</p>\n");
 }
 
 fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
@@ -191,7 +198,14 @@ fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
         page.number(&human::count(n));
     }
     page.number(&stage.backlog_messages_max.map_or(ABSENT.to_owned(), human::count));
+    page.number(
+        &stage
+            .delivery_age_ns_max
+            .map_or(ABSENT.to_owned(), |ns| human::nanos(ns as f64)),
+    );
     page.number(&stage.utilisation.map_or(ABSENT.to_owned(), human::share));
+    page.number(&human::count(stage.unacked_messages_max));
+    page.number(&stage.delivery_gini.map_or(String::new(), |gini| format!("{gini:.2}")));
     for span in [StageSpan::QueueWait, StageSpan::Service] {
         let summary = summary(trial, stage.stage, span);
         quantile(

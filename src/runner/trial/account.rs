@@ -3,17 +3,21 @@
 mod checks;
 
 use super::{Fixed, Ran};
+use std::collections::BTreeSet;
+
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
 use crate::events::Stage;
 use crate::ledger::{self, LedgerReport, Observed, Verdict};
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
+use crate::pipeline::meter::ConsumerMeter;
 use crate::results::record::{
-    Band, BlockedConnection, DrainRecord, LoadPhaseRecord, MessageCounts, OrderCounts, Rates, Resources, StageRecord,
-    TrialRecord,
+    BacklogCause, BacklogRecord, Band, BlockedConnection, ConsumerRecord, DrainRecord, LoadPhaseRecord, MessageCounts,
+    OrderCounts, Rates, Resources, StageRecord, TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
+use crate::stats;
 use crate::workload::Workload;
 use crate::workload::model::{Overflow, QueueType};
 
@@ -64,6 +68,11 @@ impl Fixed<'_> {
             .board
             .total(Series::EndToEnd)
             .map_or(0, |recorder| recorder.count());
+        let backlog = ran.held.as_ref().and_then(|held| held.record(ran.began));
+        let mut faults = ran.faults.clone();
+        faults.extend(self.held_back(&backlog, &ran));
+        let blocked_connections = self.blocked_connections(&ran);
+        let blocked = blocked_bands(&blocked_connections);
         TrialRecord {
             trial: self.trial.trial,
             cell: self.trial.cell as u32,
@@ -72,9 +81,9 @@ impl Fixed<'_> {
             started: rfc3339(self.started),
             phases: self.phase_bands(&ran),
             load_phases: self.load_phases(&ran),
-            blocked: self.blocked_bands(&ran),
-            blocked_connections: self.blocked_connections(&ran),
-            blocked_s: union_s(&self.blocked_bands(&ran)),
+            blocked_s: blocked.iter().map(|band| band.end_s - band.start_s).sum(),
+            blocked,
+            blocked_connections,
             orders: OrderCounts {
                 planned: self.stand.plan.arrivals(self.trial),
                 published: ran.load_meter.sent(),
@@ -94,7 +103,13 @@ impl Fixed<'_> {
                 time_s: ran.drained_at.map(|at| at.saturating_sub(ran.load_ended) as f64 / 1e9),
                 deadline_s: workload.drain.deadline.as_secs_f64(),
             },
+            overloads: ran.course.overloads.clone(),
+            backlog,
             backlog_messages_max: ran.maxima.backlog,
+            backlog_slope_messages_per_s: ran.maxima.backlog_points.slope(
+                (ran.warm_until - ran.began) as f64 / 1e9,
+                ran.load_ended.saturating_sub(ran.began) as f64 / 1e9,
+            ),
             resources: Resources {
                 driver_cpu_s: ran.usage.driver_s,
                 driver_cpu_share: self.share_of_cores(&ran, ran.load_usage.driver_s),
@@ -106,7 +121,7 @@ impl Fixed<'_> {
             validity,
             promises,
             verdict,
-            faults: ran.faults,
+            faults,
             aborted: ran.aborted,
             interrupted: ran.interrupted,
             ledger: report,
@@ -147,6 +162,7 @@ impl Fixed<'_> {
             co_located: self.stand.broker.info().co_located,
             broker_in_driver: self.stand.broker.embedded().is_some(),
             drained,
+            backlog_short: ran.backlog_short,
         }
     }
 
@@ -190,35 +206,39 @@ impl Fixed<'_> {
             .collect()
     }
 
-    fn blocked_bands(&self, ran: &Ran) -> Vec<Band> {
-        let periods = self.wiring.connector.incidents().blocked_periods();
-        periods
-            .iter()
-            .map(|period| {
-                let name = format!("{} blocked: {}", period.connection, period.reason);
-                self.band(&name, ran.began, period.start, period.end.unwrap_or(ran.drain_ended))
-            })
-            .collect()
+    /// The time during which a stage was held back for its backlog; an outage has a band of its own.
+    fn held_back(&self, backlog: &Option<BacklogRecord>, ran: &Ran) -> Option<Band> {
+        let backlog = backlog
+            .as_ref()
+            .filter(|backlog| backlog.cause == BacklogCause::Count)?;
+        let end_s = (ran.drain_ended as f64 - ran.began as f64) / 1e9;
+        Some(Band {
+            name: format!("{} held back", backlog.stage),
+            start_s: backlog.held_s.max(0.0),
+            end_s: backlog.returned_s.unwrap_or(end_s),
+        })
     }
 
     fn blocked_connections(&self, ran: &Ran) -> Vec<BlockedConnection> {
         let mut connections: Vec<BlockedConnection> = Vec::new();
         for period in self.wiring.connector.incidents().blocked_periods() {
             let end = period.end.unwrap_or(ran.drain_ended);
-            let time_s = end.saturating_sub(period.start) as f64 / 1e9;
+            let Band { start_s, end_s, .. } = self.band("", ran.began, period.start, end);
             let known = connections
                 .iter_mut()
                 .find(|known| known.connection == period.connection && known.reason == period.reason);
             match known {
                 Some(known) => {
                     known.times += 1;
-                    known.time_s += time_s;
+                    known.time_s += end_s - start_s;
+                    known.periods_s.push((start_s, end_s));
                 }
                 None => connections.push(BlockedConnection {
                     connection: period.connection,
                     reason: period.reason,
                     times: 1,
-                    time_s,
+                    time_s: end_s - start_s,
+                    periods_s: vec![(start_s, end_s)],
                 }),
             }
         }
@@ -260,10 +280,37 @@ impl Fixed<'_> {
                     delivery_age_ns_max: meter.longest_wait(),
                     backlog_messages_max: ran.maxima.stage_backlog[stage.index()],
                     utilisation: (measured_s > 0.0).then(|| meter.busy_ns() as f64 / 1e9 / measured_s / slots),
+                    unacked_messages_max: meter.held_max(),
+                    unacked_messages_mean: ran.maxima.stage_unacked[stage.index()].value(),
+                    delivery_share_ratio: share_ratio(meter.consumers()),
+                    delivery_gini: delivery_gini(meter.consumers()),
+                    each_consumer: consumers(meter.consumers(), settings.slow_consumers()),
                 }
             })
             .collect()
     }
+}
+
+fn consumers(meters: &[ConsumerMeter], slow: u32) -> Vec<ConsumerRecord> {
+    let record = |(number, meter): (u32, &ConsumerMeter)| ConsumerRecord {
+        slow: number < slow,
+        delivered: meter.delivered(),
+        busy_s: meter.busy_ns() as f64 / 1e9,
+        unacked_messages_max: meter.held_max(),
+    };
+    (0..).zip(meters).map(record).collect()
+}
+
+/// Most deliveries over fewest, of two consumers or more.
+fn share_ratio(meters: &[ConsumerMeter]) -> Option<f64> {
+    let deliveries = || meters.iter().map(ConsumerMeter::delivered);
+    let (most, fewest) = deliveries().max().zip(deliveries().min())?;
+    (meters.len() > 1 && fewest > 0).then(|| most as f64 / fewest as f64)
+}
+
+fn delivery_gini(meters: &[ConsumerMeter]) -> Option<f64> {
+    let deliveries: Vec<f64> = meters.iter().map(|meter| meter.delivered() as f64).collect();
+    stats::gini(&deliveries).filter(|_| meters.len() > 1)
 }
 
 /// The highest quantile up to the 99th percentile that ten of `count` values lie beyond; the 90th of too few.
@@ -271,16 +318,41 @@ fn highest_quantile(count: u64) -> f64 {
     (1.0 - 10.0 / count.max(1) as f64).clamp(0.9, 0.99)
 }
 
-/// Seconds that at least one of the bands covers.
-fn union_s(bands: &[Band]) -> f64 {
-    let mut bands: Vec<&Band> = bands.iter().collect();
-    bands.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
-    let (mut covered, mut until) = (0.0, f64::NEG_INFINITY);
-    for band in bands {
-        covered += (band.end_s - band.start_s.max(until)).max(0.0);
-        until = until.max(band.end_s);
+/// Times at which at least one connection was blocked, named by their number and reason.
+fn blocked_bands(connections: &[BlockedConnection]) -> Vec<Band> {
+    let mut periods: Vec<(f64, f64, &str, &str)> = connections
+        .iter()
+        .flat_map(|one| {
+            let periods = one.periods_s.iter();
+            periods.map(|(start_s, end_s)| (*start_s, *end_s, one.connection.as_str(), one.reason.as_str()))
+        })
+        .collect();
+    periods.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let overlapping = |open: &Band, start_s: f64| start_s <= open.end_s;
+    let mut bands: Vec<(Band, BTreeSet<&str>, BTreeSet<&str>)> = Vec::new();
+    for (start_s, end_s, connection, reason) in periods {
+        match bands.last_mut().filter(|(band, ..)| overlapping(band, start_s)) {
+            Some((band, connections, reasons)) => {
+                band.end_s = band.end_s.max(end_s);
+                connections.insert(connection);
+                reasons.insert(reason);
+            }
+            None => {
+                let band = Band {
+                    name: String::new(),
+                    start_s,
+                    end_s,
+                };
+                bands.push((band, [connection].into(), [reason].into()));
+            }
+        }
     }
-    covered
+    let named = bands.into_iter().map(|(band, connections, reasons)| {
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        let name = format!("{} blocked: {}", connections.len(), reasons.join(", "));
+        Band { name, ..band }
+    });
+    named.collect()
 }
 
 /// The names under which a stage's queue may drop messages; absent if it may not.
@@ -304,16 +376,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_under_several_blocks_at_once_counts_once() {
-        let band = |start_s, end_s| Band {
-            name: String::new(),
-            start_s,
-            end_s,
+    fn blocks_at_the_same_time_are_one_band() {
+        let blocked = |connection: &str, reason: &str, periods_s: &[(f64, f64)]| BlockedConnection {
+            connection: connection.to_owned(),
+            reason: reason.to_owned(),
+            times: periods_s.len() as u32,
+            time_s: periods_s.iter().map(|(start, end)| end - start).sum(),
+            periods_s: periods_s.to_vec(),
         };
+        let bands = blocked_bands(&[
+            blocked("load 0", "low on memory", &[(1.0, 3.0), (5.0, 6.0)]),
+            blocked("order publishers", "low on memory", &[(2.0, 4.0)]),
+        ]);
+        let found: Vec<(&str, f64, f64)> = bands
+            .iter()
+            .map(|band| (band.name.as_str(), band.start_s, band.end_s))
+            .collect();
         assert_eq!(
-            union_s(&[band(5.0, 6.0), band(1.0, 3.0), band(2.0, 4.0), band(2.5, 2.6)]),
-            4.0
+            found,
+            [
+                ("2 blocked: low on memory", 1.0, 4.0),
+                ("1 blocked: low on memory", 5.0, 6.0)
+            ]
         );
-        assert_eq!(union_s(&[]), 0.0);
+        assert!(blocked_bands(&[]).is_empty());
     }
 }

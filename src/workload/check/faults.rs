@@ -6,10 +6,10 @@ use crate::units::Span;
 use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Stretch, Until};
 
 impl Builder<'_> {
-    pub(super) fn faults(&mut self, load: &Load) -> Faults {
+    pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load) -> Faults {
         let pause = self.stretch("broker_pause", "a pause of the broker", load);
         Faults {
-            stage_outage: None,
+            stage_outage: self.stage_outage(pipeline, load),
             broker_pause: pause.map(|Stretch { at, lasts }| BrokerPause { at, lasts }),
             memory_alarm: self.stretch("memory_alarm", "a memory alarm", load),
             disk_alarm: self.stretch("disk_alarm", "a disk alarm", load),

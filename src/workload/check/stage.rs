@@ -52,6 +52,7 @@ impl Builder<'_> {
                 format!("leave it out, or set {} above 1", path("ack_batch")),
             );
         }
+        self.check_slow(&path);
         StageSettings {
             consumers: self.count_u32(&path("consumers")),
             prefetch: prefetch.and_then(|limit| u16::try_from(limit).ok()),
@@ -66,8 +67,39 @@ impl Builder<'_> {
                 Dedupe::Memory
             },
             queue: self.queue(stage),
-            slow_share: Default::default(),
-            slow_factor: 10,
+            slow_share: self.share(&path("slow_share")).unwrap_or_default(),
+            slow_factor: self.count_u32(&path("slow_factor")),
+        }
+    }
+
+    /// Slow consumers that are none, or that have nothing to be slow at.
+    fn check_slow(&mut self, path: &dyn Fn(&str) -> String) {
+        let share = self.share(&path("slow_share")).unwrap_or_default();
+        if share.0 <= 0.0 {
+            self.refuse_written(
+                &path("slow_factor"),
+                format!("`{}` has no effect without slow consumers", path("slow_factor")),
+                format!("leave it out, or set {}", path("slow_share")),
+            );
+            return;
+        }
+        let consumers = self.count_u32(&path("consumers"));
+        if (share.0 * f64::from(consumers)).round() < 1.0 {
+            self.refuse(
+                &[&path("slow_share"), &path("consumers")],
+                format!("{share} of {consumers} consumers are not one"),
+                format!("raise {} or {}", path("slow_share"), path("consumers")),
+            );
+        }
+        if self
+            .service_time(&path("service_time"))
+            .is_none_or(|time| time.mean_secs() <= 0.0)
+        {
+            self.refuse(
+                &[&path("slow_share")],
+                format!("`{}` has no effect on work that takes no time", path("slow_share")),
+                format!("set {}, such as \"5ms\"", path("service_time")),
+            );
         }
     }
 }

@@ -150,6 +150,38 @@ fn contradictions_are_refused() {
             "choose one of \"lose-delivery\", \"work-twice\"",
         ),
         ("[canary]\ndefect = \"work-twice\"", "has no place in"),
+        ("[stage.audit]\nslow_factor = 3", "no effect without slow consumers"),
+        (
+            "[stage.audit]\nslow_share = \"50%\"\nconsumers = 2",
+            "work that takes no time",
+        ),
+        (
+            "[stage.audit]\nslow_share = \"10%\"\nservice_time = \"1ms\"\nconsumers = 4",
+            "10% of 4 consumers are not one",
+        ),
+        ("[backlog]\nstage = \"payment\"", "needs both its stage"),
+        ("[backlog]\narrivals = \"stop\"", "no effect without a backlog"),
+        ("[backlog]\nstage = \"worker\"\nmessages = 5", "has no stage `worker`"),
+        (
+            "load = { orders = 10 }\nbacklog = { stage = \"payment\", messages = 11 }",
+            "never stands: the load has 10 orders",
+        ),
+        (
+            "load = { arrival = \"closed\", users = 3 }\nbacklog = { stage = \"payment\", messages = 3 }",
+            "a closed loop builds no backlog",
+        ),
+        (
+            "[fault.stage_outage]\nat = \"1s\"",
+            "its stage, its start and its length",
+        ),
+        (
+            "[fault.stage_outage]\nstage = \"sms\"\nat = \"31s\"\nlasts = \"1s\"",
+            "would begin when the load is over",
+        ),
+        (
+            "[backlog]\nstage = \"sms\"\nmessages = 5\n[fault.stage_outage]\nstage = \"sms\"\nat = \"1s\"\nlasts = \"1s\"",
+            "could not be told apart",
+        ),
         ("[fault.broker_pause]\nat = \"1s\"", "needs both"),
         ("[fault.memory_alarm]\nlasts = \"1s\"", "needs both"),
         (
@@ -385,12 +417,20 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
     let text: String = first
         .settings
         .iter()
-        // Written out, these two would be refused as having no effect.
+        // Written out, these would be refused as having no effect.
         .filter(|setting| {
             setting.origin != Origin::Default
                 || !matches!(
                     setting.path.rsplit('.').next(),
-                    Some("ack_flush" | "think_time" | "every" | "overflow" | "urgent_priority")
+                    Some(
+                        "ack_flush"
+                            | "think_time"
+                            | "every"
+                            | "overflow"
+                            | "urgent_priority"
+                            | "slow_factor"
+                            | "arrivals"
+                    )
                 )
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))

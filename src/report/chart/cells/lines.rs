@@ -98,7 +98,8 @@ impl Up {
             Unit::PerSecond | Unit::Messages => thousands(value),
             Unit::Seconds => time(value * 1e9),
             Unit::Nanos => time(value),
-            Unit::Share => format!("{} %", thousands(value * 100.0)),
+            Unit::Share => percent(value),
+            Unit::Ratio => format!("{value:.2}"),
             Unit::Bytes => human::bytes(value),
         };
         let title = match (figure.unit(), logarithmic) {
@@ -110,6 +111,7 @@ impl Up {
             (Unit::Seconds, true) => "seconds (logarithmic)",
             (Unit::Messages, true) => "messages (logarithmic)",
             (Unit::Share, _) => "share of deliveries",
+            (Unit::Ratio, _) => "ratio",
             (Unit::Bytes, _) => "resident memory, greatest",
         };
         let axis = match (logarithmic, figure.unit()) {
@@ -128,6 +130,12 @@ impl Up {
         };
         ((value - self.axis.from) / (self.axis.to - self.axis.from)).clamp(0.0, 1.0)
     }
+}
+
+/// A share on an axis, as small as it may be: `0.004 %`.
+fn percent(share: f64) -> String {
+    let text = format!("{:.6}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Nanoseconds on an axis: `200 ms`, `2.5 s`, `1000 s`.

@@ -59,7 +59,8 @@ impl Fixed<'_> {
             Arrival::Phases(_) => false,
             Arrival::Closed { .. } => true,
         };
-        let undisturbed = self.stand.workload.faults == Faults::default() && ran.aborted.is_none() && !ran.interrupted;
+        let planned = self.stand.workload.faults == Faults::default() && self.stand.workload.backlog.is_none();
+        let undisturbed = planned && ran.aborted.is_none() && !ran.interrupted;
         even && undisturbed
     }
 

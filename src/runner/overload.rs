@@ -1,0 +1,178 @@
+//! The overloads that a load plans for its narrowest stage, and what became of them.
+
+use super::depth::Depths;
+use crate::arrival::{Overload, Schedule, overloads};
+use crate::clock::Nanos;
+use crate::events::{Event, Stage};
+use crate::results::record::OverloadRecord;
+use crate::workload::Workload;
+use crate::workload::model::Faults;
+
+/// Events of orders that come to another end than completion.
+const ASIDE: [Event; 4] = [
+    Event::InventoryOutOfStock,
+    Event::PaymentFailed,
+    Event::InventoryReleased,
+    Event::OrderCancelled,
+];
+
+/// Follows the backlog of the narrowest stage through the planned overloads.
+#[derive(Debug, Default)]
+pub struct OverloadWatch {
+    narrowest: Option<Narrowest>,
+    watched: Vec<Watched>,
+}
+
+/// The stage with the least capacity.
+#[derive(Debug, Clone, Copy)]
+struct Narrowest {
+    stage: Stage,
+    /// Orders per second.
+    capacity: f64,
+    /// Messages that it works on at once: with no more than these, nothing waits.
+    slots: u64,
+}
+
+#[derive(Debug)]
+struct Watched {
+    planned: Overload,
+    backlog_max: Option<u64>,
+    cleared_s: Option<f64>,
+}
+
+impl OverloadWatch {
+    /// What `schedule` plans for the stages of `workload`; nothing in a closed loop, or where no stage has a service time.
+    pub fn new(workload: &Workload, schedule: Option<&Schedule>) -> Self {
+        // A stage that is stopped in between has another tale to tell.
+        let disturbed = workload.backlog.is_some() || workload.faults != Faults::default();
+        let narrowest = narrowest(workload).filter(|_| !disturbed);
+        let (Some(schedule), Some(stage)) = (schedule, narrowest) else {
+            return OverloadWatch::default();
+        };
+        let planned = overloads(schedule, stage.capacity).into_iter();
+        OverloadWatch {
+            narrowest,
+            watched: planned
+                .map(|planned| Watched {
+                    planned,
+                    backlog_max: None,
+                    cleared_s: None,
+                })
+                .collect(),
+        }
+    }
+
+    /// A look at the queues of a load that began at `began`.
+    pub fn look(&mut self, depths: &Depths, began: Nanos) {
+        let Some(narrowest) = self.narrowest else { return };
+        let Some(backlog) = depths.backlog(narrowest.stage) else {
+            return;
+        };
+        let at_s = (depths.answered as f64 - began as f64) / 1e9;
+        let starts: Vec<f64> = self.watched.iter().map(|watched| watched.planned.begins_s).collect();
+        for (i, watched) in self.watched.iter_mut().enumerate() {
+            let next_s = starts.get(i + 1).copied().unwrap_or(f64::INFINITY);
+            if !(watched.planned.begins_s..next_s).contains(&at_s) || watched.cleared_s.is_some() {
+                continue;
+            }
+            watched.backlog_max = watched.backlog_max.max(Some(backlog));
+            if at_s >= watched.planned.peak_s && backlog <= narrowest.slots {
+                watched.cleared_s = Some(at_s);
+            }
+        }
+    }
+
+    /// What was planned and what was seen.
+    pub fn records(&self) -> Vec<OverloadRecord> {
+        let Some(narrowest) = self.narrowest else {
+            return Vec::new();
+        };
+        let record = |watched: &Watched| {
+            let Overload {
+                begins_s,
+                peak_s,
+                backlog,
+                clear_s,
+            } = watched.planned;
+            OverloadRecord {
+                stage: narrowest.stage,
+                capacity_per_s: narrowest.capacity,
+                begins_s,
+                peak_s,
+                backlog_orders_predicted: backlog,
+                backlog_messages_max: watched.backlog_max,
+                clear_time_predicted_s: clear_s - peak_s,
+                clear_time_s: watched.cleared_s.map(|cleared_s| cleared_s - peak_s),
+            }
+        };
+        self.watched.iter().map(record).collect()
+    }
+}
+
+/// The stage that completes the fewest orders per second, by its service time alone; absent if none has one.
+fn narrowest(workload: &Workload) -> Option<Narrowest> {
+    let of = |stage: Stage| {
+        let settings = workload.stage(stage);
+        let messages = stage.consumes().iter().filter(|event| !ASIDE.contains(event)).count();
+        Some(Narrowest {
+            stage,
+            capacity: settings.service_rate()? / messages as f64,
+            slots: u64::from(settings.consumers) * u64::from(settings.concurrency),
+        })
+    };
+    let stages = workload.pipeline.stages().iter();
+    stages
+        .filter_map(|stage| of(*stage))
+        .min_by(|left, right| left.capacity.total_cmp(&right.capacity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::check::check;
+
+    fn workload(text: &str) -> Workload {
+        let checked = check("w.toml", "w", text.to_owned(), &[]).expect("a legal workload");
+        checked.into_first().workload
+    }
+
+    #[test]
+    fn the_narrowest_stage_is_found_by_its_messages_per_order() {
+        // Shipping works twice on each order, payment once.
+        let text =
+            "stage.payment = { service_time = \"30ms\" }\nstage.shipping = { consumers = 2, service_time = \"40ms\" }";
+        let found = narrowest(&workload(text)).expect("two stages have service times");
+        assert_eq!((found.stage, found.slots), (Stage::Shipping, 2));
+        assert!((found.capacity - 25.0).abs() < 1e-9);
+        assert!(narrowest(&workload("")).is_none());
+    }
+
+    #[test]
+    fn the_time_to_clear_is_taken_from_the_peak_to_the_first_empty_look() {
+        let text = "stage.payment = { consumers = 4, service_time = \"40ms\" }\nload = { arrival = \"spike\", rate = \"20/s\", spike_rate = \"400/s\", spike_at = \"1s\", spike_hold = \"2s\" }";
+        let workload = workload(text);
+        let schedule = Schedule::new(&workload.load, 1);
+        let mut watch = OverloadWatch::new(&workload, schedule.as_ref());
+        let stages = workload.pipeline.stages().len();
+        for (at_s, ready) in [(0.5, 0), (2.0, 300), (3.0, 600), (9.0, 80), (11.0, 0), (12.0, 0)] {
+            let depths = Depths {
+                answered: ((at_s + 7.0) * 1e9) as Nanos,
+                pipeline: workload.pipeline,
+                ready: vec![Some(ready); stages],
+                unacked: vec![4; stages],
+                ..Depths::default()
+            };
+            watch.look(&depths, 7_000_000_000);
+        }
+        let records = watch.records();
+        let [record] = &records[..] else { panic!("{records:?}") };
+        // (400 − 100)·2 orders, and 600 / (100 − 20) seconds.
+        assert!((record.backlog_orders_predicted - 600.0).abs() < 5.0, "{record:?}");
+        assert!((record.clear_time_predicted_s - 7.5).abs() < 0.1, "{record:?}");
+        assert_eq!(record.backlog_messages_max, Some(604));
+        assert!(
+            record.clear_time_s.is_some_and(|s| (s - 8.0).abs() < 0.05),
+            "{record:?}"
+        );
+    }
+}
