@@ -5,7 +5,7 @@ use std::time::Duration;
 use amq_protocol::protocol::{AMQPClass, BasicProperties, basic, connection};
 use amq_protocol::types::AMQPValue;
 
-use super::client::{Client, EXCLUSIVE, Kind, PASSIVE, got, text};
+use super::client::{Client, EXCLUSIVE, Kind, PASSIVE, got, table, text};
 use super::wire::{Event, Target, Wire};
 
 pub type Scenario = (&'static str, fn(&Target));
@@ -59,6 +59,10 @@ pub const ALL: &[Scenario] = &[
     (
         "what_an_exchange_cannot_route_goes_to_its_alternate",
         alternate_exchange,
+    ),
+    (
+        "a_message_that_one_of_its_keys_routes_does_not_go_to_the_alternate",
+        alternate_and_copies,
     ),
     ("a_reply_comes_straight_to_the_channel_that_asked", direct_reply),
     ("a_quorum_queue_drops_a_message_at_its_delivery_limit", delivery_limit),
@@ -565,6 +569,24 @@ fn alternate_exchange(target: &Target) {
     let spilled = client.get_soon("c.spill");
     assert_eq!((spilled.text().as_str(), spilled.exchange.as_str()), ("2", "c.main"));
     client.await_depth("c.matched", 0);
+}
+
+fn alternate_and_copies(target: &Target) {
+    let mut client = Client::open(target);
+    client.queue("c.cc.spill", &[]);
+    client.queue("c.cc.matched", &[]);
+    client.exchange("c.cc.alternate", "fanout", &[]);
+    client.bind("c.cc.spill", "c.cc.alternate", "", &[]);
+    client.exchange("c.cc.main", "direct", &[("alternate-exchange", text("c.cc.alternate"))]);
+    client.bind("c.cc.matched", "c.cc.main", "yes", &[]);
+    let copies = AMQPValue::FieldArray(vec![text("yes"), text("no")].into());
+    for (body, key) in [(b"1", "no"), (b"2", "yes")] {
+        let properties = plain().with_headers(table(&[("CC", copies.clone())]));
+        client.publish_with("c.cc.main", key, body, false, properties);
+    }
+    assert_eq!(client.get_soon("c.cc.matched").text(), "1");
+    assert_eq!(client.get_soon("c.cc.matched").text(), "2");
+    client.await_depth("c.cc.spill", 0);
 }
 
 fn direct_reply(target: &Target) {

@@ -153,6 +153,13 @@ impl Side {
         Ok(std::mem::take(&mut self.seen))
     }
 
+    /// What was seen, and what has come since: a look at work that was still under way.
+    pub fn look_again(&mut self, seen: Seen) -> io::Result<Seen> {
+        self.seen = seen;
+        self.quiesce()?;
+        Ok(std::mem::take(&mut self.seen))
+    }
+
     fn ensure_open(&mut self, place: Place) -> io::Result<()> {
         if self.link(place.connection)?.open.contains_key(&place.channel) {
             return Ok(());

@@ -76,12 +76,12 @@ impl State {
         let decode = || headers.clone();
         let mut queues = Vec::new();
         let mut lazy = LazyHeaders::new(&decode);
-        self.route(exchange, key, &mut lazy, &mut queues);
-        if letter.key.is_none() {
-            for copy in carbon_copies(&headers).iter().chain(&letter.message.hidden_keys) {
-                self.route(exchange, copy, &mut lazy, &mut queues);
-            }
-        }
+        let copies = match letter.key {
+            Some(_) => Vec::new(),
+            None => [carbon_copies(&headers), letter.message.hidden_keys.clone()].concat(),
+        };
+        let keys: Vec<&str> = std::iter::once(key).chain(copies.iter().map(String::as_str)).collect();
+        self.route(exchange, &keys, &mut lazy, &mut queues);
         queues.retain(|queue| {
             let name = self.queues.get(*queue).map(|queue| queue.name.clone());
             letter.reason == Reason::Rejected || !name.is_some_and(|name| is_cycle(&headers, &name))

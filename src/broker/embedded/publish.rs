@@ -103,16 +103,16 @@ impl State {
         };
         let decode = || message.decode_headers();
         let mut headers = LazyHeaders::new(&decode);
-        self.route(exchange, message.routing_key(), &mut headers, &mut queues);
         let carries_copies = message.properties().headers.is_some_and(mentions_copies);
         if !carries_copies {
+            self.route(exchange, &[message.routing_key()], &mut headers, &mut queues);
             return (queues, message);
         }
         let table = message.decode_headers();
-        let hidden_keys = copies(&table, "BCC");
-        for key in copies(&table, "CC").iter().chain(&hidden_keys) {
-            self.route(exchange, key, &mut headers, &mut queues);
-        }
+        let (public_keys, hidden_keys) = (copies(&table, "CC"), copies(&table, "BCC"));
+        let copies = public_keys.iter().chain(&hidden_keys).map(String::as_str);
+        let keys: Vec<&str> = std::iter::once(message.routing_key()).chain(copies).collect();
+        self.route(exchange, &keys, &mut headers, &mut queues);
         if !table.contains_key("BCC") {
             return (queues, message);
         }

@@ -161,16 +161,17 @@ impl<'a> LazyHeaders<'a> {
 }
 
 impl State {
-    /// Adds to `queues` each queue that `key` reaches from `exchange`, once, alternate exchanges included.
+    /// Adds to `queues` each queue that one of the keys reaches from `exchange`, once. An alternate exchange is tried where
+    /// none of them matches.
     pub(super) fn route(
         &self,
         exchange: &Exchange,
-        key: &str,
+        keys: &[&str],
         headers: &mut LazyHeaders<'_>,
         queues: &mut Vec<QueueKey>,
     ) {
         let mut onward = Vec::new();
-        self.route_one(exchange, key, headers, queues, &mut onward);
+        self.route_one(exchange, keys, headers, queues, &mut onward);
         if onward.is_empty() {
             return;
         }
@@ -181,7 +182,7 @@ impl State {
                 continue;
             }
             if let Some(next) = self.exchanges.get(&name) {
-                self.route_one(next, key, headers, queues, &mut onward);
+                self.route_one(next, keys, headers, queues, &mut onward);
             }
             visited.push(name);
         }
@@ -190,28 +191,29 @@ impl State {
     fn route_one(
         &self,
         exchange: &Exchange,
-        key: &str,
+        keys: &[&str],
         headers: &mut LazyHeaders<'_>,
         queues: &mut Vec<QueueKey>,
         onward: &mut Vec<Arc<str>>,
     ) {
         let mut hits = 0;
-        if exchange.name.is_empty() {
-            if let Some(queue) = self.queue_names.get(key) {
-                if !queues.contains(queue) {
-                    queues.push(*queue);
-                }
-                hits = 1;
+        let mut add = |queue: &QueueKey| {
+            if !queues.contains(queue) {
+                queues.push(*queue);
             }
-        } else {
+        };
+        for key in keys {
+            if exchange.name.is_empty() {
+                if let Some(queue) = self.queue_names.get(*key) {
+                    add(queue);
+                    hits += 1;
+                }
+                continue;
+            }
             exchange.matcher.each_match(key, headers, &mut |destination| {
                 hits += 1;
                 match destination {
-                    Destination::Queue(queue) => {
-                        if !queues.contains(queue) {
-                            queues.push(*queue);
-                        }
-                    }
+                    Destination::Queue(queue) => add(queue),
                     Destination::Exchange(name) => onward.push(name.clone()),
                 }
             });
