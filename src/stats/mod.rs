@@ -1,6 +1,6 @@
 //! Statistics of few trials: medians, intervals, tests, effect sizes. Pure functions over slices of finite numbers.
 //!
-//! The trial is the unit, so samples are small (3 to 50) and nothing here assumes a distribution, apart from [`power`], which
+//! The trial is the unit, so samples are small (3 to 50) and nothing here assumes a distribution, apart from `power`, which
 //! has to assume one to look ahead. Nothing here knows what the numbers mean. Absent and infinite values are the caller's to
 //! leave out; an empty sample gives `None`.
 
