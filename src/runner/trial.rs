@@ -48,8 +48,8 @@ const INTERRUPTED_DRAIN: Duration = Duration::from_secs(5);
 /// With confirms off nobody knows what is still to come; then nothing may move for this long.
 const QUIET_NS: Nanos = 2_000_000_000;
 
-/// Longest wait for counters of the broker that must still come, and the pause between two looks.
-const COUNTERS_PATIENCE: Duration = Duration::from_secs(8);
+/// Looks at counters of the broker that must still come, and the pause between two of them.
+const COUNTERS_LOOKS: u32 = 32;
 const COUNTERS_POLL: Duration = Duration::from_millis(250);
 
 /// Why a trial did not begin. Once the load has begun, what happens ends up in the trial's record instead.
@@ -697,10 +697,11 @@ impl Fixed<'_> {
     /// What the broker counts as dropped over the trial; its exporter may lag behind what is known to be `missing`.
     async fn drops_counted(&self, missing: u64) -> Option<u64> {
         let before = self.drops_before?;
-        let deadline = tokio::time::Instant::now() + COUNTERS_PATIENCE;
+        let mut looks = COUNTERS_LOOKS;
         loop {
             let counted = dropped_by_queues(self.stand.broker).await?.saturating_sub(before);
-            if counted >= missing || tokio::time::Instant::now() > deadline {
+            looks -= 1;
+            if counted >= missing || looks == 0 {
                 return Some(counted);
             }
             tokio::time::sleep(COUNTERS_POLL).await;

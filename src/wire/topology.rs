@@ -186,7 +186,7 @@ impl Topology {
             self.declare_plain_queue(link, &channel, &self.unrouted_queue, settings)
                 .await?;
             let (queue, exchange) = (&self.unrouted_queue, &self.unrouted_exchange);
-            self.bind_queue(link, &channel, queue, exchange, &"".into()).await?;
+            self.bind_queue(link, &channel, queue, exchange, Route::any()).await?;
         }
         for stage in self.stages() {
             self.declare_queues(link, &channel, *stage, workload).await?;
@@ -224,8 +224,14 @@ impl Topology {
         if settings.dead_letter {
             let dead = self.dead_letter_queue(stage);
             self.declare_plain_queue(link, channel, dead, settings).await?;
-            self.bind_queue(link, channel, dead, &self.dead_letter_exchange, dead)
-                .await?;
+            self.bind_queue(
+                link,
+                channel,
+                dead,
+                &self.dead_letter_exchange,
+                Route::key(dead.as_str()),
+            )
+            .await?;
             arguments.insert(
                 "x-dead-letter-exchange".into(),
                 text(self.dead_letter_exchange.as_str()),
@@ -244,25 +250,26 @@ impl Topology {
         let exchange = match stage {
             Stage::Email | Stage::Sms => {
                 return self
-                    .bind_queue(link, channel, queue, &self.notification_exchange, &"".into())
+                    .bind_queue(link, channel, queue, &self.notification_exchange, Route::any())
                     .await;
             }
             Stage::Audit => {
                 return self
-                    .bind_queue(link, channel, queue, &self.audit_exchange, &"".into())
+                    .bind_queue(link, channel, queue, &self.audit_exchange, Route::any())
                     .await;
             }
             Stage::Worker => return Ok(()),
             _ => &self.order_exchange,
         };
         match (settings.order_exchange, stage) {
-            (ExchangeType::Fanout, _) => self.bind_queue(link, channel, queue, exchange, &"".into()).await,
+            (ExchangeType::Fanout, _) => self.bind_queue(link, channel, queue, exchange, Route::any()).await,
             (ExchangeType::Topic, Stage::Notification) => {
-                self.bind_queue(link, channel, queue, exchange, &"order.*".into()).await
+                self.bind_queue(link, channel, queue, exchange, Route::key("order.*"))
+                    .await
             }
-            (ExchangeType::Topic | ExchangeType::Direct | ExchangeType::Headers, _) => {
+            (kind @ (ExchangeType::Topic | ExchangeType::Direct | ExchangeType::Headers), _) => {
                 for event in stage.consumes() {
-                    self.bind_queue(link, channel, queue, exchange, &event.name().into())
+                    self.bind_queue(link, channel, queue, exchange, Route::event(*event, kind))
                         .await?;
                 }
                 Ok(())
@@ -276,43 +283,40 @@ impl Topology {
         channel: &Channel,
         queue: &ShortString,
         exchange: &ShortString,
-        key: &ShortString,
+        route: Route,
     ) -> Result<(), AmqpError> {
-        // Only an exchange that goes by headers looks at them, and it does not look at the key.
+        let what = format!("bind the queue {queue} to {exchange} by `{}`", route.key);
         let binding = channel.queue_bind(
             queue.clone(),
             exchange.clone(),
-            key.clone(),
+            route.key,
             QueueBindOptions::default(),
-            event_is(key.as_str()),
+            route.arguments,
         );
-        link.answer(&format!("bind the queue {queue} to {exchange} by `{key}`"), binding)
-            .await
+        link.answer(&what, binding).await
     }
 
     /// Every event reaches the audit exchange by the same publish that brings it to its consumers.
     async fn bind_audit(&self, link: &Link, channel: &Channel, settings: &Settings) -> Result<(), AmqpError> {
-        let keys: Vec<&str> = match settings.order_exchange {
-            ExchangeType::Topic => vec!["#"],
-            ExchangeType::Fanout => vec![""],
-            ExchangeType::Direct | ExchangeType::Headers => {
-                self.pipeline.events().iter().map(|event| event.name()).collect()
+        let routes: Vec<Route> = match settings.order_exchange {
+            ExchangeType::Topic => vec![Route::key("#")],
+            ExchangeType::Fanout => vec![Route::any()],
+            kind @ (ExchangeType::Direct | ExchangeType::Headers) => {
+                let events = self.pipeline.events().iter();
+                events.map(|event| Route::event(*event, kind)).collect()
             }
         };
-        for key in keys {
-            let (destination, source) = (self.audit_exchange.clone(), self.order_exchange.clone());
+        let (destination, source) = (&self.audit_exchange, &self.order_exchange);
+        for route in routes {
+            let what = format!("bind {destination} to {source} by `{}`", route.key);
             let binding = channel.exchange_bind(
-                destination,
-                source,
-                key.into(),
+                destination.clone(),
+                source.clone(),
+                route.key,
                 ExchangeBindOptions::default(),
-                event_is(key),
+                route.arguments,
             );
-            link.answer(
-                &format!("bind {} to {} by `{key}`", self.audit_exchange, self.order_exchange),
-                binding,
-            )
-            .await?;
+            link.answer(&what, binding).await?;
         }
         Ok(())
     }
@@ -335,14 +339,34 @@ fn expiring() -> FieldTable {
     arguments
 }
 
-/// What a binding to a headers exchange asks for; without a name, nothing.
-fn event_is(name: &str) -> FieldTable {
-    let mut arguments = FieldTable::default();
-    if Event::by_name(name).is_some() {
-        arguments.insert("x-match".into(), text("all"));
-        arguments.insert(EVENT_HEADER.into(), text(name));
+/// Which messages a binding lets through.
+struct Route {
+    key: ShortString,
+    arguments: FieldTable,
+}
+
+impl Route {
+    /// Whatever the exchange has, at an exchange that does not look.
+    fn any() -> Self {
+        Self::key("")
     }
-    arguments
+
+    fn key(key: &str) -> Self {
+        Self {
+            key: key.into(),
+            arguments: FieldTable::default(),
+        }
+    }
+
+    /// One event. Only an exchange that goes by headers looks at arguments, and it does not look at the key.
+    fn event(event: Event, exchange: ExchangeType) -> Self {
+        let mut route = Self::key(event.name());
+        if exchange == ExchangeType::Headers {
+            route.arguments.insert("x-match".into(), text("all"));
+            route.arguments.insert(EVENT_HEADER.into(), text(event.name()));
+        }
+        route
+    }
 }
 
 /// The arguments of a stage's queue, where its settings are not the broker's defaults.
