@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
 pub use population::Population;
-pub use promise::{Observed, PromiseReport, Verdict, judge};
+pub use promise::{Observed, PromiseReport, Verdict, judge, promised};
 pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
 pub use stock::{ItemBook, StockReport};
@@ -158,6 +158,12 @@ impl Ledger {
     /// Orders that have come to an end so far.
     pub fn ended(&self) -> u64 {
         self.shards.iter().map(|shard| lock(shard).ended()).sum()
+    }
+
+    /// Deliveries so far of what was processed already: those that had no second effect, and those that had one.
+    pub fn duplicates(&self) -> (u64, u64) {
+        let books = self.shards.iter().map(|shard| lock(shard).duplicates());
+        books.fold((0, 0), |sum, (suppressed, repeated)| (sum.0 + suppressed, sum.1 + repeated))
     }
 
     /// Who came and went so far.
