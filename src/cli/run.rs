@@ -10,7 +10,7 @@ use super::{Failure, Outcome, print_line, runtime, shipped, stdout_style};
 use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
 use crate::compare::history;
 use crate::plan::Plan;
-use crate::report::text;
+use crate::report::{promised, text};
 use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
@@ -95,6 +95,10 @@ impl Run {
             command: self.command(),
             ceiling: None,
         };
+        let cells = request.plan.cells.iter();
+        for line in promised::lines(cells.map(|cell| (cell.label.as_str(), &cell.workload))) {
+            print_line(&line);
+        }
         let (quiet, ceiling) = (self.quiet, self.ceiling);
         let because = selection.because;
         runtime()?.block_on(async move {

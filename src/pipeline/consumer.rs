@@ -148,6 +148,15 @@ enum Settlement {
     Struck,
 }
 
+/// Whether the effect behind a publish has just happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// It has.
+    First,
+    /// It stood already, and nobody knows whether its event went out.
+    Again,
+}
+
 /// When a delivery passed each point, on the run's clock.
 #[derive(Debug, Clone, Copy)]
 struct Stamps {
@@ -572,7 +581,12 @@ impl Lane<'_> {
             return Settlement::Abandon;
         };
         let started = self.now();
-        let emit = match store.lookup(message.number, message.event, &wiring.ledger) {
+        let known = store.lookup(message.number, message.event, &wiring.ledger);
+        let round = match known {
+            Known::Applied(_) => Round::Again,
+            Known::Fresh | Known::Done => Round::First,
+        };
+        let emit = match known {
             Known::Done => {
                 wiring.ledger.suppressed(message.number, *stage);
                 return Settlement::Ack;
@@ -619,7 +633,7 @@ impl Lane<'_> {
         if emit != Emit::Nothing && self.breaks_off_at(Point::EffectToPublish) {
             return Settlement::Struck;
         }
-        let settlement = self.emit(message, emit, stamps).await;
+        let settlement = self.emit(message, emit, round, stamps).await;
         if settlement == Settlement::Ack && self.breaks_off_at(Point::ConfirmToAck) {
             return Settlement::Struck;
         }
@@ -654,7 +668,7 @@ impl Lane<'_> {
     }
 
     /// Publishes what the effect calls for and awaits the outcome.
-    async fn emit(&self, message: &Envelope, emit: Emit, stamps: Stamps) -> Settlement {
+    async fn emit(&self, message: &Envelope, emit: Emit, round: Round, stamps: Stamps) -> Settlement {
         let wiring = &self.stage.wiring;
         let (event, exchange, routing_key, kind) = match emit {
             Emit::Nothing => return Settlement::Ack,
@@ -704,7 +718,7 @@ impl Lane<'_> {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
                 wiring.publishes.confirmed_after(self.now().saturating_sub(published));
                 if kind == Kind::Event {
-                    self.emitted(message, event, published);
+                    self.emitted(message, event, round, published);
                 }
                 self.span(message, StageSpan::Emit, self.now().saturating_sub(stamps.effect));
                 Settlement::Ack
@@ -731,7 +745,14 @@ impl Lane<'_> {
         let wiring = &self.stage.wiring;
         let name = format!("{}.publisher", self.stage.stage);
         let mut backoff = Backoff::new(wiring.workload.recovery, wiring.seed, &name, u64::from(self.index));
-        let renewing = persist(&mut backoff, wiring.timer.clock(), || publisher.renewed());
+        let renewing = persist(&mut backoff, wiring.timer.clock(), || async {
+            // A channel that went alone may have met an exchange that is gone.
+            let link = publisher.line().link().await?;
+            if publisher.current().is_lost() {
+                wiring.topology.declare(&link, &wiring.workload).await?;
+            }
+            publisher.renewed().await
+        });
         let renewed = renewing.await.map(drop);
         if let Err(error) = &renewed {
             publisher.line().give_up(error);
@@ -739,14 +760,18 @@ impl Lane<'_> {
         renewed
     }
 
-    fn emitted(&self, message: &Envelope, event: Event, published: Nanos) {
+    fn emitted(&self, message: &Envelope, event: Event, round: Round, published: Nanos) {
         let ledger = &self.stage.wiring.ledger;
         let at = self.now();
         if event.is_end() {
             // The last step's confirm belongs to the order's time, as every other step's is somebody else's queue wait.
             ledger.accounted(message.number, at.saturating_sub(published));
         }
-        self.finished(message, at, ledger.emitted(message.number, event, at));
+        let finished = match round {
+            Round::First => ledger.emitted(message.number, event, at),
+            Round::Again => ledger.emitted_again(message.number, event, at),
+        };
+        self.finished(message, at, finished);
     }
 
     /// Measures an order that has just come to its end, if it has.

@@ -8,6 +8,7 @@ pub mod cells;
 pub mod chart;
 pub mod columns;
 mod consumers;
+pub mod faults;
 pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -15,6 +16,7 @@ pub mod html;
 pub mod human;
 pub mod insight;
 pub mod objective;
+pub mod promised;
 pub mod stages;
 pub mod status;
 pub mod summary;
@@ -57,7 +59,7 @@ pub enum ReportError {
     Chart(#[from] ChartError),
 }
 
-/// Writes `summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
+/// Writes `summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `faults.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
 /// `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
@@ -87,6 +89,12 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
         source,
     })?;
     write_whole(&folder.join("consumers.csv"), &table)?;
+    table.clear();
+    faults::write(record, &mut table).map_err(|source| ReportError::Table {
+        name: "faults.csv",
+        source,
+    })?;
+    write_whole(&folder.join("faults.csv"), &table)?;
 
     let series = read_series(folder, record)?;
     let figures = Figures::new(record, &series);
@@ -189,6 +197,7 @@ mod tests {
                 "cells.csv",
                 "charts",
                 "consumers.csv",
+                "faults.csv",
                 "report.html",
                 "run.json",
                 "series.csv",
