@@ -339,10 +339,7 @@ const EFFECTS: &[(&str, &str)] = &[
         "recovery.give_up_after",
         "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
     ),
-    (
-        "faults",
-        "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice",
-    ),
+    ("faults", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     (
         "canary.defect",
         "every_planted_defect_breaks_the_promise_that_it_should",
@@ -392,8 +389,14 @@ fn every_key_of_a_fault_has_a_test_of_its_effect() {
         FAULT_KEYS.iter().map(|key| key.path).collect(),
         FAULT_EFFECTS.iter().map(|(key, _)| *key).collect(),
     );
-    assert!(keys.iter().all(|key| named.contains(key)) && keys.len() == named.len(), "{keys:?}");
+    assert!(
+        keys.iter().all(|key| named.contains(key)) && keys.len() == named.len(),
+        "{keys:?}"
+    );
     for (key, test) in FAULT_EFFECTS {
-        assert!(source.contains(&format!("fn {test}()")), "the test `{test}` of `{key}` does not exist");
+        assert!(
+            source.contains(&format!("fn {test}()")),
+            "the test `{test}` of `{key}` does not exist"
+        );
     }
 }

@@ -39,7 +39,11 @@ impl Backoff {
         if now.saturating_sub(since) >= self.recovery.give_up_after.as_nanos() {
             return None;
         }
-        let doubled = self.recovery.backoff_initial.as_nanos().saturating_mul(1 << self.attempt.min(32));
+        let doubled = self
+            .recovery
+            .backoff_initial
+            .as_nanos()
+            .saturating_mul(1 << self.attempt.min(32));
         self.attempt += 1;
         let full = doubled.min(self.recovery.backoff_max.as_nanos());
         let share = (self.jitter.next_u64() >> 11) as f64 / (1u64 << 53) as f64;

@@ -88,7 +88,10 @@ impl Incidents {
         let start = self.clock.now();
         self.unblocked(connection);
         let mut state = self.lock();
-        let known = state.absent.iter().any(|one| one.connection == connection && one.end.is_none());
+        let known = state
+            .absent
+            .iter()
+            .any(|one| one.connection == connection && one.end.is_none());
         if !state.closing && !known {
             state.absent.push(Absence {
                 connection: connection.to_owned(),

@@ -63,9 +63,10 @@ impl Renewable {
 
     /// The attempts to get it back are given up: the trial ends.
     pub fn give_up(&self, last: &AmqpError) {
-        self.connector
-            .incidents()
-            .lose(&self.name, &format!("it did not come back in time; the last attempt: {last}"));
+        self.connector.incidents().lose(
+            &self.name,
+            &format!("it did not come back in time; the last attempt: {last}"),
+        );
     }
 
     /// Closes the connection; an error means that it was closed already.
@@ -114,11 +115,7 @@ impl RenewablePublisher {
     ///
     /// # Errors
     /// As [`Publisher::open`].
-    pub async fn open(
-        line: &Arc<Renewable>,
-        settings: &Publish,
-        meter: Arc<PublishMeter>,
-    ) -> Result<Self, AmqpError> {
+    pub async fn open(line: &Arc<Renewable>, settings: &Publish, meter: Arc<PublishMeter>) -> Result<Self, AmqpError> {
         let publisher = Publisher::open(&*line.link().await?, settings, Arc::clone(&meter)).await?;
         Ok(RenewablePublisher {
             line: Arc::clone(line),

@@ -96,7 +96,7 @@ impl Run {
             ceiling: None,
         };
         let cells = request.plan.cells.iter();
-        for line in promised::lines(cells.map(|cell| (cell.label.as_str(), &cell.workload))) {
+        for line in promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload))) {
             print_line(&line);
         }
         let (quiet, ceiling) = (self.quiet, self.ceiling);

@@ -173,7 +173,9 @@ impl Ledger {
     /// Deliveries so far of what was processed already: those that had no second effect, and those that had one.
     pub fn duplicates(&self) -> (u64, u64) {
         let books = self.shards.iter().map(|shard| lock(shard).duplicates());
-        books.fold((0, 0), |sum, (suppressed, repeated)| (sum.0 + suppressed, sum.1 + repeated))
+        books.fold((0, 0), |sum, (suppressed, repeated)| {
+            (sum.0 + suppressed, sum.1 + repeated)
+        })
     }
 
     /// Who came and went so far.

@@ -11,9 +11,9 @@ use super::Hold;
 use super::pace::wake_at;
 use super::sender::{Answered, Sender};
 use crate::amqp::AmqpError;
-use crate::timer::Timer;
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
+use crate::timer::Timer;
 
 /// How often a held-back load looks whether the socket takes something again.
 const CHOKED_RETRY_NS: Nanos = 500_000;

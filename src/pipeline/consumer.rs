@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
@@ -27,9 +27,7 @@ use super::store::{Known, Store};
 use super::strike::{Armed, Planned, Strike, planned};
 use super::switch::StageSwitch;
 use super::work;
-use crate::amqp::{
-    AmqpError, Backoff, Message, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist,
-};
+use crate::amqp::{AmqpError, Backoff, Message, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
 use crate::clock::Nanos;
 use crate::events::{Event, Stage};
 use crate::ledger::Finished;
@@ -38,7 +36,7 @@ use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
 use crate::wire::message::{Envelope, Kind, decode};
-use crate::workload::model::{AckMode, FaultKind, Point, StageSettings};
+use crate::workload::model::{AckMode, Defect, FaultKind, Point, StageSettings};
 
 /// Before a delivery whose event could not be published goes back to its queue; else it would come straight back.
 const REQUEUE_PAUSE: Duration = Duration::from_millis(50);
@@ -176,7 +174,12 @@ impl Seat {
     ) -> Self {
         let wiring = &stage.wiring;
         let service_times = rng::stream(wiring.seed, &format!("service.{}", stage.stage), u64::from(index));
-        let backoff = Backoff::new(wiring.workload.recovery, wiring.seed, stage.stage.name(), u64::from(index));
+        let backoff = Backoff::new(
+            wiring.workload.recovery,
+            wiring.seed,
+            stage.stage.name(),
+            u64::from(index),
+        );
         Seat {
             stage,
             index,
@@ -620,6 +623,7 @@ impl Lane<'_> {
                         self.effect(message, Emit::Nothing)
                     }
                     Reaction::Swallowed => return Settlement::Ack,
+                    Reaction::Rejected => return Settlement::Reject,
                 }
             }
         };
@@ -648,8 +652,13 @@ impl Lane<'_> {
         let StageContext {
             stage, wiring, store, ..
         } = self.stage;
-        // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
-        store.applied(message.number, message.event, emit, &wiring.ledger);
+        let canary = wiring.workload.canary.as_ref();
+        let forgets = *stage == Stage::Payment
+            && canary.is_some_and(|canary| canary.strikes(Defect::ForgetEffect, message.number));
+        if !forgets {
+            // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
+            store.applied(message.number, message.event, emit, &wiring.ledger);
+        }
         if let Emit::Event(event) = emit {
             // Before the effect, or an order of which nothing else is due would be closed in between.
             wiring.ledger.attempted(message.number, event);
@@ -724,7 +733,10 @@ impl Lane<'_> {
                 Settlement::Ack
             }
             // Nobody will ever route it: a repetition would fail for ever.
-            Outcome::Refused(Refusal::Returned) => Settlement::Reject,
+            Outcome::Refused(Refusal::Returned) => {
+                self.stage.meter.unroutable.fetch_add(1, Ordering::Relaxed);
+                Settlement::Reject
+            }
             // The loop above has seen to it.
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
             Outcome::Refused(Refusal::Nack) | Outcome::Unknown(Uncertainty::Timeout) => {

@@ -18,8 +18,8 @@ use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
 use crate::units::Span;
-use crate::workload::model::StageConnection;
 use crate::wire::Wiring;
+use crate::workload::model::StageConnection;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,9 +110,9 @@ impl Pipeline {
             }
             let (consuming, publishing) = &lines;
             let publisher = match publishing {
-                Some(line) => Some(
-                    RenewablePublisher::open(line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?,
-                ),
+                Some(line) => {
+                    Some(RenewablePublisher::open(line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?)
+                }
                 None => None,
             };
             let (strike, strikes) = mpsc::unbounded_channel();

@@ -89,7 +89,9 @@ impl Mark {
     fn bit(&self) {
         let now = self.clock.now().max(1);
         // The first of several keeps the instant.
-        let _ = self.struck_at.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .struck_at
+            .compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
         self.struck.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
     }

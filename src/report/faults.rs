@@ -16,9 +16,15 @@ const COLUMNS: &[Column] = &[
     ("cell", |(trial, _)| trial.cell.into()),
     ("fault", |(_, event)| event.fault.map_or(Cell::Absent, Cell::from)),
     ("what", |(_, event)| event.what.as_str().into()),
-    ("stage", |(_, event)| event.stage.map_or(Cell::Absent, |stage| stage.name().into())),
-    ("point", |(_, event)| event.point.as_deref().map_or(Cell::Absent, Cell::from)),
-    ("consumers", |(_, event)| event.consumers.map_or(Cell::Absent, Cell::from)),
+    ("stage", |(_, event)| {
+        event.stage.map_or(Cell::Absent, |stage| stage.name().into())
+    }),
+    ("point", |(_, event)| {
+        event.point.as_deref().map_or(Cell::Absent, Cell::from)
+    }),
+    ("consumers", |(_, event)| {
+        event.consumers.map_or(Cell::Absent, Cell::from)
+    }),
     ("start_s", |(_, event)| event.start_s.into()),
     ("healed_s", |(_, event)| event.healed_s.into()),
     ("recovery_time_s", |(_, event)| event.recovery_s.into()),
@@ -131,7 +137,8 @@ fn add(sum: &mut Summed, event: &FaultRecord) {
     sum.longest_gap_s = longest(sum.longest_gap_s, event.longest_gap_s);
     let at = |recovery: f64| move |known: &f64| *known <= recovery;
     if let Some(recovery) = event.recovery_s {
-        sum.recovery_s.insert(sum.recovery_s.partition_point(at(recovery)), recovery);
+        sum.recovery_s
+            .insert(sum.recovery_s.partition_point(at(recovery)), recovery);
     }
     for (sum, more) in sum.again.iter_mut().zip([
         event.redeliveries,
@@ -144,12 +151,12 @@ fn add(sum: &mut Summed, event: &FaultRecord) {
 
 /// What all events of a fault cost, in a sentence.
 pub fn sentence(sum: &Summed) -> String {
-    let consumers = sum
-        .consumers
-        .map_or(String::new(), |consumers| format!(", {} struck", human::plural(consumers, "consumer")));
-    let away = sum
-        .away_s_max
-        .map_or(String::new(), |away| format!(", away for at most {}", human::seconds(away)));
+    let consumers = sum.consumers.map_or(String::new(), |consumers| {
+        format!(", {} struck", human::plural(consumers, "consumer"))
+    });
+    let away = sum.away_s_max.map_or(String::new(), |away| {
+        format!(", away for at most {}", human::seconds(away))
+    });
     let unhealed = match sum.events - sum.healed {
         0 => String::new(),
         n => format!(", {} not healed by the end", human::plural(n, "event")),
@@ -180,7 +187,9 @@ pub fn lost_connections(trial: &TrialRecord) -> Option<String> {
     let (known, longest) = back.fold((0, None), |(known, longest): (u64, Option<f64>), away| {
         (known + 1, Some(longest.map_or(away, |longest| longest.max(away))))
     });
-    let longest = longest.map_or(String::new(), |away| format!(", after {} at most", human::seconds(away)));
+    let longest = longest.map_or(String::new(), |away| {
+        format!(", after {} at most", human::seconds(away))
+    });
     Some(format!(
         "{} lost, {} opened anew{longest}",
         human::plural(lost.len() as u64, "connection"),

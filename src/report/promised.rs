@@ -15,7 +15,10 @@ pub fn lines<'a>(cells: impl Iterator<Item = (&'a str, &'a Workload)>) -> Vec<St
         }
     }
     let alone = groups.len() == 1;
-    groups.iter().flat_map(|(labels, promises)| group(labels, promises, alone)).collect()
+    groups
+        .iter()
+        .flat_map(|(labels, promises)| group(labels, promises, alone))
+        .collect()
 }
 
 fn group(labels: &[&str], promises: &[PromiseReport], alone: bool) -> Vec<String> {
@@ -50,10 +53,16 @@ mod tests {
     fn what_is_not_promised_bears_the_setting_that_withholds_it() {
         let (safe, auto) = (workload(&[]), workload(&["stage.payment.ack=auto"]));
         let said = lines([("", &safe)].into_iter());
-        assert!(said[0].starts_with("promised: nothing_lost, nothing_twice") && said.len() == 1, "{said:#?}");
+        assert!(
+            said[0].starts_with("promised: nothing_lost, nothing_twice") && said.len() == 1,
+            "{said:#?}"
+        );
         let said = lines([("manual", &safe), ("auto", &auto)].into_iter());
         assert!(said[0].starts_with("promised (manual): nothing_lost"), "{said:#?}");
         assert!(said[1].starts_with("promised (auto): nothing_twice"), "{said:#?}");
-        assert!(said[2].contains("not promised: nothing_lost, because of stage.payment.ack = \"auto\""), "{said:#?}");
+        assert!(
+            said[2].contains("not promised: nothing_lost, because of stage.payment.ack = \"auto\""),
+            "{said:#?}"
+        );
     }
 }

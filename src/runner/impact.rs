@@ -83,14 +83,19 @@ pub fn impacts(counts: &[Counts], faults: &[Stretch], frame: Frame) -> Vec<Impac
 /// The last counts read by then.
 fn at(counts: &[Counts], instant: Nanos) -> Counts {
     let position = counts.partition_point(|counts| counts.at <= instant);
-    position.checked_sub(1).map_or_else(Counts::default, |last| counts[last])
+    position
+        .checked_sub(1)
+        .map_or_else(Counts::default, |last| counts[last])
 }
 
 /// Orders per second before the first fault; absent for less than a window of it.
 fn level(counts: &[Counts], start: Nanos, frame: Frame) -> Option<f64> {
     let from = frame.from.max(start.saturating_sub(BEFORE_NS));
     let (before, after) = (at(counts, from), at(counts, start));
-    let length = after.at.checked_sub(before.at.max(from)).filter(|length| *length >= WINDOW_NS)?;
+    let length = after
+        .at
+        .checked_sub(before.at.max(from))
+        .filter(|length| *length >= WINDOW_NS)?;
     (frame.even && before.at > 0).then(|| (after.ended - before.ended) as f64 / (length as f64 / 1e9))
 }
 
@@ -159,8 +164,14 @@ mod tests {
     #[test]
     fn a_stall_is_measured_from_its_heal_and_what_came_again_is_its_own() {
         let faults = [
-            Stretch { start: 10 * S, healed: Some(11 * S) },
-            Stretch { start: 20 * S, healed: Some(20 * S) },
+            Stretch {
+                start: 10 * S,
+                healed: Some(11 * S),
+            },
+            Stretch {
+                start: 20 * S,
+                healed: Some(20 * S),
+            },
         ];
         let found = impacts(&stalled(), &faults, frame());
         let first = Impact {
@@ -171,19 +182,41 @@ mod tests {
             duplicates_in_effect: 0,
         };
         assert_eq!(found[0], first);
-        assert_eq!((found[1].recovery_s, found[1].duplicates_delivered, found[1].duplicates_in_effect), (Some(0.0), 2, 2));
+        assert_eq!(
+            (
+                found[1].recovery_s,
+                found[1].duplicates_delivered,
+                found[1].duplicates_in_effect
+            ),
+            (Some(0.0), 2, 2)
+        );
     }
 
     #[test]
     fn what_has_no_level_or_no_end_has_no_recovery_time() {
-        let healed = [Stretch { start: 10 * S, healed: Some(11 * S) }];
+        let healed = [Stretch {
+            start: 10 * S,
+            healed: Some(11 * S),
+        }];
         let uneven = Frame { even: false, ..frame() };
         assert_eq!(impacts(&stalled(), &healed, uneven)[0].recovery_s, None);
-        let late = Frame { from: 19 * S / 2, ..frame() };
+        let late = Frame {
+            from: 19 * S / 2,
+            ..frame()
+        };
         assert_eq!(impacts(&stalled(), &healed, late)[0].recovery_s, None);
-        let never = [Stretch { start: 10 * S, healed: None }];
+        let never = [Stretch {
+            start: 10 * S,
+            healed: None,
+        }];
         assert_eq!(impacts(&stalled(), &never, frame())[0].recovery_s, None);
-        let overtaken = [healed[0], Stretch { start: 23 * S / 2, healed: None }];
+        let overtaken = [
+            healed[0],
+            Stretch {
+                start: 23 * S / 2,
+                healed: None,
+            },
+        ];
         assert_eq!(impacts(&stalled(), &overtaken, frame())[0].recovery_s, None);
         assert_eq!(impacts(&[], &healed, frame())[0], Impact::default());
     }

@@ -179,7 +179,8 @@ fn faults_schema() -> Value {
     let mut fault = section();
     for key in keys::FAULT_KEYS {
         let one = leaf_schema(key);
-        let mut schema = json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
+        let mut schema =
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
         describe(key, &mut schema);
         fault["properties"][key.path] = schema;
     }

@@ -27,7 +27,10 @@ fn assert_survived(done: &Done) {
     assert_eq!(done.promise("consumers_back").verdict, Verdict::Pass);
     assert_eq!(trial.ledger.fates.lost, 0);
     for event in &trial.fault_events {
-        assert!(event.healed_s.is_some_and(|healed| healed >= event.start_s), "{event:?}");
+        assert!(
+            event.healed_s.is_some_and(|healed| healed >= event.start_s),
+            "{event:?}"
+        );
     }
 }
 
@@ -93,7 +96,10 @@ async fn a_fault_happens_when_it_says_and_as_often() {
     };
     let three = starts(&["faults.1.every=300ms", "faults.1.times=3"]).await;
     assert_eq!(three.len(), 3, "{three:?}");
-    assert!(three.iter().zip([0.3, 0.6, 0.9]).all(|(start, due)| *start >= due), "{three:?}");
+    assert!(
+        three.iter().zip([0.3, 0.6, 0.9]).all(|(start, due)| *start >= due),
+        "{three:?}"
+    );
     let two = starts(&["faults.1.every=300ms", "faults.1.until=700ms"]).await;
     assert_eq!(two.len(), 2, "{two:?}");
     let random = starts(&["faults.1.random=20/s", "faults.1.times=5"]).await;
@@ -117,13 +123,18 @@ async fn a_fault_waits_for_what_it_sees_and_one_that_never_sees_it_leaves_the_ve
     let backlog = |until: f64| {
         let figures = ["ready", "unacked"].map(|part| done.series(&format!("backlog_messages.payment.{part}")));
         let sums = figures[0].iter().zip(&figures[1]);
-        sums.filter(|((time_s, _), _)| *time_s <= until).map(|((_, ready), (_, unacked))| ready + unacked).fold(0.0, f64::max)
+        sums.filter(|((time_s, _), _)| *time_s <= until)
+            .map(|((_, ready), (_, unacked))| ready + unacked)
+            .fold(0.0, f64::max)
     };
     assert!(backlog(at) >= 20.0, "{} at {at} s", backlog(at));
     let done = run(&[&fault[..], &["faults.1.on=payment.ready >= 100000"]].concat()).await;
     assert_eq!((events(&done).len(), done.trial().verdict), (0, Verdict::Unknown));
     let outcome = &done.record.outcome;
-    assert!(outcome.exit_code == 5 && outcome.reason.contains("1 of 1 struck nobody"), "{outcome:?}");
+    assert!(
+        outcome.exit_code == 5 && outcome.reason.contains("1 of 1 struck nobody"),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,8 +150,14 @@ async fn count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes
         assert_survived(&done);
         (events(&done)[0].consumers.expect("consumers of a stage"), lost(&done))
     };
-    assert_eq!(struck(&["stage.payment.connection=own", "faults.1.count=3"]).await, (3, 6));
-    assert_eq!(struck(&["stage.payment.connection=own", "faults.1.share=50%"]).await, (2, 4));
+    assert_eq!(
+        struck(&["stage.payment.connection=own", "faults.1.count=3"]).await,
+        (3, 6)
+    );
+    assert_eq!(
+        struck(&["stage.payment.connection=own", "faults.1.share=50%"]).await,
+        (2, 4)
+    );
     assert_eq!(struck(&[]).await, (1, 2));
 }
 
@@ -171,7 +188,10 @@ async fn what_is_struck_after_its_effect_comes_again_and_only_a_memory_keeps_it_
         ("confirm-to-ack", true),
     ] {
         for dedupe in ["memory", "none"] {
-            let (at, store) = (format!("faults.1.point={point}"), format!("stage.payment.dedupe={dedupe}"));
+            let (at, store) = (
+                format!("faults.1.point={point}"),
+                format!("stage.payment.dedupe={dedupe}"),
+            );
             let done = run(&[
                 "faults.1.what=connection-drop",
                 "faults.1.stage=payment",
@@ -224,13 +244,20 @@ async fn a_lost_connection_comes_back_after_its_pause_or_ends_the_trial() {
     ];
     let done = run(&[&fault[..], &["recovery.backoff_initial=1s"]].concat()).await;
     assert_survived(&done);
-    let publishers = done.trial().lost_connections.iter().find(|one| one.connection == "payment publishers");
+    let publishers = done
+        .trial()
+        .lost_connections
+        .iter()
+        .find(|one| one.connection == "payment publishers");
     let publishers = publishers.expect("it was cut");
     // A pause is at least half of what it says.
     let away = publishers.back_s.expect("it is back") - publishers.lost_s;
     assert!(away >= 0.5, "{away}");
     let done = run(&[&fault[..], &["recovery.give_up_after=0s"]].concat()).await;
     let why = done.trial().aborted.as_deref().expect("cut short");
-    assert!(why.contains("payment") && why.contains("did not come back in time"), "{why}");
+    assert!(
+        why.contains("payment") && why.contains("did not come back in time"),
+        "{why}"
+    );
     assert_eq!(done.record.outcome.exit_code, 1);
 }

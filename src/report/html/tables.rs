@@ -6,10 +6,10 @@ use super::sink::{Align, Sink};
 use crate::events::Stage;
 use crate::ledger::{PromiseReport, Verdict};
 use crate::measure::{Quantile, Series, StageSpan, Summary};
-use crate::report::{backlog, faults as fault_report};
 use crate::report::human::{self, ABSENT};
 use crate::report::status;
 use crate::report::text::trail_text;
+use crate::report::{backlog, faults as fault_report};
 use crate::results::record::{CellRecord, RunRecord, StageRecord, TrialRecord};
 
 use Align::{Number, Text};

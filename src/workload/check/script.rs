@@ -30,13 +30,20 @@ impl Builder<'_> {
         stages: &[StageSettings],
     ) -> Option<ScriptedFault> {
         let path = |key: &str| fault_path(position, key);
-        let anywhere: Vec<String> = crate::workload::keys::FAULT_KEYS.iter().map(|key| path(key.path)).collect();
+        let anywhere: Vec<String> = crate::workload::keys::FAULT_KEYS
+            .iter()
+            .map(|key| path(key.path))
+            .collect();
         let anywhere: Vec<&str> = anywhere.iter().map(String::as_str).collect();
         let word = self.choice(&path("what"));
         let named = self.choice(&path("stage"));
         let stage = Stage::ALL.into_iter().find(|stage| Some(stage.name()) == named);
         for (key, given, help) in [
-            ("what", word.is_some(), "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\" or \"panic\""),
+            (
+                "what",
+                word.is_some(),
+                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\" or \"panic\"",
+            ),
             ("stage", stage.is_some(), "add stage = \"…\""),
         ] {
             // A value that could not be read has been refused already.
@@ -79,7 +86,11 @@ impl Builder<'_> {
                     format!("leave it out; {lasts_path} says how long it stands still"),
                 );
                 let Some(lasts) = lasts else {
-                    self.refuse(anywhere, format!("fault {position} does not say how long its hang lasts"), "add lasts = \"5s\"");
+                    self.refuse(
+                        anywhere,
+                        format!("fault {position} does not say how long its hang lasts"),
+                        "add lasts = \"5s\"",
+                    );
                     return None;
                 };
                 return Some(FaultKind::Hang(lasts));
@@ -105,10 +116,16 @@ impl Builder<'_> {
             .collect();
         if given.len() != 1 {
             let places: Vec<String> = given.iter().skip(1).map(|key| path(key)).collect();
-            let places: Vec<&str> = places.iter().map(String::as_str).chain(anywhere.iter().copied()).collect();
+            let places: Vec<&str> = places
+                .iter()
+                .map(String::as_str)
+                .chain(anywhere.iter().copied())
+                .collect();
             let message = match given.as_slice() {
                 [] => format!("fault {position} does not say when it happens"),
-                [first, second, ..] => format!("fault {position} says twice when it happens, by `{first}` and by `{second}`"),
+                [first, second, ..] => {
+                    format!("fault {position} says twice when it happens, by `{first}` and by `{second}`")
+                }
                 [_] => return None,
             };
             self.refuse(&places, message, "give one of at, every, random, on and after");
@@ -135,7 +152,10 @@ impl Builder<'_> {
             {
                 self.refuse(
                     &[&path(key)],
-                    format!("`{}` comes after the load has ended ({end}), and with it the faults", path(key)),
+                    format!(
+                        "`{}` comes after the load has ended ({end}), and with it the faults",
+                        path(key)
+                    ),
                     "choose an earlier time, or make the load longer",
                 );
             }
@@ -147,7 +167,11 @@ impl Builder<'_> {
             "random" => {
                 let rate = self.rate(&path("random"))?;
                 if rate.per_second() <= 0.0 {
-                    self.refuse(&[&path("random")], "a rate of nothing strikes nobody", "raise it, or leave the fault out");
+                    self.refuse(
+                        &[&path("random")],
+                        "a rate of nothing strikes nobody",
+                        "raise it, or leave the fault out",
+                    );
                 }
                 Some(again(Pace::Random(rate)))
             }
@@ -184,7 +208,11 @@ impl Builder<'_> {
             );
         }
         if share.is_some_and(|share| share.0 <= 0.0) {
-            self.refuse(&[&share_path], "a share of nothing strikes nobody", "raise it, or leave the fault out");
+            self.refuse(
+                &[&share_path],
+                "a share of nothing strikes nobody",
+                "raise it, or leave the fault out",
+            );
         }
         match (count, share) {
             (_, Some(Share(share))) => Whom::Share(Share(share)),
@@ -196,7 +224,10 @@ impl Builder<'_> {
     fn point(&mut self, position: usize, stage: Stage, what: FaultKind) -> Option<Point> {
         let path = fault_path(position, "point");
         let word = self.choice(&path);
-        let point = Point::NAMES.into_iter().find(|(name, _)| Some(*name) == word).map(|(_, point)| point);
+        let point = Point::NAMES
+            .into_iter()
+            .find(|(name, _)| Some(*name) == word)
+            .map(|(_, point)| point);
         if matches!(what, FaultKind::Hang(_) | FaultKind::ConsumerCancel) {
             self.refuse_written(
                 &path,

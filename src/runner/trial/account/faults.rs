@@ -20,7 +20,14 @@ impl Fixed<'_> {
     pub(super) fn fault_bands(&self, ran: &Ran) -> Vec<Band> {
         let faults = ran.faults.iter();
         faults
-            .map(|fault| self.band(&fault.band, ran.began, fault.start, fault.healed.unwrap_or(ran.drain_ended)))
+            .map(|fault| {
+                self.band(
+                    &fault.band,
+                    ran.began,
+                    fault.start,
+                    fault.healed.unwrap_or(ran.drain_ended),
+                )
+            })
             .collect()
     }
 
