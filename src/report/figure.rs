@@ -32,7 +32,9 @@ pub enum Figure {
     Backlog,
     /// From the return of a stage's consumers until its backlog was cleared.
     BacklogDrainTime,
-    /// The same over its ideal.
+    /// Messages that the stage finished per second meanwhile.
+    BacklogDrainRate,
+    /// The time that the backlog took over its ideal.
     BacklogRatio,
     /// Deliveries that the consumers of a stage held at once: the greatest.
     Unacked,
@@ -83,7 +85,7 @@ pub enum Unit {
 
 impl Figure {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Figure; 22] = [
+    pub const ALL: [Figure; 23] = [
         Figure::Goodput,
         Figure::AchievedRate,
         Figure::EndToEndP50,
@@ -92,6 +94,7 @@ impl Figure {
         Figure::DrainTime,
         Figure::Backlog,
         Figure::BacklogDrainTime,
+        Figure::BacklogDrainRate,
         Figure::BacklogRatio,
         Figure::Unacked,
         Figure::DeliveryGini,
@@ -119,6 +122,7 @@ impl Figure {
             Figure::DrainTime => "drain_time_s",
             Figure::Backlog => "backlog_messages_max",
             Figure::BacklogDrainTime => "backlog_drain_time_s",
+            Figure::BacklogDrainRate => "backlog_drain_rate_per_s",
             Figure::BacklogRatio => "backlog_ratio_to_ideal",
             Figure::Unacked => "unacked_messages_max",
             Figure::DeliveryGini => "delivery_gini",
@@ -147,6 +151,7 @@ impl Figure {
             Figure::DrainTime => "Drain time",
             Figure::Backlog => "Largest backlog",
             Figure::BacklogDrainTime => "Backlog cleared in",
+            Figure::BacklogDrainRate => "Backlog cleared at",
             Figure::BacklogRatio => "Backlog time over ideal",
             Figure::Unacked => "Held unacked",
             Figure::DeliveryGini => "Gini of deliveries",
@@ -175,7 +180,7 @@ impl Figure {
     /// What it is a quantity of.
     pub const fn unit(self) -> Unit {
         match self {
-            Figure::Goodput | Figure::AchievedRate => Unit::PerSecond,
+            Figure::Goodput | Figure::AchievedRate | Figure::BacklogDrainRate => Unit::PerSecond,
             Figure::EndToEndP50
             | Figure::EndToEndP99
             | Figure::EndToEndP999
@@ -198,7 +203,7 @@ impl Figure {
     /// Which way is better.
     pub const fn better(self) -> Better {
         match self {
-            Figure::Goodput | Figure::AchievedRate => Better::Higher,
+            Figure::Goodput | Figure::AchievedRate | Figure::BacklogDrainRate => Better::Higher,
             _ => Better::Lower,
         }
     }
@@ -216,6 +221,7 @@ impl Figure {
             Figure::DrainTime => trial.drain.time_s.filter(|_| trial.drain.drained),
             Figure::Backlog => trial.backlog_messages_max.map(|n| n as f64),
             Figure::BacklogDrainTime => trial.backlog.as_ref().and_then(|backlog| backlog.drain_time_s),
+            Figure::BacklogDrainRate => trial.backlog.as_ref().and_then(|backlog| backlog.drain_rate_per_s),
             Figure::BacklogRatio => trial.backlog.as_ref().and_then(|backlog| backlog.ratio_to_ideal),
             Figure::Unacked => trial
                 .stages

@@ -208,7 +208,7 @@ fn each_consumer(stage: Stage) -> Vec<ConsumerRecord> {
 }
 
 /// A backlog of 5,000 messages that cleared in 5.1 s.
-fn backlog() -> BacklogRecord {
+pub fn backlog() -> BacklogRecord {
     BacklogRecord {
         stage: Stage::Payment,
         cause: BacklogCause::Outage,
