@@ -39,13 +39,29 @@ fn figures(sweep: &Sweep<'_>) -> Vec<(Figure, &'static str)> {
         let mut values = sweep.cells.iter().flat_map(|cell| cell.values(figure));
         values.any(|value| value > 0.0)
     };
+    if happened(Figure::UrgentP50) {
+        figures.splice(
+            1..3,
+            [
+                (Figure::UrgentP50, "urgent"),
+                (Figure::NormalP50, "others"),
+                (Figure::EndToEndP99, "p99"),
+            ],
+        );
+    }
     let befell = [
         (Figure::Refused, "refused"),
         (Figure::Dropped, "dropped"),
         (Figure::DeadLettered, "dead"),
     ];
     figures.extend(befell.into_iter().filter(|(figure, _)| happened(*figure)));
-    for spare in [Figure::EndToEndP50, Figure::DrainTime, Figure::BacklogRatio] {
+    for spare in [
+        Figure::EndToEndP50,
+        Figure::DrainTime,
+        Figure::BacklogRatio,
+        Figure::NormalP50,
+        Figure::Backlog,
+    ] {
         if figures.len() > FIGURES_MAX {
             figures.retain(|(figure, _)| *figure != spare);
         }
@@ -245,6 +261,21 @@ mod tests {
             assert!(lines[0].contains(heading), "{}", lines[0]);
         }
         assert_eq!(lines[1].matches("25.0 %").count(), 3, "{}", lines[1]);
+        assert!(lines.iter().all(|line| line.chars().count() <= LINE), "{lines:#?}");
+    }
+
+    #[test]
+    fn urgent_orders_stand_beside_the_others() {
+        let mut record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3);
+        for trial in &mut record.trials {
+            for series in ["end_to_end_urgent", "end_to_end_normal"] {
+                let mut summary = trial.latencies[0].clone();
+                summary.series = series.to_owned();
+                trial.latencies.push(summary);
+            }
+        }
+        let lines = lines(&record);
+        assert!(lines[0].contains("urgent    others       p99"), "{}", lines[0]);
         assert!(lines.iter().all(|line| line.chars().count() <= LINE), "{lines:#?}");
     }
 

@@ -10,10 +10,12 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 19] = [
+const FIGURES: [Figure; 21] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
+    Figure::UrgentP50,
+    Figure::NormalP50,
     Figure::DrainTime,
     Figure::Backlog,
     Figure::BacklogDrainTime,
