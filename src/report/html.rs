@@ -2,6 +2,8 @@
 //!
 //! The verdict first, then what it rests on, then everything that was measured, then how it was measured.
 
+#[cfg(test)]
+mod browser;
 mod cells;
 mod lead;
 mod sink;
