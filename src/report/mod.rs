@@ -25,6 +25,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::results::latency_log::{self, Classes, LatencyLogError};
 use crate::results::record::RunRecord;
 use crate::results::series::{SeriesError, SeriesTable};
 use chart::{Chart, ChartError, Figures, Picture};
@@ -52,6 +53,9 @@ pub enum ReportError {
     /// The time series could not be read.
     #[error(transparent)]
     Series(#[from] SeriesError),
+    /// The latency log could not be read.
+    #[error(transparent)]
+    Latencies(#[from] LatencyLogError),
     /// A chart could not be drawn.
     #[error(transparent)]
     Chart(#[from] ChartError),
@@ -89,7 +93,8 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     write_whole(&folder.join("consumers.csv"), &table)?;
 
     let series = read_series(folder, record)?;
-    let figures = Figures::new(record, &series);
+    let latencies = read_latencies(folder, record)?;
+    let figures = Figures::new(record, &series).with_latencies(&latencies);
     let charts = folder.join("charts");
     std::fs::create_dir_all(&charts).map_err(|source| ReportError::Write {
         path: charts.clone(),
@@ -132,6 +137,15 @@ fn read_series(folder: &Path, record: &RunRecord) -> Result<SeriesTable, SeriesE
     match status::shown_trial(record) {
         Some(trial) if path.exists() => SeriesTable::read(&path, trial.trial),
         _ => Ok(SeriesTable::default()),
+    }
+}
+
+/// The end-to-end latencies of the trial that charts show.
+fn read_latencies(folder: &Path, record: &RunRecord) -> Result<Vec<Classes>, LatencyLogError> {
+    let path = folder.join("latency.hlog");
+    match status::shown_trial(record) {
+        Some(trial) if path.exists() => latency_log::read(&path, trial.trial, "end_to_end"),
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -185,6 +185,7 @@ impl Drawing for CellChart<'_> {
             record: self.sweep.record,
             trial: None,
             series: &series,
+            latencies: &[],
         };
         match self.kind {
             Kind::Along => lines::draw(self, canvas, &figures),

@@ -51,6 +51,26 @@ pub(super) fn area<DB: DrawingBackend>(
     Ok(())
 }
 
+/// The values at `times`, on straight lines between points; before the first and after the last point theirs.
+pub(super) fn resampled(points: &[Point], times: &[f64]) -> Vec<f64> {
+    let mut next = 0;
+    let value = |time: f64| -> f64 {
+        while next < points.len() && points[next].time_s < time {
+            next += 1;
+        }
+        match (next.checked_sub(1).map(|at| points[at]), points.get(next)) {
+            (Some(before), Some(after)) if after.time_s > before.time_s => {
+                let part = (time - before.time_s) / (after.time_s - before.time_s);
+                before.value + part * (after.value - before.value)
+            }
+            (_, Some(after)) => after.value,
+            (Some(before), None) => before.value,
+            (None, None) => 0.0,
+        }
+    };
+    times.iter().copied().map(value).collect()
+}
+
 /// Splits where the distance is far above both the sampling interval and what thinning leaves between points.
 fn parts(points: &[Point], interval_s: f64) -> Vec<&[Point]> {
     let mut distances: Vec<f64> = points.windows(2).map(|pair| pair[1].time_s - pair[0].time_s).collect();
@@ -67,6 +87,16 @@ fn parts(points: &[Point], interval_s: f64) -> Vec<&[Point]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn between_points_there_are_straight_lines() {
+        let points = [(1.0, 10.0), (3.0, 20.0)].map(|(time_s, value)| Point { time_s, value });
+        assert_eq!(
+            resampled(&points, &[0.0, 1.0, 2.0, 3.0, 9.0]),
+            [10.0, 10.0, 15.0, 20.0, 20.0]
+        );
+        assert_eq!(resampled(&[], &[1.0]), [0.0]);
+    }
 
     #[test]
     fn a_line_breaks_where_nothing_was_recorded() {
