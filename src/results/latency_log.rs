@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 
 /// Classes of a decade of nanoseconds; each is wider than the last by the same factor.
-pub const CLASSES_PER_DECADE: f64 = 10.0;
+pub const CLASSES_PER_DECADE: f64 = 20.0;
 
 /// Why a log could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -151,9 +151,9 @@ mod tests {
         let found = read(&path, 1, "end_to_end").expect("legal");
         let times: Vec<(f64, f64)> = found.iter().map(|one| (one.start_s, one.end_s)).collect();
         assert_eq!(times, [(0.0, 1.0), (3.0, 4.0)]);
-        // 10^6.6 ns = 3.98 ms, 10^6.7 ns = 5.01 ms; 10^7.9 ns = 79.4 ms.
-        assert_eq!(found[0].counts, BTreeMap::from([(66, 3)]));
-        assert_eq!(found[1].counts, BTreeMap::from([(79, 3)]));
+        // 10^6.65 ns = 4.47 ms, 10^6.7 ns = 5.01 ms; 10^7.9 ns = 79.4 ms.
+        assert_eq!(found[0].counts, BTreeMap::from([(133, 3)]));
+        assert_eq!(found[1].counts, BTreeMap::from([(158, 3)]));
     }
 
     #[test]

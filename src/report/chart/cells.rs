@@ -1,5 +1,6 @@
 //! Charts of a matrix: each figure along the varied setting, and as a map over two of them.
 
+pub mod course;
 mod lines;
 mod map;
 mod panels;

@@ -24,7 +24,11 @@ struct Drain {
     /// Seconds of the trial: since when, and until when it is shown.
     from_s: f64,
     to_s: f64,
+    /// When it was over, if it was.
+    cleared_s: Option<f64>,
     stage: Option<Stage>,
+    /// Messages at the begin and at the end, where they were counted.
+    ends: [Option<f64>; 2],
     predicted: Option<Predicted>,
 }
 
@@ -55,8 +59,14 @@ fn held_back(trial: &TrialRecord) -> Option<Drain> {
     Some(Drain {
         label: format!("backlog of {}, from the return of its consumers", backlog.stage),
         from_s,
+        cleared_s: backlog.drain_time_s.map(|time_s| from_s + time_s),
         to_s: from_s + backlog.drain_time_s.unwrap_or(f64::INFINITY).max(ideal_s),
         stage: Some(backlog.stage),
+        ends: [
+            backlog.messages,
+            backlog.level_messages.filter(|_| backlog.drain_time_s.is_some()),
+        ]
+        .map(|messages| messages.map(|n| n as f64)),
         predicted,
     })
 }
@@ -68,8 +78,10 @@ fn overload(trial: &TrialRecord) -> Option<Drain> {
     Some(Drain {
         label: format!("backlog of {}, from the peak of its overload", overload.stage),
         from_s: overload.peak_s,
+        cleared_s: overload.clear_time_s.map(|time_s| overload.peak_s + time_s),
         to_s: overload.peak_s + longest.max(overload.clear_time_predicted_s),
         stage: Some(overload.stage),
+        ends: [None, None],
         predicted: Some(Predicted {
             label: "predicted: by capacity and arrivals",
             messages: overload.backlog_orders_predicted,
@@ -84,8 +96,10 @@ fn after_the_load(trial: &TrialRecord) -> Option<Drain> {
     Some(Drain {
         label: "backlog of all stages, from the end of the load".to_owned(),
         from_s: band.start_s,
+        cleared_s: None,
         to_s: band.end_s,
         stage: None,
+        ends: [None, None],
         predicted: None,
     })
 }
@@ -108,8 +122,18 @@ fn curve(figures: &Figures<'_>, drain: &Drain) -> Vec<(f64, f64)> {
             pairs.map(|(time_s, value)| Point { time_s, value }).collect()
         }
     };
-    let shown = points.iter().filter(|point| inside(point.time_s));
-    shown.map(|point| (point.time_s - drain.from_s, point.value)).collect()
+    let until = drain.cleared_s.unwrap_or(f64::INFINITY) * (1.0 + 1e-9);
+    let shown = points
+        .iter()
+        .filter(|point| inside(point.time_s) && point.time_s <= until);
+    let mut curve: Vec<(f64, f64)> = shown.map(|point| (point.time_s - drain.from_s, point.value)).collect();
+    if let ([Some(messages), _], false) = (drain.ends, curve.is_empty()) {
+        curve.insert(0, (0.0, messages));
+    }
+    if let ([_, Some(messages)], Some(cleared_s), false) = (drain.ends, drain.cleared_s, curve.is_empty()) {
+        curve.push((cleared_s - drain.from_s, messages));
+    }
+    curve
 }
 
 pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
@@ -135,6 +159,9 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
     let plot = Plot::new(canvas, x, y, (top, canvas.height()), Vec::new());
     if measured.is_empty() {
         return plot.sentence(NO_DATA);
+    }
+    if greatest == 0.0 {
+        return plot.sentence("nothing waited any more when the drain began");
     }
     plot.axes()?;
     plot.area(&measured, 0.0, BLUE)?;

@@ -71,6 +71,40 @@ pub(super) fn resampled(points: &[Point], times: &[f64]) -> Vec<f64> {
     times.iter().copied().map(value).collect()
 }
 
+/// Of each of `stretches` of time the least and the greatest value, in the order of time.
+pub(super) fn reduced(points: &[Point], stretches: usize) -> Vec<Point> {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return Vec::new();
+    };
+    let width = (last.time_s - first.time_s) / stretches as f64;
+    if points.len() <= stretches * 2 || width <= 0.0 || !width.is_finite() {
+        return points.to_vec();
+    }
+    let stretch = |point: &Point| ((point.time_s - first.time_s) / width) as usize;
+    let mut reduced = Vec::with_capacity(stretches * 2 + 2);
+    for part in points.chunk_by(|a, b| stretch(a) == stretch(b)) {
+        let (mut least, mut greatest) = (part[0], part[0]);
+        for point in part {
+            if point.value < least.value {
+                least = *point;
+            }
+            if point.value > greatest.value {
+                greatest = *point;
+            }
+        }
+        let (earlier, later) = if least.time_s <= greatest.time_s {
+            (least, greatest)
+        } else {
+            (greatest, least)
+        };
+        reduced.push(earlier);
+        if later != earlier {
+            reduced.push(later);
+        }
+    }
+    reduced
+}
+
 /// Splits where the distance is far above both the sampling interval and what thinning leaves between points.
 fn parts(points: &[Point], interval_s: f64) -> Vec<&[Point]> {
     let mut distances: Vec<f64> = points.windows(2).map(|pair| pair[1].time_s - pair[0].time_s).collect();
@@ -96,6 +130,21 @@ mod tests {
             [10.0, 10.0, 15.0, 20.0, 20.0]
         );
         assert_eq!(resampled(&[], &[1.0]), [0.0]);
+    }
+
+    #[test]
+    fn a_reduced_line_keeps_its_peaks() {
+        let points: Vec<Point> = (0..10_000)
+            .map(|at| Point {
+                time_s: f64::from(at),
+                value: if at == 4_321 { 99.0 } else { f64::from(at % 7) },
+            })
+            .collect();
+        let reduced = reduced(&points, 50);
+        assert!(reduced.len() <= 102, "{} points", reduced.len());
+        assert!(reduced.iter().any(|point| point.value == 99.0));
+        assert!(reduced.windows(2).all(|pair| pair[0].time_s <= pair[1].time_s));
+        assert!(super::reduced(&[], 50).is_empty());
     }
 
     #[test]

@@ -71,7 +71,10 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         let mut y = Axis::log_nanos(min, max, stages::label(*span));
         let every = y.ticks.len().div_ceil(6).max(1);
         y.ticks = y.ticks.into_iter().step_by(every).collect();
-        let plot = Plot::new(canvas, Axis::percentiles(last), y, (upper, upper + height), Vec::new())
+        let mut x = Axis::percentiles(last);
+        // In half the width 0 % would run into 50 %.
+        x.ticks.retain(|tick| tick.at > 0.0);
+        let plot = Plot::new(canvas, x, y, (upper, upper + height), Vec::new())
             .between((left + LEFT, left + width - RIGHT))
             .titled_from(left + 16.0);
         if curves.is_empty() {
