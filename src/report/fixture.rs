@@ -16,6 +16,8 @@ const WARM_UP_S: f64 = 5.0;
 const DRAIN_S: f64 = 4.2;
 const RATE: f64 = 500.0;
 const ORDERS: u64 = 32_500;
+/// When the load of each trial began, in the latency log.
+const LOG_BEGAN_S: f64 = 1.25;
 
 fn workload(text: &str) -> CheckedCell {
     check(
@@ -246,6 +248,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         repeat: number,
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
+        log_began_s: Some(LOG_BEGAN_S),
         phases: phases(),
         load_phases: Vec::new(),
         faults: Vec::new(),
