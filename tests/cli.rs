@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "cli/ab.rs"]
+mod ab;
 #[path = "cli/compare.rs"]
 mod compare;
 #[path = "cli/folder.rs"]

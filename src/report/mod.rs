@@ -57,12 +57,31 @@ pub enum ReportError {
     Chart(#[from] ChartError),
 }
 
+/// How much of a report a run leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// Tables, charts and page.
+    #[default]
+    Full,
+    /// Tables; `orderstorm report` makes the rest at any time.
+    Tables,
+}
+
 /// Writes `summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
 /// `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
 /// [`ReportError`], with the file; what was written before it stays.
 pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
+    write_tables(folder, record)?;
+    write_pictures(folder, record)
+}
+
+/// Writes the tables alone: what a run leaves that nobody will look at, but another program.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_tables(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     let mut table = Vec::new();
     summary::write(record, &mut table).map_err(|source| ReportError::Table {
         name: "summary.csv",
@@ -86,8 +105,11 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
         name: "consumers.csv",
         source,
     })?;
-    write_whole(&folder.join("consumers.csv"), &table)?;
+    write_whole(&folder.join("consumers.csv"), &table)
+}
 
+/// Charts, and the page that shows them.
+fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     let series = read_series(folder, record)?;
     let figures = Figures::new(record, &series);
     let charts = folder.join("charts");
