@@ -29,6 +29,26 @@ pub struct Row {
 
 /// The table: a header, a row for each cell in the order of the dimensions' axes, and what the marks mean.
 pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
+    let best = FIGURES.map(|(figure, _)| sweep.best(figure));
+    let mut rows = lines(sweep, best);
+    let line = if best.iter().any(Option::is_some) {
+        "  *: better than every other cell, and not by chance (rank test, Holm, 5 %)".to_owned()
+    } else if sweep.repeats() < REPEATS_MIN {
+        format!("  no cell is marked as the best: that takes {REPEATS_MIN} repeats or more (trial.repeats)")
+    } else {
+        "  no cell is marked as the best: none is better than every other beyond chance".to_owned()
+    };
+    rows.push(Row { line, verdict: None });
+    rows
+}
+
+/// The same for cells that nobody may judge against each other: no mark, and no word on marks.
+pub fn unmarked(sweep: &Sweep<'_>) -> Vec<Row> {
+    lines(sweep, [None; FIGURES.len()])
+}
+
+/// All but what the marks mean. `best` is the cell that is marked, of each figure.
+fn lines(sweep: &Sweep<'_>, best: [Option<usize>; FIGURES.len()]) -> Vec<Row> {
     let names: Vec<&str> = sweep
         .dimensions
         .iter()
@@ -43,7 +63,6 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
         .chain([title.chars().count()])
         .max();
     let width = longest.unwrap_or(0).min(NAME_MAX);
-    let best = FIGURES.map(|(figure, _)| sweep.best(figure));
     let headings: Vec<String> = FIGURES
         .iter()
         .map(|(_, heading)| format!("{heading:>FIGURE$} "))
@@ -65,13 +84,6 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
     rows.push(about(
         "  medians over the repeats; ±: half the range of the goodput; backlog in messages".to_owned(),
     ));
-    rows.push(about(if best.iter().any(Option::is_some) {
-        "  *: better than every other cell, and not by chance (rank test, Holm, 5 %)".to_owned()
-    } else if sweep.repeats() < REPEATS_MIN {
-        format!("  no cell is marked as the best: that takes {REPEATS_MIN} repeats or more (trial.repeats)")
-    } else {
-        "  no cell is marked as the best: none is better than every other beyond chance".to_owned()
-    }));
     rows
 }
 

@@ -3,6 +3,7 @@
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
 pub mod backlog;
+pub mod beside;
 pub(crate) mod cell;
 pub mod cells;
 pub mod chart;
