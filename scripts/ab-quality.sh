@@ -38,7 +38,7 @@ found=0
 run=1
 while [ "$run" -le "$runs" ]; do
     same=$(one "$((run * 1000))")
-    slow=$(one "$((run * 1000 + 500))" --new-set stage.worker.service_time=88ms)
+    slow=$(one "$((run * 1000 + 500))" --new-set stage.worker.service_time=165ms)
     [ -z "$same" ] || alarms=$((alarms + 1))
     case $slow in
     *worse*) found=$((found + 1)) ;;

@@ -4,6 +4,8 @@ mod support;
 
 #[path = "cli/ab.rs"]
 mod ab;
+#[path = "cli/ci.rs"]
+mod ci;
 #[path = "cli/compare.rs"]
 mod compare;
 #[path = "cli/folder.rs"]

@@ -102,7 +102,7 @@ impl Ab {
             };
             let (base, new) = (side(&self.base, base_set).await?, side(&self.new, new_set).await?);
             let request = AbRequest {
-                file: plan.folder.is_some().then(|| workload.clone()),
+                workload: workload.clone(),
                 plan,
                 choice: selection.choice,
                 start: self.broker.start_options(),

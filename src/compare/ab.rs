@@ -351,4 +351,56 @@ mod tests {
         assert!(compared(&sides).notes.iter().any(|note| note.contains("A/A")));
         assert!(Sides::of(ab(0), Vec::new(), Vec::new()).is_none());
     }
+
+    /// Runs of a side as `workloads/gate.toml` makes them: the spread of trials is what was measured on a machine with two
+    /// processors and nine other processes that wanted them, with tails (Student's t of 3 degrees) as such machines have them.
+    fn noisy(id: &str, seed: u64, pairs: u32, service_time: f64) -> Vec<RunRecord> {
+        use rand_distr::{Distribution, StudentT};
+        let tails = StudentT::new(3.0).expect("legal");
+        let mut runs = runs(id, pairs, 1.0, 1.0);
+        for (pair, run) in (0..).zip(&mut runs) {
+            let mut stream = crate::rng::stream(seed, id, pair);
+            // Deviations of the logarithm of one trial; those of Student's t of 3 degrees are √3 times its scale.
+            let mut by = |sd: f64| (sd / 3.0_f64.sqrt() * tails.sample(&mut stream)).clamp(-0.7, 0.7).exp();
+            let trial = &mut run.trials[0];
+            trial.seed = seed + pair;
+            trial.rates.goodput_per_s = Some(200.0 / service_time * by(0.045));
+            let p50 = 1e9 * 0.16 * service_time * by(0.03);
+            for summary in trial
+                .latencies
+                .iter_mut()
+                .filter(|summary| summary.series == "end_to_end")
+            {
+                summary.p99 = None;
+                if let Some(quantile) = &mut summary.p50 {
+                    quantile.ns = p50 as u64;
+                }
+            }
+            trial.drain.time_s = Some(0.18 * by(0.06));
+            trial.resources.driver_cpu_s = Some(0.06 * by(0.1));
+            run.cells[0].workload.compare.end_to_end_p50 = crate::units::Share(0.05);
+            run.cells[0].workload.compare.drain_time = crate::units::Share(0.5);
+            run.cells[0].workload.compare.driver_cpu = crate::units::Share(0.25);
+        }
+        runs
+    }
+
+    /// What `scripts/ab-quality.sh` measures, in simulation.
+    #[test]
+    fn twenty_a_a_raise_one_alarm_at_most_and_a_tenth_more_service_time_is_found_in_eighteen_of_twenty() {
+        let judged = |seed: u64, service_time: f64| {
+            let (base, new) = (noisy("base", seed, 10, 1.0), noisy("new", seed, 10, service_time));
+            let sides = Sides::of(ab(10), base, new).expect("pairs");
+            let thresholds = Thresholds::from(&sides.new.cells[0].workload.compare);
+            let found = sides.comparison(&thresholds, Strictness::Refuse).expect("comparable");
+            let measures = found.cases[0].measures.iter();
+            measures.map(|measured| measured.judgement).collect::<Vec<_>>()
+        };
+        let told = |judgement: &Judgement| matches!(judgement, Judgement::Worse | Judgement::Better);
+        let alarms = (0..20).filter(|run| judged(run * 100, 1.0).iter().any(told)).count();
+        let found = (0..20)
+            .filter(|run| judged(50 + run * 100, 1.1).contains(&Judgement::Worse))
+            .count();
+        assert!(alarms <= 1 && found >= 18, "{alarms} false alarms, {found} of 20 found");
+    }
 }

@@ -121,7 +121,12 @@ fn what_cannot_be_a_side_is_refused_before_anything_runs() {
     none(
         &["--base", "/bin/false"],
         1,
-        &["the base program made no run", "by hand: /bin/false run"],
+        &[
+            "the base program made no run",
+            "by hand: /",
+            "false run ",
+            "jobs.toml --quiet",
+        ],
     );
     let plain = workload(&dir, "plain", "no program");
     none(&["--new", text(&plain)], 1, &["cannot start the new program", "help: "]);

@@ -1,43 +1,55 @@
 //! Thresholds: changes that matter when runs of a workload are compared.
 
 use orderstorm::compare::measure::{MEASURES, Thresholds};
-use orderstorm::compare::{Comparison, Judgement, by};
+use orderstorm::compare::{Judgement, by};
 use orderstorm::workload::check::check;
 
 use crate::support::drive::run_alone;
 
-/// Eight pairs of jobs of 5 ms and of 8 ms, enough orders for a p99.
+/// Six pairs of jobs of 10 ms and of 16 ms.
 const TWO_CELLS: [&str; 9] = [
     "pipeline=work-queue",
     "load.arrival=closed",
-    "load.users=60",
-    "load.orders=1000",
+    "load.users=16",
+    "load.orders=80",
     "load.warm_up=0s",
-    "stage.worker.consumers=30",
-    "stage.worker.service_time=[\"5ms\", \"8ms\"]",
-    "trial.repeats=8",
+    "stage.worker.consumers=8",
+    "stage.worker.service_time=[\"10ms\", \"16ms\"]",
+    "trial.repeats=6",
     "trial.cool_down=0s",
 ];
 
-async fn compared(share: &str) -> Comparison {
-    let thresholds = MEASURES.map(|measure| format!("compare.{}={share}", measure.name));
-    let settings = [&TWO_CELLS[..], &thresholds.each_ref().map(String::as_str)].concat();
-    let record = run_alone(&settings).await.record;
-    let thresholds = Thresholds::from(&record.cells[0].workload.compare);
-    by(&record, "service_time", &thresholds).expect("two cells")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_threshold_of_the_workload_is_that_of_its_measure_and_decides() {
+    let record = run_alone(&TWO_CELLS).await.record;
     for (share, threshold, judgement) in [("1%", 0.01, Judgement::Worse), ("99%", 0.99, Judgement::Same)] {
-        let found = compared(share).await;
-        let measures = &found.cases[0].measures;
-        assert_eq!(measures.len(), MEASURES.len(), "{measures:#?}");
-        for measured in measures {
-            assert_eq!(measured.threshold, threshold, "{}", measured.measure);
+        for (at, measure) in MEASURES.iter().enumerate() {
+            let text = format!("[compare]\n{} = \"{share}\"\n", measure.name);
+            let workload = check("w.toml", "w", text, &[]).expect("legal").into_first().workload;
+            let thresholds = Thresholds::from(&workload.compare);
+            for (other, default) in MEASURES.iter().enumerate() {
+                let expected = if other == at {
+                    threshold
+                } else {
+                    Thresholds::default().of(other)
+                };
+                assert_eq!(
+                    thresholds.of(other),
+                    expected,
+                    "{share} for {}, {}",
+                    measure.name,
+                    default.name
+                );
+            }
+            let found = by(&record, "service_time", &thresholds).expect("two cells");
+            let measured = found.cases[0]
+                .measures
+                .iter()
+                .find(|measured| measured.measure == measure.name);
+            if measure.name == "end_to_end_p50" {
+                assert_eq!(measured.expect("measured").judgement, judgement, "{measured:#?}");
+            }
         }
-        let p50 = measures.iter().find(|measured| measured.measure == "end_to_end_p50");
-        assert_eq!(p50.expect("measured").judgement, judgement, "{p50:#?}");
     }
 }
 

@@ -37,7 +37,7 @@ pub enum ChildError {
         source: std::io::Error,
     },
     /// It ended without a result.
-    #[error("the {} program made no run ({status}): {}\n{said}\nhelp: the same by hand: {command}", which.name(), program.display())]
+    #[error("the {} program made no run ({status}): {}{said}\nhelp: the same by hand: {command}", which.name(), program.display())]
     NoRun {
         /// Whose.
         which: Which,
@@ -86,6 +86,8 @@ pub(super) enum Ended {
 /// What all children share.
 pub(super) struct Child<'a> {
     pub workload: &'a Path,
+    /// The workload as the user named it.
+    pub named: &'a Path,
     /// Absent: each child has its own embedded one.
     pub broker: Option<&'a RunningBroker>,
     pub start: &'a StartOptions,
@@ -106,7 +108,7 @@ impl Child<'_> {
         }
         let results = folder.join(which.name());
         let before = runs_in(&results);
-        let arguments = self.arguments(side, seed, &results);
+        let arguments = self.arguments(side, seed, self.workload, &results);
         let failed = |source| ChildError::Start {
             which,
             program: side.program.clone(),
@@ -138,7 +140,10 @@ impl Child<'_> {
                 program: side.program.clone(),
                 status: output.status,
                 said: last_lines(&String::from_utf8_lossy(&said)),
-                command: format!("{} {}", side.program.display(), arguments.join(" ")),
+                command: by_hand(
+                    &side.program,
+                    &self.arguments(side, seed, self.named, Path::new("results")),
+                ),
             });
         };
         let run = record::read(&results.join(&found)).map_err(|source| ChildError::Record { which, source })?;
@@ -148,9 +153,9 @@ impl Child<'_> {
         })
     }
 
-    fn arguments(&self, side: &SideRecord, seed: u64, results: &Path) -> Vec<String> {
+    fn arguments(&self, side: &SideRecord, seed: u64, workload: &Path, results: &Path) -> Vec<String> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let mut words = vec!["run".to_owned(), text(self.workload), "--quiet".to_owned()];
+        let mut words = vec!["run".to_owned(), text(workload), "--quiet".to_owned()];
         words.extend(["--results".to_owned(), text(results)]);
         if self.broker.is_none() {
             words.extend(["--broker".to_owned(), "embedded".to_owned()]);
@@ -200,13 +205,21 @@ fn runs_in(results: &Path) -> BTreeSet<PathBuf> {
     whole.map(|entry| PathBuf::from(entry.file_name())).collect()
 }
 
+/// Each on a line of its own, after what goes before.
 fn last_lines(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     let from = lines.len().saturating_sub(QUOTED_MAX);
-    lines[from..]
+    lines[from..].iter().map(|line| format!("\n  | {line}")).collect()
+}
+
+/// The command line as one would type it.
+fn by_hand(program: &Path, arguments: &[String]) -> String {
+    let words = arguments
         .iter()
-        .map(|line| format!("  | {line}\n"))
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
+        .map(|word| match word.contains([' ', '\'', '"', '[', '$', '*']) {
+            true => format!("'{}'", word.replace('\'', r"'\''")),
+            false => word.clone(),
+        });
+    let words: Vec<String> = [program.display().to_string()].into_iter().chain(words).collect();
+    words.join(" ")
 }

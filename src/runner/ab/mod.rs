@@ -26,8 +26,8 @@ use child::{Child, Ended};
 pub struct AbRequest {
     /// The plan of the base: its name, seed and cells.
     pub plan: Plan,
-    /// The workload file where it must be read from its own place, because it replays a file beside it.
-    pub file: Option<PathBuf>,
+    /// The workload as it was named.
+    pub workload: PathBuf,
     /// The broker.
     pub choice: BrokerChoice,
     /// How to start it.
@@ -177,13 +177,13 @@ async fn pairs(
         pairs: Vec::new(),
         ended_because: None,
     };
-    let workload = match &request.file {
-        Some(file) => file.clone(),
-        None => {
-            let name = format!("{}.toml", request.plan.name);
-            folder.write(&name, request.plan.text.as_bytes())?;
-            folder.path().join(name)
-        }
+    // A file that is edited meanwhile must not become two experiments. One that replays a file beside it has to stay where it is.
+    let workload = if request.plan.folder.is_some() {
+        request.workload.clone()
+    } else {
+        let name = format!("{}.toml", request.plan.name);
+        folder.write(&name, request.plan.text.as_bytes())?;
+        folder.path().join(name)
     };
     let broker = match request.choice {
         BrokerChoice::Embedded => None,
@@ -195,6 +195,7 @@ async fn pairs(
     }
     let child = Child {
         workload: &workload,
+        named: &request.workload,
         broker: broker.as_ref(),
         start: &request.start,
     };
