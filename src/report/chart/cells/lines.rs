@@ -103,6 +103,7 @@ impl Up {
             Unit::Bytes => human::bytes(value),
         };
         let title = match (figure.unit(), logarithmic) {
+            (Unit::PerSecond, _) if figure == Figure::BacklogDrainRate => "messages per second",
             (Unit::PerSecond, _) => "orders per second",
             (Unit::Nanos, false) => "time",
             (Unit::Seconds, false) => "seconds",
@@ -110,7 +111,8 @@ impl Up {
             (Unit::Nanos, true) => "time (logarithmic)",
             (Unit::Seconds, true) => "seconds (logarithmic)",
             (Unit::Messages, true) => "messages (logarithmic)",
-            (Unit::Share, _) => "share of deliveries",
+            (Unit::Share, _) if figure == Figure::Redelivered => "share of deliveries",
+            (Unit::Share, _) => "share of orders",
             (Unit::Ratio, _) => "ratio",
             (Unit::Bytes, _) => "resident memory, greatest",
         };
