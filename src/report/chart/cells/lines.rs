@@ -9,7 +9,7 @@ use crate::report::chart::axis::{Axis, thousands};
 use crate::report::chart::canvas::{Anchor, Canvas, Drawn, Place, Stroke, WIDTH};
 use crate::report::chart::frame::{Entry, LEFT, Mark, RIGHT, head};
 use crate::report::chart::palette::{BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SKY, VERMILLION};
-use crate::report::figure::Unit;
+use crate::report::figure::{Figure, Unit};
 use crate::report::human;
 use crate::report::sweep::{Cell, Dimension, Spread};
 
