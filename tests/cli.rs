@@ -6,6 +6,8 @@ mod support;
 mod compare;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/hlog.rs"]
+mod hlog;
 #[path = "cli/matrix.rs"]
 mod matrix;
 #[path = "cli/mistakes.rs"]

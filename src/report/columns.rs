@@ -18,6 +18,17 @@ const FIGURES: [(Figure, &str); 5] = [
     (Figure::Backlog, "backlog"),
 ];
 
+/// What no sound run has, with its headings; shown where a cell has some.
+const EXCEPTIONS: [(Figure, &str); 5] = [
+    (Figure::Refused, "refused"),
+    (Figure::Dropped, "dropped"),
+    (Figure::DeadLettered, "dead-lettered"),
+    (Figure::Redelivered, "redelivered"),
+    (Figure::Blocked, "blocked"),
+];
+/// Characters of such a figure.
+const EXCEPTION: usize = 13;
+
 /// A row with what it says about its cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -72,6 +83,44 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
     } else {
         "  no cell is marked as the best: none is better than every other beyond chance".to_owned()
     }));
+    rows
+}
+
+/// What orders met instead of their end, cell by cell: shares of the orders (of the deliveries, if redelivered) and the time for
+/// which the broker blocked a connection. Empty where no cell has any.
+pub fn exceptions(sweep: &Sweep<'_>) -> Vec<Row> {
+    let met = |figure: Figure| {
+        let mut values = sweep.cells.iter().flat_map(|cell| cell.values(figure));
+        values.any(|value| value > 0.0)
+    };
+    let shown: Vec<(Figure, &str)> = EXCEPTIONS.into_iter().filter(|(figure, _)| met(*figure)).collect();
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    let mut cells: Vec<&Cell<'_>> = sweep.cells.iter().collect();
+    cells.sort_by(|a, b| a.place.cmp(&b.place));
+    let longest = cells.iter().map(|cell| name(sweep, cell).chars().count()).max();
+    let width = longest.unwrap_or(0).min(NAME_MAX);
+    let headings: String = shown
+        .iter()
+        .map(|(_, heading)| format!(" {heading:>EXCEPTION$}"))
+        .collect();
+    let mut rows = vec![Row {
+        line: format!("  {:<width$}{headings}", ""),
+        verdict: None,
+    }];
+    for cell in cells {
+        let figures = shown.iter().map(|(figure, _)| {
+            let value = cell.spread(*figure);
+            let value = value.map_or(ABSENT.to_owned(), |spread| figure.written(spread.median));
+            format!(" {value:>EXCEPTION$}")
+        });
+        let figures: String = figures.collect();
+        rows.push(Row {
+            line: format!("  {:<width$}{figures}", shortened(&name(sweep, cell), width)),
+            verdict: Some(cell.verdict()),
+        });
+    }
     rows
 }
 
@@ -184,6 +233,32 @@ mod tests {
         assert!(!told[1].contains('*') && told[4].contains("not by chance"));
         let noise = lines(&fixture::matrix(&[("x", &[("a", None), ("b", None)])], 8));
         assert!(!noise[1].contains("/s*") && !noise[2].contains("/s*"), "{noise:#?}");
+    }
+
+    #[test]
+    fn what_was_refused_or_dropped_is_a_table_of_its_own_where_there_is_any() {
+        let mut record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 1);
+        for trial in &mut record.trials {
+            (trial.messages.redelivered, trial.orders.published) = (0, 1_000);
+        }
+        assert_eq!(exceptions(&Sweep::of(&record)), []);
+        record.trials[0].ledger.fates.dropped = 250;
+        record.trials[0].blocked_s = 1.5;
+        let rows = exceptions(&Sweep::of(&record));
+        assert!(
+            rows.len() == 11 && rows.iter().all(|row| row.line.chars().count() <= 100),
+            "{rows:#?}"
+        );
+        assert!(
+            rows[0].line.contains("dropped") && rows[0].line.contains("blocked"),
+            "{rows:#?}"
+        );
+        assert!(!rows[0].line.contains("refused"), "{rows:#?}");
+        let first = rows
+            .iter()
+            .find(|row| row.line.contains("25.0 %"))
+            .expect("a quarter was dropped");
+        assert!(first.line.contains("1.50 s"), "{first:?}");
     }
 
     #[test]

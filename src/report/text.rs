@@ -159,7 +159,21 @@ impl Page {
             human::plural(sweep.cells.len() as u64, "cell"),
             human::plural(sweep.record.trials.len() as u64, "trial")
         ));
-        for row in columns::table(sweep) {
+        self.rows(columns::table(sweep));
+        let exceptions = columns::exceptions(sweep);
+        if !exceptions.is_empty() {
+            self.heading("What did not go straight through");
+            self.rows(exceptions);
+        }
+        self.recommendations(&insight::recommendations(sweep));
+        for scaling in insight::scalings(sweep) {
+            self.scaling(&scaling);
+        }
+    }
+
+    /// Rows of a table of cells, coloured by verdict.
+    fn rows(&mut self, rows: Vec<columns::Row>) {
+        for row in rows {
             let tone = match row.verdict {
                 Some(Verdict::Fail) => Some(Tone::Bad),
                 Some(Verdict::Unknown) => Some(Tone::Doubt),
@@ -167,10 +181,6 @@ impl Page {
             };
             let line = tone.map_or_else(|| row.line.clone(), |tone| self.toned(tone, &row.line));
             self.line(&line);
-        }
-        self.recommendations(&insight::recommendations(sweep));
-        for scaling in insight::scalings(sweep) {
-            self.scaling(&scaling);
         }
     }
 
