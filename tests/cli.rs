@@ -2,6 +2,10 @@
 
 mod support;
 
+#[path = "cli/ab.rs"]
+mod ab;
+#[path = "cli/ci.rs"]
+mod ci;
 #[path = "cli/compare.rs"]
 mod compare;
 #[path = "cli/folder.rs"]

@@ -2,6 +2,7 @@
 //!
 //! The verdict first, then what it rests on, then everything that was measured, then how it was measured.
 
+pub mod beside;
 #[cfg(test)]
 mod browser;
 mod cells;

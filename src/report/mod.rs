@@ -3,6 +3,7 @@
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
 pub mod backlog;
+pub mod beside;
 pub(crate) mod cell;
 pub mod cells;
 pub mod chart;
@@ -66,17 +67,41 @@ pub enum ReportError {
     Chart(#[from] ChartError),
 }
 
+/// How much of a report a run leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// Tables, charts and page.
+    #[default]
+    Full,
+    /// Tables; `orderstorm report` makes the rest at any time.
+    Tables,
+}
+
 /// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
 /// `charts/*.png` and `report.html` into a run folder that holds `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
 /// [`ReportError`], with the file; what was written before it stays.
 pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
+    write_tables(folder, record)?;
+    write_pictures(folder, record)
+}
+
+/// Writes the tables alone: what a run leaves that nobody will look at, but another program.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_tables(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     for (name, write) in TABLES {
         let mut table = Vec::new();
         write(record, &mut table).map_err(|source| ReportError::Table { name, source })?;
         write_whole(&folder.join(name), &table)?;
     }
+    Ok(())
+}
+
+/// Charts, and the page that shows them.
+fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     let sweep = Sweep::of(record);
     let of_cells = course::trials(&sweep);
     let series = read_series(folder, record, &of_cells)?;

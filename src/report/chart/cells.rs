@@ -19,13 +19,16 @@ use crate::results::series::SeriesTable;
 use panels::Layout;
 
 /// Figures that are drawn along the setting. The achieved rate is not: goodput and backlog say the same.
-const ALONG: [Figure; 19] = [
+const ALONG: [Figure; 22] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
+    Figure::UrgentP50,
+    Figure::NormalP50,
     Figure::DrainTime,
     Figure::Backlog,
     Figure::BacklogDrainTime,
+    Figure::BacklogDrainRate,
     Figure::Unacked,
     Figure::DeliveryGini,
     Figure::OldestAge,

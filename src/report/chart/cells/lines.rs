@@ -9,7 +9,7 @@ use crate::report::chart::axis::{Axis, nanos, thousands};
 use crate::report::chart::canvas::{Anchor, Canvas, Drawn, Place, Stroke, WIDTH};
 use crate::report::chart::frame::{Entry, LEFT, Mark, RIGHT, head};
 use crate::report::chart::palette::{BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SKY, VERMILLION};
-use crate::report::figure::Unit;
+use crate::report::figure::{Figure, Unit};
 use crate::report::human;
 use crate::report::sweep::{Cell, Dimension, Spread};
 
@@ -103,6 +103,7 @@ impl Up {
             Unit::Bytes => human::bytes(value),
         };
         let title = match (figure.unit(), logarithmic) {
+            (Unit::PerSecond, _) if figure == Figure::BacklogDrainRate => "messages per second",
             (Unit::PerSecond, _) => "orders per second",
             (Unit::Nanos, false) => "time",
             (Unit::Seconds, false) => "seconds",
@@ -110,7 +111,8 @@ impl Up {
             (Unit::Nanos, true) => "time (logarithmic)",
             (Unit::Seconds, true) => "seconds (logarithmic)",
             (Unit::Messages, true) => "messages (logarithmic)",
-            (Unit::Share, _) => "share of deliveries",
+            (Unit::Share, _) if figure == Figure::Redelivered => "share of deliveries",
+            (Unit::Share, _) => "share of orders",
             (Unit::Ratio, _) => "ratio",
             (Unit::Bytes, _) => "greatest",
         };
