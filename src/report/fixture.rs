@@ -708,6 +708,14 @@ pub fn hostile() -> RunRecord {
     record
 }
 
+/// The names of the series that a sample of an order pipeline has.
+pub fn series_names() -> Vec<String> {
+    let record = pass();
+    let mut names = Vec::new();
+    sample_row(&record.trials[0], 1.0, &mut |name: &str, _| names.push(name.to_owned()));
+    names
+}
+
 /// Writes the `series.csv` that belongs to `record`; no rows for trials without orders.
 pub fn write_series(record: &RunRecord, path: &Path) {
     let mut writer = SeriesWriter::create(path).expect("created");
