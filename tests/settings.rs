@@ -7,6 +7,8 @@ mod support;
 
 #[path = "settings/backlog.rs"]
 mod backlog;
+#[path = "settings/compare.rs"]
+mod compare;
 #[path = "settings/faults.rs"]
 mod faults;
 #[path = "settings/load.rs"]
@@ -266,6 +268,30 @@ const EFFECTS: &[(&str, &str)] = &[
         "an_objective_whose_figure_is_absent_is_never_met",
     ),
     (
+        "compare.goodput",
+        "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
+        "compare.end_to_end_p50",
+        "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
+        "compare.end_to_end_p99",
+        "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
+        "compare.drain_time",
+        "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
+        "compare.driver_cpu",
+        "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
+        "compare.redelivered",
+        "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
         "drain.deadline",
         "a_drain_that_misses_its_deadline_leaves_the_verdict_unknown",
     ),
@@ -351,6 +377,7 @@ const EFFECTS: &[(&str, &str)] = &[
 fn every_key_has_a_test_of_its_effect() {
     let sources = [
         include_str!("settings/backlog.rs"),
+        include_str!("settings/compare.rs"),
         include_str!("settings/faults.rs"),
         include_str!("settings/load.rs"),
         include_str!("settings/objectives.rs"),

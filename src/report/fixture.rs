@@ -16,6 +16,8 @@ const WARM_UP_S: f64 = 5.0;
 const DRAIN_S: f64 = 4.2;
 const RATE: f64 = 500.0;
 const ORDERS: u64 = 32_500;
+/// When the load of each trial began, in the latency log.
+const LOG_BEGAN_S: f64 = 1.25;
 
 fn workload(text: &str) -> CheckedCell {
     check(
@@ -208,7 +210,7 @@ fn each_consumer(stage: Stage) -> Vec<ConsumerRecord> {
 }
 
 /// A backlog of 5,000 messages that cleared in 5.1 s.
-fn backlog() -> BacklogRecord {
+pub fn backlog() -> BacklogRecord {
     BacklogRecord {
         stage: Stage::Payment,
         cause: BacklogCause::Outage,
@@ -246,6 +248,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         repeat: number,
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
+        log_began_s: Some(LOG_BEGAN_S),
         phases: phases(),
         load_phases: Vec::new(),
         faults: Vec::new(),
@@ -425,7 +428,9 @@ pub fn matrix(dimensions: &[Varied<'_>], repeats: u32) -> RunRecord {
         .iter()
         .map(|place| matrix_cell(&checked, dimensions, place))
         .collect();
-    let model = trial(&checked, 1);
+    let mut model = trial(&checked, 1);
+    let urgent = [Series::EndToEndUrgent, Series::EndToEndNormal].map(|series| series.to_string());
+    model.latencies.retain(|summary| !urgent.contains(&summary.series));
     for repeat in 1..=repeats {
         for (cell, place) in places.iter().enumerate() {
             let number = record.trials.len() as u32 + 1;
@@ -701,6 +706,14 @@ pub fn hostile() -> RunRecord {
         trails[0].publish = bad();
     }
     record
+}
+
+/// The names of the series that a sample of an order pipeline has.
+pub fn series_names() -> Vec<String> {
+    let record = pass();
+    let mut names = Vec::new();
+    sample_row(&record.trials[0], 1.0, &mut |name: &str, _| names.push(name.to_owned()));
+    names
 }
 
 /// Writes the `series.csv` that belongs to `record`; no rows for trials without orders.

@@ -2,8 +2,10 @@
 //!
 //! Files and their columns are described in docs/RESULTS.md.
 
+pub mod ab;
 pub mod folder;
 pub mod hlog;
+pub mod latency_log;
 pub mod objective;
 pub mod record;
 pub mod series;

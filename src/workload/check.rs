@@ -2,6 +2,7 @@
 //! workload below this one.
 
 mod backlog;
+mod compare;
 mod faults;
 mod load;
 mod objectives;
@@ -246,7 +247,10 @@ impl Checker<'_> {
         settings.default_duration();
         settings.default_cool_down(self.trials);
         let mut problems = Vec::new();
-        if let (1, Some((_, place))) = (self.trials, settings.written("trial.cool_down")) {
+        // Whoever asks for one repeat of a file that has several has no use for its pause, and need not be told.
+        let narrowed = settings.origin("trial.repeats") == Origin::CommandLine
+            && settings.origin("trial.cool_down") == Origin::File;
+        if let (1, Some((_, place)), false) = (self.trials, settings.written("trial.cool_down"), narrowed) {
             problems.push(Problem {
                 place: place.clone(),
                 message: "`trial.cool_down` has no effect with one trial".to_owned(),
@@ -450,6 +454,14 @@ impl Settings {
         self.found.get(path).and_then(|found| found.places.as_ref())
     }
 
+    fn origin(&self, path: &str) -> Origin {
+        match self.written(path) {
+            None => Origin::Default,
+            Some((key, _)) if key.source == 0 => Origin::File,
+            Some(_) => Origin::CommandLine,
+        }
+    }
+
     fn listed(&self) -> Vec<Setting> {
         let pipeline = self.pipeline();
         // With phases the load as a whole has no shape.
@@ -459,11 +471,7 @@ impl Settings {
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
                 let value = found.value.as_ref()?.to_string();
-                let origin = match &found.places {
-                    None => Origin::Default,
-                    Some((key, _)) if key.source == 0 => Origin::File,
-                    Some(_) => Origin::CommandLine,
-                };
+                let origin = self.origin(&path);
                 Some(Setting { path, value, origin })
             })
             .collect()
@@ -602,6 +610,7 @@ impl Builder<'_> {
                 survives_broker_restart: self.flag("promises.survives_broker_restart").unwrap_or_default(),
             },
             objectives: self.objectives(),
+            compare: self.compare(),
             recovery,
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),

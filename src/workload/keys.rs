@@ -901,6 +901,42 @@ pub const KEYS: &[Key] = &[
         "Bound of the broker's greatest resident set, where its process is known.",
     ),
     key(
+        "compare.goodput",
+        Kind::Share,
+        Some("5%"),
+        "Smallest change of goodput that matters, when runs of this workload are compared.",
+    ),
+    key(
+        "compare.end_to_end_p50",
+        Kind::Share,
+        Some("10%"),
+        "Smallest change of the median end-to-end latency that matters, when runs of this workload are compared.",
+    ),
+    key(
+        "compare.end_to_end_p99",
+        Kind::Share,
+        Some("10%"),
+        "Smallest change of the 99th percentile of end-to-end latency that matters, when runs of this workload are compared.",
+    ),
+    key(
+        "compare.drain_time",
+        Kind::Share,
+        Some("15%"),
+        "Smallest change of the drain time that matters, when runs of this workload are compared.",
+    ),
+    key(
+        "compare.driver_cpu",
+        Kind::Share,
+        Some("10%"),
+        "Smallest change of the driver's processor time per order that matters, when runs of this workload are compared.",
+    ),
+    key(
+        "compare.redelivered",
+        Kind::Share,
+        Some("0.1%"),
+        "Smallest change of the redelivered share of deliveries that matters: a difference in percentage points.",
+    ),
+    key(
         "promises.survives_broker_restart",
         Kind::Flag,
         Some("false"),

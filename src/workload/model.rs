@@ -34,6 +34,9 @@ pub struct Workload {
     pub promises: StatedPromises,
     /// Figures that must keep a bound; a run that misses one exits with 4.
     pub objectives: Vec<Objective>,
+    /// The changes that matter when runs of it are compared.
+    #[serde(default)]
+    pub compare: Compare,
     /// How lost connections come back.
     #[serde(default)]
     pub recovery: Recovery,
@@ -418,6 +421,38 @@ pub struct TrialSettings {
     pub repeats: u32,
     /// Pause between two trials; none if there is only one.
     pub cool_down: Span,
+}
+
+/// The smallest changes that matter when two runs are compared, each above 0 and under 100 %: shares of the base's value, for
+/// `redelivered` a difference of shares. They say nothing about how a run is made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compare {
+    /// Of orders finished per second.
+    pub goodput: Share,
+    /// Of the median end-to-end latency.
+    pub end_to_end_p50: Share,
+    /// Of its 99th percentile.
+    pub end_to_end_p99: Share,
+    /// Of the drain time.
+    pub drain_time: Share,
+    /// Of the driver's processor time per order.
+    pub driver_cpu: Share,
+    /// Of the share of deliveries that are redeliveries.
+    pub redelivered: Share,
+}
+
+impl Default for Compare {
+    fn default() -> Self {
+        Compare {
+            goodput: Share(0.05),
+            end_to_end_p50: Share(0.10),
+            end_to_end_p99: Share(0.10),
+            drain_time: Share(0.15),
+            driver_cpu: Share(0.10),
+            redelivered: Share(0.001),
+        }
+    }
 }
 
 /// A backlog that is to build up before its stage begins.

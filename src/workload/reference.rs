@@ -100,6 +100,11 @@ fn introduction(section: &str) -> &'static str {
              duplicated and oversold orders and for `==`, the worst of them. One that is missed makes the run exit with 4 and says by how much; \
              one that cannot be told (too few samples, no full drain, repeats missing) is never met: then the run exits with 5."
         }
+        "compare" => {
+            "Changes that matter when `orderstorm compare` or `orderstorm ab` sets runs of this workload against each other: a smaller one is no \
+             regression, however sure it is. The new side's file counts; `--threshold` outranks it. A share of the base's value, but for \
+             `redelivered`. They change nothing that is measured."
+        }
         "drain" => "The end of a trial.",
         "sample" => "How often things are looked at.",
         "trial" => "Repeats.",

@@ -10,13 +10,16 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 18] = [
+const FIGURES: [Figure; 21] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
+    Figure::UrgentP50,
+    Figure::NormalP50,
     Figure::DrainTime,
     Figure::Backlog,
     Figure::BacklogDrainTime,
+    Figure::BacklogDrainRate,
     Figure::BacklogRatio,
     Figure::Unacked,
     Figure::DeliveryGini,
@@ -33,14 +36,9 @@ const FIGURES: [Figure; 18] = [
 
 pub(super) fn section(page: &mut Sink, sweep: &Sweep<'_>) {
     page.raw("<h2>Cells</h2>\n");
-    let figures: Vec<Figure> = FIGURES
-        .into_iter()
-        .filter(|figure| {
-            let mut values = sweep.cells.iter().flat_map(|cell| cell.values(*figure));
-            values.any(|value| value > 0.0 || !figure.is_exceptional())
-        })
-        .collect();
-    table(page, sweep, &figures);
+    let figures = figures(sweep);
+    let best: Vec<Option<usize>> = figures.iter().map(|figure| sweep.best(*figure)).collect();
+    table(page, sweep, &figures, &best);
     let best = figures.iter().any(|figure| sweep.best(*figure).is_some());
     let marked = match (best, sweep.repeats()) {
         (true, _) => {
@@ -59,11 +57,27 @@ pub(super) fn section(page: &mut Sink, sweep: &Sweep<'_>) {
     );
     recommendations(page, sweep);
     for scaling in insight::scalings(sweep) {
-        self::scaling(page, &scaling);
+        self::scaling(page, sweep.throughput().title(), &scaling);
     }
 }
 
-fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
+/// The table alone, with no cell marked as the best.
+pub(super) fn unmarked(page: &mut Sink, sweep: &Sweep<'_>) {
+    let figures = figures(sweep);
+    table(page, sweep, &figures, &vec![None; figures.len()]);
+}
+
+/// The figures that these cells have something to show of.
+fn figures(sweep: &Sweep<'_>) -> Vec<Figure> {
+    let shown = FIGURES.into_iter().filter(|figure| {
+        let mut values = sweep.cells.iter().flat_map(|cell| cell.values(*figure));
+        values.any(|value| value > 0.0 || !figure.is_exceptional())
+    });
+    shown.collect()
+}
+
+/// `best` is the cell that is marked, of each figure.
+fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure], best: &[Option<usize>]) {
     let mut columns: Vec<(String, Align)> = sweep
         .dimensions
         .iter()
@@ -79,7 +93,6 @@ fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
     columns.extend(figures.iter().map(|figure| (figure.title().to_owned(), Number)));
     let columns: Vec<(&str, Align)> = columns.iter().map(|(name, align)| (name.as_str(), *align)).collect();
     page.table("Cells", &columns);
-    let best: Vec<Option<usize>> = figures.iter().map(|figure| sweep.best(*figure)).collect();
     let mut cells: Vec<(usize, &Cell<'_>)> = sweep.cells.iter().enumerate().collect();
     cells.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
     for (at, cell) in cells {
@@ -99,7 +112,7 @@ fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
             page.raw(" <span class=\"pill bad\">invalid</span>");
         }
         page.raw("</td>");
-        for (figure, best) in figures.iter().zip(&best) {
+        for (figure, best) in figures.iter().zip(best) {
             self::figure(page, cell, *figure, *best == Some(at));
         }
         page.raw("</tr>\n");
@@ -133,7 +146,9 @@ fn recommendations(page: &mut Sink, sweep: &Sweep<'_>) {
     if found.is_empty() {
         return;
     }
-    page.raw("<h3>Smallest value within 5 % of the best goodput</h3>\n<ul class=\"notes\">");
+    let of = sweep.throughput_words();
+    let title = format!("Smallest value within 5 % of the best {of}");
+    page.element("<h3>", &title, "</h3>\n<ul class=\"notes\">");
     for one in found {
         page.raw(if one.doubt.is_none() {
             "<li class=\"good\">"
@@ -153,7 +168,7 @@ fn recommendations(page: &mut Sink, sweep: &Sweep<'_>) {
     page.raw("</ul>\n");
 }
 
-fn scaling(page: &mut Sink, scaling: &Scaling) {
+fn scaling(page: &mut Sink, rate: &str, scaling: &Scaling) {
     let at = if scaling.others.is_empty() {
         String::new()
     } else {
@@ -163,7 +178,7 @@ fn scaling(page: &mut Sink, scaling: &Scaling) {
     page.element("<h3>", &title, "</h3>\n");
     let columns = [
         (scaling.dimension.as_str(), Number),
-        ("Goodput", Number),
+        (rate, Number),
         ("Speed-up", Number),
         ("Efficiency", Number),
         ("", Text),
@@ -171,7 +186,7 @@ fn scaling(page: &mut Sink, scaling: &Scaling) {
     page.table(&title, &columns);
     for step in &scaling.steps {
         page.element("<tr><th scope=\"row\" class=\"number\">", &step.label, "</th>");
-        page.number(&human::rate(step.goodput_per_s));
+        page.number(&human::rate(step.rate_per_s));
         page.number(&format!("{:.2}", step.speed_up));
         page.number(&human::share(step.efficiency));
         page.cell(if step.at_the_load {
