@@ -96,6 +96,9 @@ async fn a_stage_that_forgets_what_it_did_is_convicted_when_a_fault_brings_it_ba
         "load.rate=100/s",
         "load.duration=1500ms",
         "stage.payment.prefetch=1",
+        // An order that is closed by the time of its redelivery would be recognised by that.
+        "stage.customer.service_time=300ms",
+        "stage.customer.concurrency=100",
         "faults.1.what=connection-drop",
         "faults.1.stage=payment",
         "faults.1.every=400ms",
@@ -105,10 +108,8 @@ async fn a_stage_that_forgets_what_it_did_is_convicted_when_a_fault_brings_it_ba
     ])
     .await;
     assert_eq!(done.broken(), ["nothing_twice", "charged_once"]);
-    let event = &done.trial().fault_events[0];
-    assert!(
-        event.duplicates_in_effect >= 1 && event.duplicates_delivered >= 1,
-        "{event:?}"
-    );
+    let events = done.trial().fault_events.iter();
+    let in_effect: u64 = events.map(|event| event.duplicates_in_effect).sum();
+    assert!(in_effect >= 1, "{:?}", done.trial().fault_events);
     assert_eq!(done.record.outcome.exit_code, 3);
 }

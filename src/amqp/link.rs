@@ -220,12 +220,14 @@ struct Gate {
 }
 
 impl Gate {
-    fn lose(&self) {
-        self.lost.store(true, Ordering::Release);
+    /// Takes note that the connection is gone; says whether that is news.
+    fn lose(&self) -> bool {
+        let news = !self.lost.swap(true, Ordering::AcqRel);
         self.left.notify_waiters();
         // Nobody is held back by the block of a connection that is gone.
         self.blocked.store(false, Ordering::Release);
         self.opened.notify_waiters();
+        news
     }
 }
 
@@ -292,10 +294,9 @@ impl Ear {
             AfterLoss::End => self.incidents.lose(&self.name, why),
             // One of its channels is gone, and whose it was knows.
             AfterLoss::Renew if self.status.connected() => {}
-            AfterLoss::Renew => {
-                self.gate.lose();
-                self.incidents.absent(&self.name);
-            }
+            // One that we cut has been noted, and may have a successor under its name already.
+            AfterLoss::Renew if self.gate.lose() => self.incidents.absent(&self.name),
+            AfterLoss::Renew => {}
         }
         if !self.status.connected() {
             self.socket.release();
@@ -382,8 +383,9 @@ impl Link {
     /// Ends the connection as the death of its process would: the socket closes with no goodbye. What was written to it
     /// before still arrives.
     pub fn cut(&self) {
-        self.gate.lose();
-        self.incidents.absent(&self.name);
+        if self.gate.lose() {
+            self.incidents.absent(&self.name);
+        }
         if let Some(socket) = self.socket.release() {
             // A socket that the broker has closed already needs no cut.
             let _ = socket.shutdown(Shutdown::Both);

@@ -13,7 +13,6 @@ use super::sender::{Answered, Sender};
 use crate::amqp::AmqpError;
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
-use crate::timer::Timer;
 
 /// How often a held-back load looks whether the socket takes something again.
 const CHOKED_RETRY_NS: Nanos = 500_000;
@@ -58,7 +57,7 @@ pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToke
             break;
         }
         if sender.is_lost() {
-            match back(&sender, share, &mut flying, &timer, latest, &stop).await {
+            match back(&sender, share, &mut flying, latest, &stop).await {
                 Some(Ok(restored)) => sender = restored,
                 Some(Err(_)) => break,
                 None => {}
@@ -115,7 +114,6 @@ async fn back(
     sender: &Sender,
     share: u64,
     flying: &mut FuturesUnordered<impl Future<Output = Answered> + Unpin>,
-    timer: &Timer,
     latest: Nanos,
     stop: &CancellationToken,
 ) -> Option<Result<Sender, AmqpError>> {
@@ -125,7 +123,7 @@ async fn back(
         tokio::select! {
             restored = &mut restoring => return Some(restored),
             Some(_) = flying.next(), if !flying.is_empty() => {}
-            () = timer.sleep_until(latest) => return None,
+            () = sender.wiring().timer.sleep_until(latest) => return None,
             () = stop.cancelled() => return None,
         }
     }

@@ -425,6 +425,10 @@ impl Lane<'_> {
             };
             // What is not done by then has had no effect, or is a redelivery that the store knows.
             let _ = tokio::time::timeout(FINISH_TIMEOUT, finishing).await;
+            // A job that met a strike meanwhile is as far as it comes, and the consumer leaves anyway.
+            if let Some(strike) = self.broken_off() {
+                strike.healed();
+            }
         }
         if finishes || matches!(parted, Parted::Told(Command::Stop)) {
             self.flush(&mut batch).await;
