@@ -70,7 +70,7 @@ pub fn impacts(counts: &[Counts], faults: &[Stretch], frame: Frame) -> Vec<Impac
                 .healed
                 .zip(level)
                 .and_then(|(healed, level)| recovery(counts, healed, until.min(frame.load_ended), level)),
-            longest_gap_s: longest_gap(counts, fault.start, until.min(frame.load_ended)),
+            longest_gap_s: longest_gap(counts, fault.start, until, frame.load_ended),
             redeliveries: after.redelivered.saturating_sub(before.redelivered),
             duplicates_delivered: (after.suppressed + after.repeated)
                 .saturating_sub(before.suppressed + before.repeated),
@@ -116,15 +116,17 @@ fn recovery(counts: &[Counts], healed: Nanos, until: Nanos, level: f64) -> Optio
     None
 }
 
-fn longest_gap(counts: &[Counts], start: Nanos, until: Nanos) -> Option<f64> {
+/// Between two ends of orders, or the start and the first of them; with no end any more, up to the end of the load at most.
+fn longest_gap(counts: &[Counts], start: Nanos, until: Nanos, load_ended: Nanos) -> Option<f64> {
     let first = counts.partition_point(|counts| counts.at <= start).checked_sub(1)?;
     let (mut since, mut ended, mut longest) = (start, counts[first].ended, 0);
     for counts in counts[first..].iter().take_while(|counts| counts.at <= until) {
-        longest = longest.max(counts.at.saturating_sub(since));
         if counts.ended > ended {
+            longest = longest.max(counts.at.saturating_sub(since));
             (since, ended) = (counts.at, counts.ended);
         }
     }
+    longest = longest.max(until.min(load_ended).saturating_sub(since));
     (until > start).then_some(longest as f64 / 1e9)
 }
 
@@ -190,6 +192,25 @@ mod tests {
             ),
             (Some(0.0), 2, 2)
         );
+    }
+
+    #[test]
+    fn a_gap_that_outlasts_the_load_counts_and_the_quiet_after_the_last_order_does_not() {
+        let outage = [Stretch {
+            start: 10 * S,
+            healed: Some(12 * S),
+        }];
+        let short = Frame {
+            load_ended: 11 * S,
+            ..frame()
+        };
+        assert_eq!(impacts(&stalled(), &outage, short)[0].longest_gap_s, Some(2.25));
+        let mut quiet = stalled();
+        quiet.push(Counts {
+            at: 60 * S,
+            ..quiet[quiet.len() - 1]
+        });
+        assert_eq!(impacts(&quiet, &outage, frame())[0].longest_gap_s, Some(2.25));
     }
 
     #[test]
