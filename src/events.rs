@@ -187,6 +187,11 @@ impl Stage {
         }
     }
 
+    /// Whether its effects call for messages of its own; the others are ends of the line.
+    pub const fn emits(self) -> bool {
+        !matches!(self, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker)
+    }
+
     /// Whether the effect on account of `event` is itself the end of the order; where it is not, an order ends with an event
     /// ([`Event::is_end`]).
     pub const fn is_end(self, event: Event) -> bool {

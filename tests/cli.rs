@@ -10,6 +10,8 @@ mod ci;
 mod compare;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/hlog.rs"]
+mod hlog;
 #[path = "cli/matrix.rs"]
 mod matrix;
 #[path = "cli/mistakes.rs"]

@@ -16,6 +16,8 @@ const WARM_UP_S: f64 = 5.0;
 const DRAIN_S: f64 = 4.2;
 const RATE: f64 = 500.0;
 const ORDERS: u64 = 32_500;
+/// When the load of each trial began, in the latency log.
+const LOG_BEGAN_S: f64 = 1.25;
 
 fn workload(text: &str) -> CheckedCell {
     check(
@@ -246,9 +248,12 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         repeat: number,
         seed: 42 + u64::from(number),
         started: "2026-11-21T10:00:00Z".to_owned(),
+        log_began_s: Some(LOG_BEGAN_S),
         phases: phases(),
         load_phases: Vec::new(),
         faults: Vec::new(),
+        fault_events: Vec::new(),
+        lost_connections: Vec::new(),
         blocked: Vec::new(),
         blocked_connections: Vec::new(),
         blocked_s: 0.0,
@@ -701,6 +706,14 @@ pub fn hostile() -> RunRecord {
         trails[0].publish = bad();
     }
     record
+}
+
+/// The names of the series that a sample of an order pipeline has.
+pub fn series_names() -> Vec<String> {
+    let record = pass();
+    let mut names = Vec::new();
+    sample_row(&record.trials[0], 1.0, &mut |name: &str, _| names.push(name.to_owned()));
+    names
 }
 
 /// Writes the `series.csv` that belongs to `record`; no rows for trials without orders.

@@ -5,6 +5,7 @@
 pub mod ab;
 pub mod folder;
 pub mod hlog;
+pub mod latency_log;
 pub mod objective;
 pub mod record;
 pub mod series;

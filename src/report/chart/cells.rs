@@ -1,5 +1,6 @@
 //! Charts of a matrix: each figure along the varied setting, and as a map over two of them.
 
+pub mod course;
 mod lines;
 mod map;
 mod panels;
@@ -188,6 +189,7 @@ impl Drawing for CellChart<'_> {
             record: self.sweep.record,
             trial: None,
             series: &series,
+            latencies: &[],
         };
         match self.kind {
             Kind::Along => lines::draw(self, canvas, &figures),
