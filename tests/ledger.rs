@@ -442,6 +442,16 @@ fn a_second_end_is_found_and_counts_as_no_end() {
 }
 
 #[test]
+fn the_same_end_published_once_more_is_no_second_end() {
+    let model = three(Model::new(None));
+    for (number, end) in [(0, Event::OrderCompleted), (1, Event::OrderCancelled)] {
+        model.ledger.attempted(number, end);
+        assert_eq!(model.ledger.emitted(number, end, 10), None);
+    }
+    assert_eq!(model.broken(), NONE);
+}
+
+#[test]
 fn a_state_that_is_reached_before_its_time_is_found() {
     let model = three(Model::new(None));
     model.ledger.placed(3, 0, 0, CENTS);

@@ -247,6 +247,8 @@ pub(super) struct Book {
     opening: Event,
     open: HashMap<OrderNumber, OrderRecord>,
     closed: Bitmap,
+    /// Closed orders that ended in `order.cancelled`.
+    cancelled: Bitmap,
     /// Orders with a repeated effect, so that each counts once.
     repeated: Bitmap,
     /// Open orders that the broker refused or never answered for.
@@ -258,11 +260,12 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new(opening: Event, shards: u64) -> Self {
-        let (closed, repeated) = (Bitmap::default(), Bitmap::default());
+        let [closed, cancelled, repeated] = [(); 3].map(|()| Bitmap::default());
         Book {
             opening,
             open: HashMap::new(),
             closed,
+            cancelled,
             repeated,
             not_obliged: 0,
             shards,
@@ -369,7 +372,9 @@ impl Book {
         let closed = self.is_closed(number);
         let Some(record) = self.open.get_mut(&number) else {
             if closed && event.is_end() {
-                self.counts.second_ends += 1;
+                // The same end once more is a publish that was repeated: whether its effect was, is counted there.
+                let cancelled = self.cancelled.contains(number / self.shards);
+                self.counts.second_ends += u64::from(cancelled != (event == Event::OrderCancelled));
             } else if !closed {
                 self.causeless(number);
             }
@@ -490,6 +495,9 @@ impl Book {
             self.not_obliged -= 1;
         }
         self.counts.closed += 1;
+        if record.emitted.contains(Event::OrderCancelled) {
+            self.cancelled.insert(number / self.shards);
+        }
         self.open.remove(&number);
         self.closed.insert(number / self.shards);
     }

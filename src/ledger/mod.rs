@@ -87,16 +87,6 @@ impl Ledger {
         self.book(number).emitted(number, event, at)
     }
 
-    /// As [`Ledger::emitted`], of an event that may have gone out before: its effect stood already. Of a closed order it is the
-    /// same event once more, and no second end.
-    pub fn emitted_again(&self, number: OrderNumber, event: Event, at: Nanos) -> Option<Finished> {
-        let mut book = self.book(number);
-        if book.is_closed(number) {
-            return None;
-        }
-        book.emitted(number, event, at)
-    }
-
     /// A delivery reached a consumer.
     pub fn delivered(&self, number: OrderNumber, stage: Stage, redelivered: bool) {
         self.book(number).delivered(stage, redelivered);

@@ -146,15 +146,6 @@ enum Settlement {
     Struck,
 }
 
-/// Whether the effect behind a publish has just happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
-    /// It has.
-    First,
-    /// It stood already, and nobody knows whether its event went out.
-    Again,
-}
-
 /// When a delivery passed each point, on the run's clock.
 #[derive(Debug, Clone, Copy)]
 struct Stamps {
@@ -488,11 +479,9 @@ impl Lane<'_> {
             .fetch_add(u64::from(delivery.redelivered), Ordering::Relaxed);
         meter.take();
         let held = self.meter.take();
-        let beyond = self
-            .stage
-            .settings
-            .prefetch
-            .is_some_and(|prefetch| held > u64::from(prefetch));
+        let StageSettings { ack, prefetch, .. } = self.stage.settings;
+        // The broker limits nothing that it takes for acknowledged as it sends.
+        let beyond = ack == AckMode::Manual && prefetch.is_some_and(|prefetch| held > u64::from(prefetch));
         meter.prefetch_exceeded.fetch_add(u64::from(beyond), Ordering::Relaxed);
         self.now()
     }
@@ -588,12 +577,7 @@ impl Lane<'_> {
             return Settlement::Abandon;
         };
         let started = self.now();
-        let known = store.lookup(message.number, message.event, &wiring.ledger);
-        let round = match known {
-            Known::Applied(_) => Round::Again,
-            Known::Fresh | Known::Done => Round::First,
-        };
-        let emit = match known {
+        let emit = match store.lookup(message.number, message.event, &wiring.ledger) {
             Known::Done => {
                 wiring.ledger.suppressed(message.number, *stage);
                 return Settlement::Ack;
@@ -641,7 +625,7 @@ impl Lane<'_> {
         if emit != Emit::Nothing && self.breaks_off_at(Point::EffectToPublish) {
             return Settlement::Struck;
         }
-        let settlement = self.emit(message, emit, round, stamps).await;
+        let settlement = self.emit(message, emit, stamps).await;
         if settlement == Settlement::Ack && self.breaks_off_at(Point::ConfirmToAck) {
             return Settlement::Struck;
         }
@@ -681,7 +665,7 @@ impl Lane<'_> {
     }
 
     /// Publishes what the effect calls for and awaits the outcome.
-    async fn emit(&self, message: &Envelope, emit: Emit, round: Round, stamps: Stamps) -> Settlement {
+    async fn emit(&self, message: &Envelope, emit: Emit, stamps: Stamps) -> Settlement {
         let wiring = &self.stage.wiring;
         let (event, exchange, routing_key, kind) = match emit {
             Emit::Nothing => return Settlement::Ack,
@@ -731,7 +715,7 @@ impl Lane<'_> {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
                 wiring.publishes.confirmed_after(self.now().saturating_sub(published));
                 if kind == Kind::Event {
-                    self.emitted(message, event, round, published);
+                    self.emitted(message, event, published);
                 }
                 self.span(message, StageSpan::Emit, self.now().saturating_sub(stamps.effect));
                 Settlement::Ack
@@ -776,18 +760,14 @@ impl Lane<'_> {
         renewed
     }
 
-    fn emitted(&self, message: &Envelope, event: Event, round: Round, published: Nanos) {
+    fn emitted(&self, message: &Envelope, event: Event, published: Nanos) {
         let ledger = &self.stage.wiring.ledger;
         let at = self.now();
         if event.is_end() {
             // The last step's confirm belongs to the order's time, as every other step's is somebody else's queue wait.
             ledger.accounted(message.number, at.saturating_sub(published));
         }
-        let finished = match round {
-            Round::First => ledger.emitted(message.number, event, at),
-            Round::Again => ledger.emitted_again(message.number, event, at),
-        };
-        self.finished(message, at, finished);
+        self.finished(message, at, ledger.emitted(message.number, event, at));
     }
 
     /// Measures an order that has just come to its end, if it has.

@@ -179,11 +179,6 @@ impl Pipeline {
         self.meters.iter().map(|meter| meter.held()).sum()
     }
 
-    /// Inventory's stock book.
-    pub fn inventory_book(&self) -> Vec<ItemBook> {
-        self.inventory.book()
-    }
-
     /// Whether a consumer has ended that nobody stopped: a panic, or a consumer that the broker cancelled.
     pub fn consumers_lost(&mut self) -> u64 {
         let mut lost = 0;
@@ -193,13 +188,16 @@ impl Pipeline {
         lost
     }
 
-    /// Stops every consumer and closes the connections. What consumers hold goes back to its queue.
-    pub async fn stop(mut self) {
+    /// Stops every consumer and closes the connections. What consumers hold goes back to its queue. Returns inventory's stock
+    /// book, in which nobody writes any more.
+    pub async fn stop(mut self) -> Vec<ItemBook> {
         self.stop.cancel();
         let ending = async { while self.consumers.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_TIMEOUT, ending).await.is_err() {
             self.consumers.abort_all();
+            while self.consumers.join_next().await.is_some() {}
         }
         futures_util::future::join_all(self.lines.iter().map(|line| line.close())).await;
+        self.inventory.book()
     }
 }

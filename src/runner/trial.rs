@@ -434,9 +434,8 @@ impl Ready<'_> {
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
         let mut ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
         ran.consumers_missing = fixed.consumers_missing(&ran, &pipeline).await;
-        let inventory = pipeline.inventory_book();
         fixed.wiring.connector.incidents().closing();
-        pipeline.stop().await;
+        let inventory = pipeline.stop().await;
         // The probe closes its own connection; it ends within one look.
         let _ = tokio::time::timeout(Duration::from_secs(5), probing).await;
         if let Some(looking) = looking {
