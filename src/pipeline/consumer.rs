@@ -36,7 +36,7 @@ use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
 use crate::wire::message::{Envelope, Kind, decode};
-use crate::workload::model::{AckMode, FaultKind, Point, StageSettings};
+use crate::workload::model::{AckMode, Defect, FaultKind, Point, StageSettings};
 
 /// Before a delivery whose event could not be published goes back to its queue; else it would come straight back.
 const REQUEUE_PAUSE: Duration = Duration::from_millis(50);
@@ -623,6 +623,7 @@ impl Lane<'_> {
                         self.effect(message, Emit::Nothing)
                     }
                     Reaction::Swallowed => return Settlement::Ack,
+                    Reaction::Rejected => return Settlement::Reject,
                 }
             }
         };
@@ -651,8 +652,13 @@ impl Lane<'_> {
         let StageContext {
             stage, wiring, store, ..
         } = self.stage;
-        // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
-        store.applied(message.number, message.event, emit, &wiring.ledger);
+        let canary = wiring.workload.canary.as_ref();
+        let forgets = *stage == Stage::Payment
+            && canary.is_some_and(|canary| canary.strikes(Defect::ForgetEffect, message.number));
+        if !forgets {
+            // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
+            store.applied(message.number, message.event, emit, &wiring.ledger);
+        }
         if let Emit::Event(event) = emit {
             // Before the effect, or an order of which nothing else is due would be closed in between.
             wiring.ledger.attempted(message.number, event);
@@ -727,7 +733,10 @@ impl Lane<'_> {
                 Settlement::Ack
             }
             // Nobody will ever route it: a repetition would fail for ever.
-            Outcome::Refused(Refusal::Returned) => Settlement::Reject,
+            Outcome::Refused(Refusal::Returned) => {
+                self.stage.meter.unroutable.fetch_add(1, Ordering::Relaxed);
+                Settlement::Reject
+            }
             // The loop above has seen to it.
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
             Outcome::Refused(Refusal::Nack) | Outcome::Unknown(Uncertainty::Timeout) => {

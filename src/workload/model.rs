@@ -745,11 +745,24 @@ pub enum Defect {
     SkipNotification,
     /// The worker does a job twice.
     WorkTwice,
+    /// Order completes an order that is only paid.
+    SkipAhead,
+    /// Payment rejects a sound message: a dead letter without a cause.
+    RejectSound,
+    /// Payment does not remember its effect: a redelivery has it again.
+    ForgetEffect,
+}
+
+impl Canary {
+    /// Whether the defect is planted and strikes this order.
+    pub fn strikes(&self, defect: Defect, order: u64) -> bool {
+        self.defect == defect && order % self.every == self.every - 1
+    }
 }
 
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 8] = [
+    pub const NAMES: [(&'static str, Defect); 11] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -758,6 +771,9 @@ impl Defect {
         ("skip-audit", Defect::SkipAudit),
         ("skip-notification", Defect::SkipNotification),
         ("work-twice", Defect::WorkTwice),
+        ("skip-ahead", Defect::SkipAhead),
+        ("reject-sound", Defect::RejectSound),
+        ("forget-effect", Defect::ForgetEffect),
     ];
 
     /// Whether `pipeline` has the stage that it is planted in.
@@ -770,7 +786,10 @@ impl Defect {
             | Defect::Oversell
             | Defect::CommitTwice
             | Defect::SkipAudit
-            | Defect::SkipNotification => matches!(pipeline, PipelineKind::Orders),
+            | Defect::SkipNotification
+            | Defect::SkipAhead
+            | Defect::RejectSound
+            | Defect::ForgetEffect => matches!(pipeline, PipelineKind::Orders),
         }
     }
 }

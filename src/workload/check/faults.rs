@@ -45,7 +45,7 @@ impl Builder<'_> {
         Some(stretch)
     }
 
-    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders) -> Option<Canary> {
+    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders, faults: &Faults) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
                 "canary.every",
@@ -68,6 +68,13 @@ impl Builder<'_> {
                 &["canary.defect"],
                 "an unlimited stock cannot be oversold",
                 "set orders.stock_per_item",
+            );
+        }
+        if defect == Defect::ForgetEffect && faults.script.is_empty() {
+            self.refuse(
+                &["canary.defect"],
+                "what is forgotten does no harm where nothing comes again",
+                "add a fault such as [[faults]] with what = \"connection-drop\", stage = \"payment\", point = \"confirm-to-ack\"",
             );
         }
         Some(Canary {
