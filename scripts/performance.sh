@@ -8,7 +8,7 @@
 #   BROKER=…          managed, embedded, or the address of a RabbitMQ         (default: auto)
 #   WORKLOAD=…        of the comparison                                       (default: gate)
 #   PAGE=…            of the run                                              (default: quickstart)
-#   PAIRS=N           pairs of trials                                         (default: 10)
+#   PAIRS=N           pairs of trials                                         (default: 16)
 #   BASELINE=FOLDER   a run of PAGE to compare the new one with, made on this machine before; without it that step is left out
 #   ORDERSTORM=PATH   the program that does all this                          (default: built from the working tree)
 #
@@ -33,7 +33,7 @@ step() {
 }
 
 mkdir -p "$results"
-step "$ORDERSTORM" ab "${WORKLOAD:-gate}" --base "$base" --new "$new" --pairs "${PAIRS:-10}" --broker "$broker" --results "$results"
+step "$ORDERSTORM" ab "${WORKLOAD:-gate}" --base "$base" --new "$new" --pairs "${PAIRS:-16}" --broker "$broker" --results "$results"
 step "$ORDERSTORM" run "${PAGE:-quickstart}" --broker "$broker" --results "$results" --quiet
 if [ -n "${BASELINE:-}" ]; then
     step "$ORDERSTORM" compare "$BASELINE" latest --results "$results"
