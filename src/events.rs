@@ -142,6 +142,11 @@ impl Stage {
         )
     }
 
+    /// Whether it publishes anything; the others are ends of the line.
+    pub const fn emits(self) -> bool {
+        !matches!(self, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker)
+    }
+
     /// Whether an order's end waits for what this stage does on account of `event`; its other steps run beside.
     pub const fn is_critical(self, event: Event) -> bool {
         matches!(

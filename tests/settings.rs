@@ -19,6 +19,8 @@ mod publish;
 mod queues;
 #[path = "settings/stages.rs"]
 mod stages;
+#[path = "settings/stores.rs"]
+mod stores;
 #[path = "settings/topology.rs"]
 mod topology;
 #[path = "settings/trial.rs"]
@@ -118,8 +120,17 @@ const EFFECTS: &[(&str, &str)] = &[
     ("stage.*.ack_batch", "a_batch_takes_fewer_acknowledgements"),
     ("stage.*.ack_flush", "an_unfinished_batch_waits_for_its_flush"),
     (
-        "stage.*.dedupe",
+        "stage.*.store",
         "a_message_that_comes_twice_is_suppressed_or_repeats_its_effect",
+    ),
+    (
+        "stage.*.publish",
+        "a_dual_write_loses_what_was_committed_and_not_published_and_the_others_do_not",
+    ),
+    ("stage.*.commit_batch", "a_group_commit_takes_fewer_transactions"),
+    (
+        "stage.*.commit_flush",
+        "a_transaction_that_does_not_fill_waits_for_its_flush",
     ),
     (
         "stage.*.slow_share",

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
-use super::store::Store;
+use super::relay::Relay;
+use super::store::{Store, StoreError, StoreSite};
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Link, Publisher};
 use crate::events::Stage;
@@ -18,6 +19,7 @@ use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
 use crate::units::Span;
 use crate::wire::Wiring;
+use crate::workload::model::Publishing;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +31,18 @@ pub struct PipelineError {
     /// Which stage.
     pub stage: Stage,
     /// Why.
-    pub source: AmqpError,
+    pub source: StartError,
+}
+
+/// What a stage that starts may fail at.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The broker.
+    #[error(transparent)]
+    Amqp(#[from] AmqpError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A running pipeline.
@@ -42,6 +55,8 @@ pub struct Pipeline {
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
     finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// Kept as long as the stores: their files are in it.
+    site: StoreSite,
 }
 
 impl Pipeline {
@@ -63,6 +78,11 @@ impl Pipeline {
             Some(_) => StageMeter::new(workload.stage(stage).consumers),
             None => StageMeter::new(0),
         };
+        let first = workload.pipeline.stages()[0];
+        let site = StoreSite::prepare(&workload.stages).map_err(|error| PipelineError {
+            stage: first,
+            source: error.into(),
+        })?;
         let mut pipeline = Pipeline {
             inventory: Arc::new(Inventory::new(context.clone())),
             meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
@@ -71,6 +91,7 @@ impl Pipeline {
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
             finished,
+            site,
         };
         for stage in wiring.workload.pipeline.stages().iter().copied() {
             pipeline
@@ -83,22 +104,22 @@ impl Pipeline {
 
     /// One connection to consume and, where the stage emits, one to publish: a broker that blocks publishers must not stop
     /// the acknowledgements.
-    async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), AmqpError> {
+    async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), StartError> {
         let settings = wiring.workload.stage(stage).clone();
         let consuming = Arc::new(wiring.connector.connect(&format!("{stage} consumers")).await?);
-        let emits = !matches!(stage, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker);
-        let publishing = if emits {
+        let publishing = if stage.emits() {
             Some(wiring.connector.connect(&format!("{stage} publishers")).await?)
         } else {
             None
         };
         let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
         let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
+        let meter = Arc::clone(&self.meters[stage.index()]);
         let shared = Arc::new(StageContext {
             stage,
             service: service(stage, context, &self.inventory),
-            store: Store::new(settings.dedupe),
-            meter: Arc::clone(&self.meters[stage.index()]),
+            store: Store::open(stage, &settings, &self.site, meter.store())?,
+            meter,
             settings,
             switch: Arc::clone(&switch),
             time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
@@ -115,6 +136,11 @@ impl Pipeline {
             let seat = Seat::new(Arc::clone(&shared), index, Arc::clone(&consuming), publisher);
             let taken = if held_back { None } else { Some(seat.take().await?) };
             self.consumers.spawn(seat.occupy(taken, self.stop.clone()));
+        }
+        if let (Publishing::Outbox, Some(link)) = (shared.settings.publish, &publishing) {
+            let publisher = Publisher::open(link, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
+            self.consumers
+                .spawn(Relay::new(Arc::clone(&shared), publisher).run(self.stop.clone()));
         }
         self.links.push(consuming);
         self.links.extend(publishing.map(Arc::new));
@@ -143,6 +169,11 @@ impl Pipeline {
         self.meters.iter().map(|meter| meter.held()).sum()
     }
 
+    /// Rows of outboxes that are not sent, over all stages.
+    pub fn unsent(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
     /// Inventory's stock book.
     pub fn inventory_book(&self) -> Vec<ItemBook> {
         self.inventory.book()
@@ -167,5 +198,7 @@ impl Pipeline {
         // A link that an aborted consumer still has closes when that one lets go of it.
         let links = self.links.into_iter().filter_map(Arc::into_inner);
         futures_util::future::join_all(links.map(Link::close)).await;
+        // The stores went with the last of their consumers.
+        drop(self.site);
     }
 }

@@ -9,6 +9,7 @@ mod promises;
 mod publish;
 mod queue;
 mod stage;
+mod store;
 mod topology;
 
 use std::collections::HashMap;
@@ -577,7 +578,7 @@ impl Builder<'_> {
         let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let backlog = self.backlog(pipeline, &load);
         let faults = self.faults(pipeline, &load);
-        let canary = self.canary(pipeline, &orders);
+        let canary = self.canary(pipeline, &orders, &stages);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,

@@ -15,7 +15,7 @@ use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::wire::message::Envelope;
 use crate::workload::Workload;
-use crate::workload::model::{Canary, Defect};
+use crate::workload::model::Defect;
 
 /// What goes out after an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +41,18 @@ pub enum Reaction {
     EffectTwice,
 }
 
-/// One service's business. `handle` is called once per order and event unless the stage remembers nothing; it must not wait
-/// and must not publish: the consumer does both.
+/// One service's business. An order and event is handled once unless the stage remembers nothing, or its store fails;
+/// nothing here waits or publishes: the consumer does both.
 pub trait Service: Send + Sync {
-    /// Has the effect, reports it to the ledger's books where they keep them, and says what goes out.
+    /// Decides what follows, and sets aside what nobody else may take meanwhile. Nothing stands yet, and the ledger hears
+    /// nothing.
     fn handle(&self, message: &Envelope) -> Reaction;
+
+    /// The step that `handle` decided is committed: the books follow, the service's own and the ledger's.
+    fn stands(&self, _message: &Envelope, _emit: Emit) {}
+
+    /// The step was not committed: what `handle` set aside is free again.
+    fn undone(&self, _message: &Envelope, _reaction: Reaction) {}
 }
 
 /// What every service may use.
@@ -62,7 +69,8 @@ pub struct Context {
 impl Context {
     /// Whether the planted defect `defect` strikes this order.
     fn struck_by(&self, defect: Defect, message: &Envelope) -> bool {
-        matches!(&self.workload.canary, Some(Canary { defect: planted, every }) if *planted == defect && message.number % every == every - 1)
+        let canary = self.workload.canary.as_ref();
+        canary.is_some_and(|canary| canary.strikes(defect, message.number))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Faults and planted defects.
 
 use super::Builder;
-use crate::events::PipelineKind;
+use crate::events::{PipelineKind, Stage};
 use crate::units::Span;
-use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Stretch, Until};
+use crate::workload::model::{
+    BrokerPause, Canary, Defect, Faults, Load, Orders, Publishing, StageSettings, Stretch, Until,
+};
 
 impl Builder<'_> {
     pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load) -> Faults {
@@ -44,7 +46,12 @@ impl Builder<'_> {
         Some(stretch)
     }
 
-    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders) -> Option<Canary> {
+    pub(super) fn canary(
+        &mut self,
+        pipeline: PipelineKind,
+        orders: &Orders,
+        stages: &[StageSettings],
+    ) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
                 "canary.every",
@@ -67,6 +74,15 @@ impl Builder<'_> {
                 &["canary.defect"],
                 "an unlimited stock cannot be oversold",
                 "set orders.stock_per_item",
+            );
+        } else if defect == Defect::SkipRelay
+            && (pipeline.position(Stage::Inventory))
+                .is_none_or(|position| stages[position].publish != Publishing::Outbox)
+        {
+            self.refuse(
+                &["canary.defect"],
+                format!("the defect `{word}` has no place without an outbox at the inventory stage"),
+                "set stage.inventory.publish = \"outbox\" and stage.inventory.store = \"sqlite\"",
             );
         }
         Some(Canary {
