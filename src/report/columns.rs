@@ -5,18 +5,69 @@ use super::human::{self, ABSENT};
 use super::sweep::{Cell, REPEATS_MIN, Sweep};
 use crate::ledger::Verdict;
 
-/// Most characters of the first column.
-const NAME_MAX: usize = 28;
-/// Characters of a figure.
+/// Characters of a line.
+const LINE: usize = 100;
+/// Characters of a line beside the first column and the figures: indentation, trials, spread and verdict.
+const FIXED: usize = 22;
+/// Characters of a figure, without the mark behind it.
 const FIGURE: usize = 9;
-/// The figures shown, with their headings.
-const FIGURES: [(Figure, &str); 5] = [
-    (Figure::Goodput, "goodput"),
-    (Figure::EndToEndP50, "p50"),
-    (Figure::EndToEndP99, "p99"),
-    (Figure::DrainTime, "drain"),
-    (Figure::Backlog, "backlog"),
-];
+/// Most figures.
+const FIGURES_MAX: usize = 6;
+
+/// The figures shown, with their headings: rate, latencies and backlog, and what befell orders where something did.
+fn figures(sweep: &Sweep<'_>) -> Vec<(Figure, &'static str)> {
+    let cleared = sweep.throughput() == Figure::BacklogDrainRate;
+    let mut figures = vec![
+        if cleared {
+            (Figure::BacklogDrainRate, "cleared")
+        } else {
+            (Figure::Goodput, "goodput")
+        },
+        (Figure::EndToEndP50, "p50"),
+        (Figure::EndToEndP99, "p99"),
+        if cleared {
+            (Figure::BacklogDrainTime, "in")
+        } else {
+            (Figure::DrainTime, "drain")
+        },
+        (Figure::Backlog, "backlog"),
+    ];
+    if cleared {
+        figures.push((Figure::BacklogRatio, "/ ideal"));
+    }
+    let happened = |figure: Figure| {
+        let mut values = sweep.cells.iter().flat_map(|cell| cell.values(figure));
+        values.any(|value| value > 0.0)
+    };
+    if happened(Figure::UrgentP50) {
+        figures.splice(
+            1..3,
+            [
+                (Figure::UrgentP50, "urgent"),
+                (Figure::NormalP50, "others"),
+                (Figure::EndToEndP99, "p99"),
+            ],
+        );
+    }
+    let befell = [
+        (Figure::Refused, "refused"),
+        (Figure::Dropped, "dropped"),
+        (Figure::DeadLettered, "dead"),
+    ];
+    figures.extend(befell.into_iter().filter(|(figure, _)| happened(*figure)));
+    for spare in [
+        Figure::EndToEndP50,
+        Figure::DrainTime,
+        Figure::BacklogRatio,
+        Figure::NormalP50,
+        Figure::Backlog,
+    ] {
+        if figures.len() > FIGURES_MAX {
+            figures.retain(|(figure, _)| *figure != spare);
+        }
+    }
+    figures
+}
 
 /// A row with what it says about its cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,9 +93,10 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
         .map(|(_, cell)| name(sweep, cell).chars().count())
         .chain([title.chars().count()])
         .max();
-    let width = longest.unwrap_or(0).min(NAME_MAX);
-    let best = FIGURES.map(|(figure, _)| sweep.best(figure));
-    let headings: Vec<String> = FIGURES
+    let figures = figures(sweep);
+    let width = longest.unwrap_or(0).min(LINE - FIXED - figures.len() * (FIGURE + 1));
+    let best: Vec<Option<usize>> = figures.iter().map(|(figure, _)| sweep.best(*figure)).collect();
+    let headings: Vec<String> = figures
         .iter()
         .map(|(_, heading)| format!("{heading:>FIGURE$} "))
         .collect();
@@ -58,13 +110,21 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
     ))];
     for (at, cell) in cells {
         rows.push(Row {
-            line: row(sweep, cell, width, best.map(|best| best == Some(at))),
+            line: row(
+                sweep,
+                cell,
+                width,
+                &figures,
+                &best.iter().map(|best| *best == Some(at)).collect::<Vec<_>>(),
+            ),
             verdict: Some(cell.verdict()),
         });
     }
-    rows.push(about(
-        "  medians over the repeats; ±: half the range of the goodput; backlog in messages".to_owned(),
-    ));
+    rows.push(about("  medians over the repeats; backlog in messages".to_owned()));
+    rows.push(about(format!(
+        "  ±: half the range of the {}",
+        sweep.throughput_words()
+    )));
     rows.push(about(if best.iter().any(Option::is_some) {
         "  *: better than every other cell, and not by chance (rank test, Holm, 5 %)".to_owned()
     } else if sweep.repeats() < REPEATS_MIN {
@@ -100,8 +160,8 @@ fn shortened(text: &str, most: usize) -> String {
         .collect()
 }
 
-fn row(sweep: &Sweep<'_>, cell: &Cell<'_>, width: usize, best: [bool; 5]) -> String {
-    let figures = FIGURES.iter().zip(best).map(|((figure, _), best)| {
+fn row(sweep: &Sweep<'_>, cell: &Cell<'_>, width: usize, figures: &[(Figure, &'static str)], best: &[bool]) -> String {
+    let figures = figures.iter().zip(best).map(|((figure, _), best)| {
         let value = cell
             .spread(*figure)
             .map_or(ABSENT.to_owned(), |spread| figure.written(spread.median));
@@ -115,12 +175,12 @@ fn row(sweep: &Sweep<'_>, cell: &Cell<'_>, width: usize, best: [bool; 5]) -> Str
         format!(
             "{:>FIGURE$}{}",
             human::shortened(&value.replace(" min ", "m"), FIGURE),
-            if best { "*" } else { " " }
+            if *best { "*" } else { " " }
         )
     });
     let figures: String = figures.collect();
     let spread = cell
-        .spread(Figure::Goodput)
+        .spread(sweep.throughput())
         .filter(|spread| spread.n > 1 && spread.median > 0.0);
     let spread = spread.map_or(String::new(), |spread| {
         format!("{:.0}%", (spread.max - spread.min) / 2.0 / spread.median * 100.0)
@@ -168,7 +228,7 @@ mod tests {
         assert_eq!(starts[..5], ["1, 1", "1, 4", "10, 1", "10, 4", "100, 1"]);
         assert_eq!(starts[9], "unlimited, 4");
         assert!(
-            lines[0].contains("prefetch, consume") && lines[12].contains("takes 6 repeats"),
+            lines[0].contains("prefetch, consume") && lines[13].contains("takes 6 repeats"),
             "{lines:#?}"
         );
     }
@@ -181,9 +241,60 @@ mod tests {
         )];
         let told = lines(&fixture::matrix(&two, 8));
         assert!(told[2].contains("/s*"), "{told:#?}");
-        assert!(!told[1].contains('*') && told[4].contains("not by chance"));
+        assert!(!told[1].contains('*') && told[5].contains("not by chance"));
         let noise = lines(&fixture::matrix(&[("x", &[("a", None), ("b", None)])], 8));
         assert!(!noise[1].contains("/s*") && !noise[2].contains("/s*"), "{noise:#?}");
+    }
+
+    #[test]
+    fn what_befell_orders_has_a_column_and_every_line_still_fits() {
+        let mut record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3);
+        assert!(!lines(&record)[0].contains("refused"));
+        for trial in &mut record.trials {
+            let share = trial.orders.published / 4;
+            trial.ledger.fates.nacked = share;
+            trial.ledger.fates.dropped = share;
+            trial.ledger.fates.dead_lettered = share;
+        }
+        let lines = lines(&record);
+        for heading in ["goodput", "p99", "backlog", "refused", "dropped", "dead"] {
+            assert!(lines[0].contains(heading), "{}", lines[0]);
+        }
+        assert_eq!(lines[1].matches("25.0 %").count(), 3, "{}", lines[1]);
+        assert!(lines.iter().all(|line| line.chars().count() <= LINE), "{lines:#?}");
+    }
+
+    #[test]
+    fn urgent_orders_stand_beside_the_others() {
+        let mut record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3);
+        for trial in &mut record.trials {
+            for series in ["end_to_end_urgent", "end_to_end_normal"] {
+                let mut summary = trial.latencies[0].clone();
+                summary.series = series.to_owned();
+                trial.latencies.push(summary);
+            }
+        }
+        let lines = lines(&record);
+        assert!(lines[0].contains("urgent    others       p99"), "{}", lines[0]);
+        assert!(lines.iter().all(|line| line.chars().count() <= LINE), "{lines:#?}");
+    }
+
+    #[test]
+    fn cells_with_a_backlog_are_judged_by_how_fast_it_was_cleared() {
+        let mut record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3);
+        for trial in &mut record.trials {
+            trial.backlog = Some(fixture::backlog());
+        }
+        let sweep = Sweep::of(&record);
+        assert_eq!(sweep.throughput(), Figure::BacklogDrainRate);
+        let lines = lines(&record);
+        assert!(
+            lines[0].contains("cleared") && lines[0].contains("/ ideal"),
+            "{}",
+            lines[0]
+        );
+        assert!(!lines[0].contains("goodput"), "{}", lines[0]);
+        assert!(lines.iter().all(|line| line.chars().count() <= LINE), "{lines:#?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The figures that trials are compared by: how each is read from a trial, written, and which way is better.
 
 use super::human;
-use crate::measure::{Quantile, Summary};
+use crate::measure::{Quantile, Series, Summary};
 use crate::results::record::TrialRecord;
 
 /// Which way is better.
@@ -26,13 +26,19 @@ pub enum Figure {
     EndToEndP99,
     /// Its 99.9th percentile.
     EndToEndP999,
+    /// Median of the end-to-end latency of urgent orders.
+    UrgentP50,
+    /// … of those beside them.
+    NormalP50,
     /// From the end of the load until Drained.
     DrainTime,
     /// Largest backlog.
     Backlog,
     /// From the return of a stage's consumers until its backlog was cleared.
     BacklogDrainTime,
-    /// The same over its ideal.
+    /// Messages that the stage finished per second meanwhile.
+    BacklogDrainRate,
+    /// The time that the backlog took over its ideal.
     BacklogRatio,
     /// Deliveries that the consumers of a stage held at once: the greatest.
     Unacked,
@@ -83,15 +89,18 @@ pub enum Unit {
 
 impl Figure {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Figure; 22] = [
+    pub const ALL: [Figure; 25] = [
         Figure::Goodput,
         Figure::AchievedRate,
         Figure::EndToEndP50,
         Figure::EndToEndP99,
         Figure::EndToEndP999,
+        Figure::UrgentP50,
+        Figure::NormalP50,
         Figure::DrainTime,
         Figure::Backlog,
         Figure::BacklogDrainTime,
+        Figure::BacklogDrainRate,
         Figure::BacklogRatio,
         Figure::Unacked,
         Figure::DeliveryGini,
@@ -116,9 +125,12 @@ impl Figure {
             Figure::EndToEndP50 => "end_to_end_ns_p50",
             Figure::EndToEndP99 => "end_to_end_ns_p99",
             Figure::EndToEndP999 => "end_to_end_ns_p999",
+            Figure::UrgentP50 => "end_to_end_urgent_ns_p50",
+            Figure::NormalP50 => "end_to_end_normal_ns_p50",
             Figure::DrainTime => "drain_time_s",
             Figure::Backlog => "backlog_messages_max",
             Figure::BacklogDrainTime => "backlog_drain_time_s",
+            Figure::BacklogDrainRate => "backlog_drain_rate_per_s",
             Figure::BacklogRatio => "backlog_ratio_to_ideal",
             Figure::Unacked => "unacked_messages_max",
             Figure::DeliveryGini => "delivery_gini",
@@ -144,9 +156,12 @@ impl Figure {
             Figure::EndToEndP50 => "End-to-end p50",
             Figure::EndToEndP99 => "End-to-end p99",
             Figure::EndToEndP999 => "End-to-end p99.9",
+            Figure::UrgentP50 => "Urgent orders p50",
+            Figure::NormalP50 => "Other orders p50",
             Figure::DrainTime => "Drain time",
             Figure::Backlog => "Largest backlog",
             Figure::BacklogDrainTime => "Backlog cleared in",
+            Figure::BacklogDrainRate => "Backlog cleared at",
             Figure::BacklogRatio => "Backlog time over ideal",
             Figure::Unacked => "Held unacked",
             Figure::DeliveryGini => "Gini of deliveries",
@@ -175,10 +190,12 @@ impl Figure {
     /// What it is a quantity of.
     pub const fn unit(self) -> Unit {
         match self {
-            Figure::Goodput | Figure::AchievedRate => Unit::PerSecond,
+            Figure::Goodput | Figure::AchievedRate | Figure::BacklogDrainRate => Unit::PerSecond,
             Figure::EndToEndP50
             | Figure::EndToEndP99
             | Figure::EndToEndP999
+            | Figure::UrgentP50
+            | Figure::NormalP50
             | Figure::OldestAge
             | Figure::DriverCpu
             | Figure::BrokerCpu => Unit::Nanos,
@@ -198,7 +215,7 @@ impl Figure {
     /// Which way is better.
     pub const fn better(self) -> Better {
         match self {
-            Figure::Goodput | Figure::AchievedRate => Better::Higher,
+            Figure::Goodput | Figure::AchievedRate | Figure::BacklogDrainRate => Better::Higher,
             _ => Better::Lower,
         }
     }
@@ -210,12 +227,15 @@ impl Figure {
         let value = match self {
             Figure::Goodput => trial.rates.goodput_per_s,
             Figure::AchievedRate => trial.rates.achieved_rate_per_s,
-            Figure::EndToEndP50 => end_to_end(trial, |summary| summary.p50),
-            Figure::EndToEndP99 => end_to_end(trial, |summary| summary.p99),
-            Figure::EndToEndP999 => end_to_end(trial, |summary| summary.p999),
+            Figure::EndToEndP50 => quantile(trial, Series::EndToEnd, |summary| summary.p50),
+            Figure::EndToEndP99 => quantile(trial, Series::EndToEnd, |summary| summary.p99),
+            Figure::EndToEndP999 => quantile(trial, Series::EndToEnd, |summary| summary.p999),
+            Figure::UrgentP50 => quantile(trial, Series::EndToEndUrgent, |summary| summary.p50),
+            Figure::NormalP50 => quantile(trial, Series::EndToEndNormal, |summary| summary.p50),
             Figure::DrainTime => trial.drain.time_s.filter(|_| trial.drain.drained),
             Figure::Backlog => trial.backlog_messages_max.map(|n| n as f64),
             Figure::BacklogDrainTime => trial.backlog.as_ref().and_then(|backlog| backlog.drain_time_s),
+            Figure::BacklogDrainRate => trial.backlog.as_ref().and_then(|backlog| backlog.drain_rate_per_s),
             Figure::BacklogRatio => trial.backlog.as_ref().and_then(|backlog| backlog.ratio_to_ideal),
             Figure::Unacked => trial
                 .stages
@@ -265,8 +285,9 @@ fn share(part: f64, of: u64) -> Option<f64> {
     (of > 0).then(|| part / of as f64)
 }
 
-fn end_to_end(trial: &TrialRecord, which: fn(&Summary) -> Option<Quantile>) -> Option<f64> {
-    let summary = trial.latencies.iter().find(|summary| summary.series == "end_to_end")?;
+fn quantile(trial: &TrialRecord, series: Series, which: fn(&Summary) -> Option<Quantile>) -> Option<f64> {
+    let name = series.to_string();
+    let summary = trial.latencies.iter().find(|summary| summary.series == name)?;
     which(summary).map(|quantile| quantile.ns as f64)
 }
 

@@ -2,8 +2,11 @@
 //!
 //! The verdict first, then what it rests on, then everything that was measured, then how it was measured.
 
+#[cfg(test)]
+mod browser;
 mod cells;
 mod lead;
+mod phases;
 mod sink;
 mod tables;
 
@@ -46,6 +49,10 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
     per_trial(&mut page, record, &details, "Promises", tables::promises);
     per_trial(&mut page, record, &details, "Do the figures count?", tables::validity);
     lead::what_was_run(&mut page, record);
+    per_trial(&mut page, record, &details, "When what happened", phases::stretches);
+    if record.trials.iter().any(|trial| !trial.overloads.is_empty()) {
+        per_trial(&mut page, record, &details, "Planned overloads", phases::overloads);
+    }
     pictures(&mut page, record, charts);
     per_trial(&mut page, record, &details, "Latency", tables::latency);
     per_trial(&mut page, record, &details, "Stages", tables::stages);
@@ -227,6 +234,11 @@ mod tests {
             "noisy host",
             "What was run",
             "orderstorm run workloads/storm.toml",
+            "When what happened",
+            "storm",
+            "broker pause",
+            "Planned overloads",
+            "1.04",
             "Charts",
             "Latency</h2>",
             "Stages</h2>",

@@ -6,12 +6,12 @@ use super::human;
 use super::sweep::{Cell, Dimension, REPEATS_MIN, Sweep};
 use crate::stats;
 
-/// How far under the best goodput a value may be and still be enough.
+/// How far under the best rate a value may be and still be enough.
 const ENOUGH: f64 = 0.05;
 /// Share of the offered load from which on the load, not the setting, is what limits goodput.
 const AT_THE_LOAD: f64 = 0.98;
 
-/// The smallest value of a dimension that is within 5 % of the best goodput, the other dimensions being fixed.
+/// The smallest value of a dimension that is within 5 % of the best [`Sweep::throughput`], the other dimensions being fixed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recommendation {
     /// The dimension and the value.
@@ -40,9 +40,9 @@ pub struct Scaling {
 pub struct Step {
     /// As it was written.
     pub label: String,
-    /// Median goodput.
-    pub goodput_per_s: f64,
-    /// Goodput over that of the first value.
+    /// Median of [`Sweep::throughput`].
+    pub rate_per_s: f64,
+    /// The rate over that of the first value.
     pub speed_up: f64,
     /// Speed-up over the ratio of the values: 1 is perfect.
     pub efficiency: f64,
@@ -79,34 +79,32 @@ fn scales(dimension: &Dimension) -> bool {
     ["consumers", "workers"].contains(&dimension.short_name())
 }
 
-fn goodput(cell: &Cell<'_>) -> Option<f64> {
-    stats::median(&cell.values(Figure::Goodput))
-}
-
 fn recommendation(sweep: &Sweep<'_>, dimension: usize, row: &[&Cell<'_>]) -> Option<Recommendation> {
-    let known: Vec<(&Cell<'_>, f64)> = row.iter().filter_map(|cell| Some((*cell, goodput(cell)?))).collect();
-    let (best, best_goodput) = known.iter().copied().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
-    let enough = |(_, goodput): &(&Cell<'_>, f64)| *goodput >= (1.0 - ENOUGH) * best_goodput;
+    let figure = sweep.throughput();
+    let rate = |cell: &Cell<'_>| stats::median(&cell.values(figure));
+    let known: Vec<(&Cell<'_>, f64)> = row.iter().filter_map(|cell| Some((*cell, rate(cell)?))).collect();
+    let (best, best_rate) = known.iter().copied().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let enough = |(_, rate): &(&Cell<'_>, f64)| *rate >= (1.0 - ENOUGH) * best_rate;
     let at = known.iter().position(enough)?;
-    if known.len() < 2 || best_goodput <= 0.0 {
+    if known.len() < 2 || best_rate <= 0.0 {
         return None;
     }
-    let (chosen, chosen_goodput) = known[at];
+    let (chosen, chosen_rate) = known[at];
     let smaller = at.checked_sub(1).map(|below| known[below].0);
     let label = |cell: &Cell<'_>| sweep.dimensions[dimension].values[cell.place[dimension]].label.clone();
-    let with_p99 = |cell: &Cell<'_>, goodput: f64| {
+    let with_p99 = |cell: &Cell<'_>, rate: f64| {
         let p99 = stats::median(&cell.values(Figure::EndToEndP99));
         let p99 = p99.map_or(String::new(), |ns| {
             format!(" at an end-to-end p99 of {}", human::nanos(ns))
         });
-        format!("{}{p99}", human::rate(goodput))
+        format!("{}{p99}", human::rate(rate))
     };
-    let mut reason = with_p99(chosen, chosen_goodput);
+    let mut reason = with_p99(chosen, chosen_rate);
     if chosen.place != best.place {
         reason.push_str(&format!(
             "; the best, {}, has {}",
             label(best),
-            with_p99(best, best_goodput)
+            with_p99(best, best_rate)
         ));
     }
     match smaller {
@@ -117,12 +115,13 @@ fn recommendation(sweep: &Sweep<'_>, dimension: usize, row: &[&Cell<'_>]) -> Opt
         setting: format!("{} = {}", sweep.dimensions[dimension].name, label(chosen)),
         others: sweep.others(chosen, &[dimension]),
         reason,
-        doubt: doubt(chosen, best, smaller, &label),
+        doubt: doubt(figure, chosen, best, smaller, &label),
     })
 }
 
 /// Why the choice may be chance: too few repeats, or an interval on both sides of the limit.
 fn doubt(
+    figure: Figure,
     chosen: &Cell<'_>,
     best: &Cell<'_>,
     smaller: Option<&Cell<'_>>,
@@ -149,7 +148,7 @@ fn doubt(
     }
     let limit = (1.0 - ENOUGH).ln();
     let against_best = |cell: &Cell<'_>| {
-        let ratios = paired_log_ratios(best, cell);
+        let ratios = paired_log_ratios(figure, best, cell);
         stats::interval(&[&ratios], 0, "recommendation", |drawn| {
             stats::hodges_lehmann(&drawn[0])
         })
@@ -167,11 +166,11 @@ fn doubt(
     (!not_enough).then(|| format!("the trials cannot rule out that {} is enough", label(smaller)))
 }
 
-/// log(to / from) of the goodput of trials of one round, which the matrix runs close to each other.
-fn paired_log_ratios(from: &Cell<'_>, to: &Cell<'_>) -> Vec<f64> {
+/// log(to / from) of a figure of trials of one round, which the matrix runs close to each other.
+fn paired_log_ratios(figure: Figure, from: &Cell<'_>, to: &Cell<'_>) -> Vec<f64> {
     let pairs = from.trials.iter().filter_map(|base| {
         let other = to.trials.iter().find(|trial| trial.repeat == base.repeat)?;
-        Some((Figure::Goodput.of(base)?, Figure::Goodput.of(other)?))
+        Some((figure.of(base)?, figure.of(other)?))
     });
     let positive = pairs.filter(|(from, to)| *from > 0.0 && *to > 0.0);
     positive.map(|(from, to)| (to / from).ln()).collect()
@@ -179,22 +178,23 @@ fn paired_log_ratios(from: &Cell<'_>, to: &Cell<'_>) -> Vec<f64> {
 
 fn scaling(sweep: &Sweep<'_>, dimension: usize, row: &[&Cell<'_>]) -> Option<Scaling> {
     let of = &sweep.dimensions[dimension];
+    let figure = sweep.throughput();
     let known = row.iter().filter_map(|cell| {
         let value = &of.values[cell.place[dimension]];
         Some((
             *cell,
             value,
             value.number.filter(|number| *number > 0.0)?,
-            goodput(cell)?,
+            stats::median(&cell.values(figure))?,
         ))
     });
     let known: Vec<_> = known.collect();
-    let (first, _, first_number, first_goodput) = known.first().copied()?;
-    if known.len() < 2 || first_goodput <= 0.0 {
+    let (first, _, first_number, first_rate) = known.first().copied()?;
+    if known.len() < 2 || first_rate <= 0.0 {
         return None;
     }
-    let steps = known.iter().map(|(cell, value, number, goodput)| {
-        let speed_up = goodput / first_goodput;
+    let steps = known.iter().map(|(cell, value, number, rate)| {
+        let speed_up = rate / first_rate;
         let offered = cell
             .trials
             .iter()
@@ -202,10 +202,11 @@ fn scaling(sweep: &Sweep<'_>, dimension: usize, row: &[&Cell<'_>]) -> Option<Sca
             .reduce(f64::min);
         Step {
             label: value.label.clone(),
-            goodput_per_s: *goodput,
+            rate_per_s: *rate,
             speed_up,
             efficiency: speed_up / (number / first_number),
-            at_the_load: offered.is_some_and(|offered| *goodput >= AT_THE_LOAD * offered),
+            // A backlog is cleared as fast as the consumers can, whatever arrives.
+            at_the_load: figure == Figure::Goodput && offered.is_some_and(|offered| *rate >= AT_THE_LOAD * offered),
         }
     });
     Some(Scaling {

@@ -15,18 +15,24 @@ pub mod html;
 pub mod human;
 pub mod insight;
 pub mod objective;
+pub mod phases;
 pub mod stages;
 pub mod status;
 pub mod summary;
 pub mod sweep;
 pub mod text;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::results::latency_log::{self, Classes, LatencyLogError};
 use crate::results::record::RunRecord;
 use crate::results::series::{SeriesError, SeriesTable};
+use chart::cells::CellChart;
+use chart::cells::course::{self, CourseChart};
 use chart::{Chart, ChartError, Figures, Picture};
 use sweep::Sweep;
 
@@ -52,64 +58,109 @@ pub enum ReportError {
     /// The time series could not be read.
     #[error(transparent)]
     Series(#[from] SeriesError),
+    /// The latency log could not be read.
+    #[error(transparent)]
+    Latencies(#[from] LatencyLogError),
     /// A chart could not be drawn.
     #[error(transparent)]
     Chart(#[from] ChartError),
 }
 
-/// Writes `summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `charts/*.svg`, `charts/*.png` and `report.html` into a run folder that holds
-/// `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
+/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
+/// `charts/*.png` and `report.html` into a run folder that holds `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
 /// [`ReportError`], with the file; what was written before it stays.
 pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
-    let mut table = Vec::new();
-    summary::write(record, &mut table).map_err(|source| ReportError::Table {
-        name: "summary.csv",
-        source,
-    })?;
-    write_whole(&folder.join("summary.csv"), &table)?;
-    table.clear();
-    cells::write(record, &mut table).map_err(|source| ReportError::Table {
-        name: "cells.csv",
-        source,
-    })?;
-    write_whole(&folder.join("cells.csv"), &table)?;
-    table.clear();
-    stages::write(record, &mut table).map_err(|source| ReportError::Table {
-        name: "stages.csv",
-        source,
-    })?;
-    write_whole(&folder.join("stages.csv"), &table)?;
-    table.clear();
-    consumers::write(record, &mut table).map_err(|source| ReportError::Table {
-        name: "consumers.csv",
-        source,
-    })?;
-    write_whole(&folder.join("consumers.csv"), &table)?;
-
-    let series = read_series(folder, record)?;
-    let figures = Figures::new(record, &series);
+    for (name, write) in TABLES {
+        let mut table = Vec::new();
+        write(record, &mut table).map_err(|source| ReportError::Table { name, source })?;
+        write_whole(&folder.join(name), &table)?;
+    }
+    let sweep = Sweep::of(record);
+    let of_cells = course::trials(&sweep);
+    let series = read_series(folder, record, &of_cells)?;
+    let latencies = read_latencies(folder, record)?;
+    let none = SeriesTable::default();
+    let shown = status::shown_trial(record).and_then(|trial| series.get(&trial.trial));
+    let figures = Figures::new(record, shown.unwrap_or(&none)).with_latencies(&latencies);
     let charts = folder.join("charts");
     std::fs::create_dir_all(&charts).map_err(|source| ReportError::Write {
         path: charts.clone(),
         source,
     })?;
-    let mut drawn = Vec::with_capacity(Chart::ALL.len());
-    for chart in Chart::ALL {
-        let picture = chart.picture(&figures)?;
-        write_picture(&charts, &picture, |path| chart.write_png(&figures, path))?;
-        drawn.push(picture);
-    }
-    let sweep = Sweep::of(record);
-    let mut of_cells = Vec::new();
-    for chart in chart::cells::charts(&sweep) {
-        let picture = chart.picture()?;
-        write_picture(&charts, &picture, |path| chart.write_png(path))?;
-        of_cells.push(picture);
-    }
+    let mut jobs: Vec<Job<'_>> = Vec::new();
+    let of_run = Chart::ALL.map(|chart| Job::OfRun(chart, &figures));
+    jobs.extend(of_run);
+    jobs.extend(chart::cells::charts(&sweep).into_iter().map(Job::OfCells));
+    jobs.extend(course::charts(&sweep, &series).into_iter().map(Job::Course));
+    let mut drawn = draw_all(&charts, &jobs)?;
+    let of_cells = drawn.split_off(Chart::ALL.len());
     let page = html::page(&sweep, &drawn, &of_cells);
     write_whole(&folder.join("report.html"), page.as_bytes())
+}
+
+/// A table: its file's name, and what writes it.
+type Table = (&'static str, fn(&RunRecord, &mut Vec<u8>) -> Result<(), csv::Error>);
+
+const TABLES: [Table; 6] = [
+    ("summary.csv", |record, to| summary::write(record, to)),
+    ("cells.csv", |record, to| cells::write(record, to)),
+    ("stages.csv", |record, to| stages::write(record, to)),
+    ("consumers.csv", |record, to| consumers::write(record, to)),
+    ("phases.csv", |record, to| phases::write(record, to)),
+    ("overloads.csv", |record, to| phases::write_overloads(record, to)),
+];
+
+/// A chart to be drawn.
+enum Job<'a> {
+    OfRun(Chart, &'a Figures<'a>),
+    OfCells(CellChart<'a>),
+    Course(CourseChart<'a>),
+}
+
+impl Job<'_> {
+    fn draw(&self, charts: &Path) -> Result<Picture, ReportError> {
+        let picture = match self {
+            Job::OfRun(chart, figures) => chart.picture(figures),
+            Job::OfCells(chart) => chart.picture(),
+            Job::Course(chart) => chart.picture(),
+        }?;
+        write_picture(charts, &picture, |path| match self {
+            Job::OfRun(chart, figures) => chart.write_png(figures, path),
+            Job::OfCells(chart) => chart.write_png(path),
+            Job::Course(chart) => chart.write_png(path),
+        })?;
+        Ok(picture)
+    }
+}
+
+/// Draws all charts, as many at once as there are processors; the pictures are in the order of the jobs.
+fn draw_all(charts: &Path, jobs: &[Job<'_>]) -> Result<Vec<Picture>, ReportError> {
+    let next = AtomicUsize::new(0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        let mut drawn = Vec::new();
+        while let Some(job) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            jobs.get(at).map(|job| (at, job))
+        } {
+            drawn.push((job.0, job.1.draw(charts)));
+        }
+        drawn
+    };
+    let mut drawn: Vec<(usize, Result<Picture, ReportError>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors.min(jobs.len()).max(1))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let drawn = workers.into_iter().flat_map(|worker| match worker.join() {
+            Ok(drawn) => drawn,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        drawn.collect()
+    });
+    drawn.sort_by_key(|(at, _)| *at);
+    drawn.into_iter().map(|(_, picture)| picture).collect()
 }
 
 /// Writes the SVG of a picture, and its PNG as `draw` makes it.
@@ -126,12 +177,23 @@ fn write_picture(
     publish(&temporary, &charts.join(format!("{name}.png")))
 }
 
-/// The time series of the trial that charts show.
-fn read_series(folder: &Path, record: &RunRecord) -> Result<SeriesTable, SeriesError> {
+/// The time series of the trial that charts show, and of those in `also`.
+fn read_series(folder: &Path, record: &RunRecord, also: &[u32]) -> Result<BTreeMap<u32, SeriesTable>, SeriesError> {
     let path = folder.join("series.csv");
+    let mut trials = also.to_vec();
+    trials.extend(status::shown_trial(record).map(|trial| trial.trial));
+    if trials.is_empty() || !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    SeriesTable::read_all(&path, &trials)
+}
+
+/// The end-to-end latencies of the trial that charts show.
+fn read_latencies(folder: &Path, record: &RunRecord) -> Result<Vec<Classes>, LatencyLogError> {
+    let path = folder.join("latency.hlog");
     match status::shown_trial(record) {
-        Some(trial) if path.exists() => SeriesTable::read(&path, trial.trial),
-        _ => Ok(SeriesTable::default()),
+        Some(trial) if path.exists() => latency_log::read(&path, trial.trial, "end_to_end"),
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -189,6 +251,8 @@ mod tests {
                 "cells.csv",
                 "charts",
                 "consumers.csv",
+                "overloads.csv",
+                "phases.csv",
                 "report.html",
                 "run.json",
                 "series.csv",
@@ -202,6 +266,10 @@ mod tests {
             .collect();
         charts.sort();
         assert_eq!(names(&folder.path().join("charts")), charts);
+        for (name, _) in TABLES {
+            let bytes = std::fs::read(folder.path().join(name)).expect("readable");
+            assert!(bytes.len() > 50, "{name}");
+        }
         let png = std::fs::read(folder.path().join("charts/backlog.png")).expect("readable");
         assert!(png.starts_with(b"\x89PNG"));
     }

@@ -173,6 +173,25 @@ impl<'a> Sweep<'a> {
         stats::holm(&p?).into_iter().all(|p| p < LEVEL).then_some(candidate)
     }
 
+    /// The rate by which the cells are judged: that at which their backlog was cleared where each has had one, since goodput then
+    /// says how long the load was, else goodput.
+    pub fn throughput(&self) -> Figure {
+        let cleared = |cell: &Cell<'_>| !cell.values(Figure::BacklogDrainRate).is_empty();
+        if !self.cells.is_empty() && self.cells.iter().all(cleared) {
+            Figure::BacklogDrainRate
+        } else {
+            Figure::Goodput
+        }
+    }
+
+    /// [`Sweep::throughput`] in a sentence.
+    pub fn throughput_words(&self) -> &'static str {
+        match self.throughput() {
+            Figure::BacklogDrainRate => "rate at which the backlog was cleared",
+            _ => "goodput",
+        }
+    }
+
     /// The least number of repeats of a cell.
     pub fn repeats(&self) -> usize {
         self.cells.iter().map(|cell| cell.trials.len()).min().unwrap_or(0)

@@ -168,17 +168,18 @@ impl Page {
             let line = tone.map_or_else(|| row.line.clone(), |tone| self.toned(tone, &row.line));
             self.line(&line);
         }
-        self.recommendations(&insight::recommendations(sweep));
+        let of = sweep.throughput_words();
+        self.recommendations(of, &insight::recommendations(sweep));
         for scaling in insight::scalings(sweep) {
             self.scaling(&scaling);
         }
     }
 
-    fn recommendations(&mut self, recommendations: &[Recommendation]) {
+    fn recommendations(&mut self, of: &str, recommendations: &[Recommendation]) {
         if recommendations.is_empty() {
             return;
         }
-        self.heading("Smallest value within 5 % of the best goodput");
+        self.heading(&format!("Smallest value within 5 % of the best {of}"));
         for (at, one) in recommendations.iter().enumerate() {
             let others = if one.others.is_empty() {
                 String::new()
@@ -210,7 +211,7 @@ impl Page {
             self.line(&format!(
                 "  {:<12} {:>10}  {:>6.2} times  {:>8} efficiency{limit}",
                 human::shortened(&human::plain(&step.label), 12),
-                human::rate(step.goodput_per_s),
+                human::rate(step.rate_per_s),
                 step.speed_up,
                 human::share(step.efficiency)
             ));

@@ -4,6 +4,7 @@
 
 pub mod folder;
 pub mod hlog;
+pub mod latency_log;
 pub mod objective;
 pub mod record;
 pub mod series;

@@ -252,6 +252,9 @@ pub struct TrialRecord {
     pub seed: u64,
     /// RFC 3339, UTC.
     pub started: String,
+    /// When its load began, seconds since the base time of `latency.hlog`; absent in records of older versions.
+    #[serde(default)]
+    pub log_began_s: Option<f64>,
     /// Phases: provision, declare, warm-up, measure, drain, verify.
     pub phases: Vec<Band>,
     /// Phases of the load, in sequence; none where it is one whole.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use super::thin::Point;
@@ -164,67 +164,56 @@ impl SeriesTable {
     /// # Errors
     /// [`SeriesError`] when the file cannot be read, is no `series.csv`, or has a damaged line before its last one.
     pub fn read(path: &Path, trial: u32) -> Result<SeriesTable, SeriesError> {
+        let mut tables = SeriesTable::read_all(path, &[trial])?;
+        Ok(tables.remove(&trial).unwrap_or_default())
+    }
+
+    /// Reads the rows of each of `trials` in one pass, as [`SeriesTable::read`] does; a trial without rows has an empty table.
+    ///
+    /// # Errors
+    /// As for [`SeriesTable::read`]; of the rows of other trials only the number of the trial is looked at.
+    pub fn read_all(path: &Path, trials: &[u32]) -> Result<BTreeMap<u32, SeriesTable>, SeriesError> {
         let failed = |source| SeriesError::Open {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(failed)?;
-        let whole = ends_in_newline(&mut file).map_err(failed)?;
-        SeriesTable::read_from(BufReader::new(file), path, trial, whole)
-    }
-
-    fn read_from(from: impl Read, path: &Path, trial: u32, whole: bool) -> Result<SeriesTable, SeriesError> {
-        let mut csv = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(from);
-        let mut table = SeriesTable::default();
-        let mut sums = BacklogSums::default();
-        // A row counts only once the next one has begun, or the file has ended in a line break: what is torn may look whole.
-        let mut held: Option<(u64, csv::ByteRecord)> = None;
-        let mut record = csv::ByteRecord::new();
-        let mut first = true;
-        let failed = |error: csv::Error| SeriesError::Open {
-            path: path.to_owned(),
-            source: error.into(),
-        };
-        while csv.read_byte_record(&mut record).map_err(failed)? {
-            if first {
-                first = false;
-                check_header(&record, path)?;
+        let mut from = BufReader::with_capacity(1 << 18, File::open(path).map_err(failed)?);
+        let mut tables: BTreeMap<u32, (SeriesTable, BacklogSums)> =
+            trials.iter().map(|trial| (*trial, Default::default())).collect();
+        let (mut line, mut number) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            number += 1;
+            if from.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+                break;
+            }
+            let whole = line.pop_if(|last| *last == b'\n').is_some();
+            line.pop_if(|last| *last == b'\r');
+            if number == 1 {
+                check_header(&line, path)?;
                 continue;
             }
-            let line = record.position().map_or(0, csv::Position::line);
-            if let Some((line, row)) = held.replace((line, record.clone())) {
-                table.take(&row, line, path, trial, &mut sums)?;
+            // What is torn may look whole: a row counts only with its line break.
+            if !whole {
+                break;
+            }
+            let damaged = |why| SeriesError::Row {
+                path: path.to_owned(),
+                line: number,
+                why,
+            };
+            let (trial, rest) = trial_of(&line).map_err(damaged)?;
+            if let Some((table, sums)) = tables.get_mut(&trial) {
+                let row = Row::parse(rest).map_err(damaged)?;
+                table.add(row.series, row.point);
+                sums.add(table, row.series, row.point);
             }
         }
-        if let (Some((line, row)), true) = (held, whole) {
-            table.take(&row, line, path, trial, &mut sums)?;
-        }
-        sums.finish(&mut table);
-        Ok(table)
-    }
-
-    fn take(
-        &mut self,
-        row: &csv::ByteRecord,
-        line: u64,
-        path: &Path,
-        trial: u32,
-        sums: &mut BacklogSums,
-    ) -> Result<(), SeriesError> {
-        let row = Row::parse(row).map_err(|why| SeriesError::Row {
-            path: path.to_owned(),
-            line,
-            why,
-        })?;
-        if row.trial != trial {
-            return Ok(());
-        }
-        self.add(row.series, row.point);
-        sums.add(self, row.series, row.point);
-        Ok(())
+        let finished = tables.into_iter().map(|(trial, (mut table, sums))| {
+            sums.finish(&mut table);
+            (trial, table)
+        });
+        Ok(finished.collect())
     }
 
     fn add(&mut self, series: &str, point: Point) {
@@ -262,62 +251,56 @@ impl SeriesTable {
     }
 }
 
-fn ends_in_newline(file: &mut File) -> io::Result<bool> {
-    let length = file.seek(SeekFrom::End(0))?;
-    let mut last = [0];
-    if length > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    file.rewind()?;
-    Ok(last[0] == b'\n')
-}
-
-fn check_header(record: &csv::ByteRecord, path: &Path) -> Result<(), SeriesError> {
-    if record.iter().eq(COLUMNS.iter().map(|name| name.as_bytes())) {
+fn check_header(line: &[u8], path: &Path) -> Result<(), SeriesError> {
+    if line
+        .split(|byte| *byte == b',')
+        .eq(COLUMNS.iter().map(|name| name.as_bytes()))
+    {
         return Ok(());
     }
-    let found: Vec<String> = record
-        .iter()
-        .map(|cell| String::from_utf8_lossy(cell).escape_debug().take(40).collect())
-        .collect();
+    let found: String = String::from_utf8_lossy(line).escape_debug().take(120).collect();
     Err(SeriesError::Header {
         path: path.to_owned(),
-        found: found.join(",").chars().take(120).collect(),
+        found,
     })
+}
+
+/// The number of a row's trial, and the rest of the row. No name of a series has a comma or a quote in it, so rows need no
+/// unquoting.
+fn trial_of(line: &[u8]) -> Result<(u32, &[u8]), String> {
+    let end = line.iter().position(|byte| *byte == b',').unwrap_or(line.len());
+    let text = std::str::from_utf8(&line[..end]).unwrap_or("\u{fffd}");
+    let trial = text
+        .parse()
+        .map_err(|_| format!("its trial `{}` is no whole number", text.escape_debug()))?;
+    Ok((trial, line.get(end + 1..).unwrap_or_default()))
 }
 
 /// A row, parsed.
 struct Row<'a> {
-    trial: u32,
     series: &'a str,
     point: Point,
 }
 
 impl<'a> Row<'a> {
-    fn parse(row: &'a csv::ByteRecord) -> Result<Row<'a>, String> {
-        if row.len() != COLUMNS.len() {
-            return Err(format!("it has {} cells instead of {}", row.len(), COLUMNS.len()));
-        }
-        let cell = |i: usize| {
-            row.get(i)
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
-                .ok_or_else(|| format!("its {} is no text", COLUMNS[i]))
+    /// The row behind the number of its trial.
+    fn parse(rest: &'a [u8]) -> Result<Row<'a>, String> {
+        let rest = std::str::from_utf8(rest).map_err(|_| "it is no text".to_owned())?;
+        let mut cells = rest.split(',');
+        let (Some(time), Some(series), Some(value), None) = (cells.next(), cells.next(), cells.next(), cells.next())
+        else {
+            let cells = 1 + rest.split(',').count();
+            return Err(format!("it has {cells} cells instead of {}", COLUMNS.len()));
         };
-        let number = |i: usize| -> Result<f64, String> {
-            let text = cell(i)?;
+        let number = |text: &str, name: &str| -> Result<f64, String> {
             text.parse()
-                .map_err(|_| format!("its {} `{}` is no number", COLUMNS[i], text.escape_debug()))
+                .map_err(|_| format!("its {name} `{}` is no number", text.escape_debug()))
         };
-        let trial = cell(0)?;
         Ok(Row {
-            trial: trial
-                .parse()
-                .map_err(|_| format!("its trial `{}` is no whole number", trial.escape_debug()))?,
-            series: cell(2)?,
+            series,
             point: Point {
-                time_s: number(1)?,
-                value: number(3)?,
+                time_s: number(time, "time_s")?,
+                value: number(value, "value")?,
             },
         })
     }

@@ -45,7 +45,8 @@ impl OverloadWatch {
     pub fn new(workload: &Workload, schedule: Option<&Schedule>) -> Self {
         // A stage that is stopped in between has another tale to tell.
         let disturbed = workload.backlog.is_some() || workload.faults != Faults::default();
-        let narrowest = narrowest(workload).filter(|_| !disturbed);
+        let narrowest =
+            narrowest(workload).filter(|narrowest| !disturbed && keeps_everything(workload, narrowest.stage));
         let (Some(schedule), Some(stage)) = (schedule, narrowest) else {
             return OverloadWatch::default();
         };
@@ -109,6 +110,11 @@ impl OverloadWatch {
     }
 }
 
+/// Whether everything waits that comes: a queue that drops, refuses or lets messages expire has no backlog that could be foretold.
+fn keeps_everything(workload: &Workload, stage: Stage) -> bool {
+    !workload.stage(stage).queue.is_bounded() && workload.time_to_live(stage).is_none()
+}
+
 /// The stage that completes the fewest orders per second, by its service time alone; absent if none has one.
 fn narrowest(workload: &Workload) -> Option<Narrowest> {
     let of = |stage: Stage| {
@@ -144,6 +150,11 @@ mod tests {
         let found = narrowest(&workload(text)).expect("two stages have service times");
         assert_eq!((found.stage, found.slots), (Stage::Shipping, 2));
         assert!((found.capacity - 25.0).abs() < 1e-9);
+        assert!(keeps_everything(&workload(text), Stage::Shipping));
+        for forgets in ["max_length = 10", "message_ttl = \"1s\""] {
+            let text = format!("stage.shipping = {{ {forgets} }}");
+            assert!(!keeps_everything(&workload(&text), Stage::Shipping), "{forgets}");
+        }
         assert!(narrowest(&workload("")).is_none());
     }
 

@@ -82,6 +82,8 @@ pub struct Course {
     pub backlog_sum: u64,
     /// Planned overloads and what became of them.
     pub overloads: Vec<OverloadRecord>,
+    /// When the load began, seconds since the base time of the latency log.
+    pub log_began_s: Option<f64>,
 }
 
 /// A mean of samples.
@@ -343,6 +345,8 @@ impl<'a> Watch<'a> {
     /// Ends the last interval; returns the maxima, the course and the first failure to write.
     pub fn finish(mut self) -> (Maxima, Course, Option<SeriesError>) {
         self.second();
+        let log_began_s = (self.began as f64 - self.files.hlog_began as f64) / 1e9;
+        self.course.log_began_s = Some(self.files.hlog_offset.as_secs_f64() + log_began_s);
         self.course.overloads = self.overloads.records();
         (self.maxima, self.course, self.failure)
     }

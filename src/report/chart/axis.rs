@@ -192,6 +192,21 @@ pub(super) fn thousands(n: f64) -> String {
     }
 }
 
+/// Nanoseconds on an axis: `200 ms`, `2.5 s`, `1000 s`.
+pub(super) fn nanos(ns: f64) -> String {
+    let (value, unit) = match ns {
+        ns if ns < 0.999e3 => (ns, "ns"),
+        ns if ns < 0.999e6 => (ns / 1e3, "µs"),
+        ns if ns < 0.999e9 => (ns / 1e6, "ms"),
+        ns => (ns / 1e9, "s"),
+    };
+    if value == 0.0 {
+        "0".to_owned()
+    } else {
+        format!("{} {unit}", thousands(value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

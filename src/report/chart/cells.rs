@@ -1,5 +1,6 @@
 //! Charts of a matrix: each figure along the varied setting, and as a map over two of them.
 
+pub mod course;
 mod lines;
 mod map;
 mod panels;
@@ -18,13 +19,16 @@ use crate::results::series::SeriesTable;
 use panels::Layout;
 
 /// Figures that are drawn along the setting. The achieved rate is not: goodput and backlog say the same.
-const ALONG: [Figure; 19] = [
+const ALONG: [Figure; 22] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
+    Figure::UrgentP50,
+    Figure::NormalP50,
     Figure::DrainTime,
     Figure::Backlog,
     Figure::BacklogDrainTime,
+    Figure::BacklogDrainRate,
     Figure::Unacked,
     Figure::DeliveryGini,
     Figure::OldestAge,
@@ -185,6 +189,7 @@ impl Drawing for CellChart<'_> {
             record: self.sweep.record,
             trial: None,
             series: &series,
+            latencies: &[],
         };
         match self.kind {
             Kind::Along => lines::draw(self, canvas, &figures),

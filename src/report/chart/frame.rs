@@ -26,6 +26,8 @@ const STRIP_HEIGHT: f64 = 15.0;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mark {
     Line(Stroke),
+    /// A field of a colour with this alpha.
+    Area(RGBColor, f64),
     Dot(RGBColor),
     Diamond(RGBColor),
 }
@@ -132,6 +134,7 @@ fn legend_rows<DB: DrawingBackend>(
         }
         match entry.mark {
             Mark::Line(stroke) => canvas.line(&[(x, y), (x + SWATCH, y)], Stroke { width: 2.5, ..stroke })?,
+            Mark::Area(colour, alpha) => canvas.rect((x + 4.0, y - 5.0), (x + SWATCH, y + 6.0), colour, alpha)?,
             Mark::Dot(colour) => canvas.dot((x + SWATCH / 2.0, y), 4.0, colour)?,
             Mark::Diamond(colour) => canvas.diamond((x + SWATCH / 2.0, y), 5.0, colour)?,
         }
@@ -147,6 +150,8 @@ pub(super) struct Plot<'a, DB: DrawingBackend> {
     pub x: Axis,
     pub y: Axis,
     strips: Vec<Strip<'a>>,
+    /// Where the title of the y axis begins.
+    title_from: f64,
     left: f64,
     top: f64,
     right: f64,
@@ -168,6 +173,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
             x,
             y,
             strips,
+            title_from: MARGIN,
             left: LEFT,
             top,
             right: WIDTH - RIGHT,
@@ -178,6 +184,11 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
     /// The same plot between other sides.
     pub(super) fn between(self, (left, right): (f64, f64)) -> Self {
         Plot { left, right, ..self }
+    }
+
+    /// The same plot as one of several beside each other: the title of its y axis begins at `title_from`.
+    pub(super) fn titled_from(self, title_from: f64) -> Self {
+        Plot { title_from, ..self }
     }
 
     pub(super) fn at(&self, x: f64, y: f64) -> Place {
@@ -228,7 +239,7 @@ impl<'a, DB: DrawingBackend> Plot<'a, DB> {
             Anchor::Middle,
         )?;
         self.canvas
-            .text((MARGIN, above), self.y.title, TEXT_SIZE, GREY, Anchor::Start)
+            .text((self.title_from, above), self.y.title, TEXT_SIZE, GREY, Anchor::Start)
     }
 
     /// Fills what lies between `floor` and points of the axes' coordinates, in the order of x.

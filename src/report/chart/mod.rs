@@ -6,14 +6,18 @@ mod axis;
 mod backlog;
 mod canvas;
 pub mod cells;
+mod drain;
 mod font;
 mod frame;
 mod latency;
+mod order_time;
 mod over_time;
 mod palette;
 mod percentiles;
 mod picture;
 mod resources;
+mod stacked;
+mod stage_percentiles;
 mod stages;
 mod throughput;
 
@@ -22,6 +26,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::DrawingBackend;
 
 use super::status;
+use crate::results::latency_log::Classes;
 use crate::results::record::{RunRecord, TrialRecord};
 use crate::results::series::SeriesTable;
 use canvas::{Canvas, Drawn};
@@ -60,6 +65,7 @@ pub struct Figures<'a> {
     record: &'a RunRecord,
     trial: Option<&'a TrialRecord>,
     series: &'a SeriesTable,
+    latencies: &'a [Classes],
 }
 
 impl<'a> Figures<'a> {
@@ -69,7 +75,13 @@ impl<'a> Figures<'a> {
             record,
             trial: status::shown_trial(record),
             series,
+            latencies: &[],
         }
+    }
+
+    /// The same with the end-to-end latencies of the shown trial, as its log has them.
+    pub fn with_latencies(self, latencies: &'a [Classes]) -> Self {
+        Figures { latencies, ..self }
     }
 
     /// The shown trial's cadence of samples, seconds.
@@ -103,22 +115,34 @@ pub enum Chart {
     LatencyPercentiles,
     /// Latency over time.
     LatencyOverTime,
+    /// Latency of each stage's parts over the percentiles.
+    StagePercentiles,
     /// Where the time goes, stage by stage.
     StageLatency,
+    /// The time of an order in its parts.
+    OrderTime,
     /// Messages waiting, stage by stage, over time.
     Backlog,
+    /// The same on top of each other.
+    BacklogStacked,
+    /// How a backlog went down.
+    Drain,
     /// CPU and memory over time.
     Resources,
 }
 
 impl Chart {
     /// All charts, in the order in which a report shows them.
-    pub const ALL: [Chart; 6] = [
+    pub const ALL: [Chart; 10] = [
         Chart::Throughput,
         Chart::LatencyPercentiles,
         Chart::LatencyOverTime,
+        Chart::StagePercentiles,
         Chart::StageLatency,
+        Chart::OrderTime,
         Chart::Backlog,
+        Chart::BacklogStacked,
+        Chart::Drain,
         Chart::Resources,
     ];
 
@@ -128,8 +152,12 @@ impl Chart {
             Chart::Throughput => "throughput",
             Chart::LatencyPercentiles => "latency-percentiles",
             Chart::LatencyOverTime => "latency-over-time",
+            Chart::StagePercentiles => "stage-percentiles",
             Chart::StageLatency => "stage-latency",
+            Chart::OrderTime => "order-time",
             Chart::Backlog => "backlog",
+            Chart::BacklogStacked => "backlog-stacked",
+            Chart::Drain => "drain",
             Chart::Resources => "resources",
         }
     }
@@ -140,8 +168,12 @@ impl Chart {
             Chart::Throughput => "Throughput over time",
             Chart::LatencyPercentiles => "Latency percentiles",
             Chart::LatencyOverTime => "Latency over time",
+            Chart::StagePercentiles => "Latency percentiles by stage",
             Chart::StageLatency => "Latency by stage",
+            Chart::OrderTime => "Where the time of an order goes",
             Chart::Backlog => "Backlog by stage",
+            Chart::BacklogStacked => "Backlog, stacked",
+            Chart::Drain => "Drain",
             Chart::Resources => "CPU and memory",
         }
     }
@@ -159,12 +191,27 @@ impl Chart {
                  cost. Dashed ends rest on fewer than ten orders."
             }
             Chart::LatencyOverTime => {
-                "Median and 99th percentile of the orders that came to their end in each interval; an interval in which none did \
-                 has no point."
+                "Median and 99th percentile of the orders that came to their end in each interval, over a heat map of all of them: \
+                 the darker a field, the more orders ended then after so long. An interval with too few orders has no point."
+            }
+            Chart::StagePercentiles => {
+                "As the percentiles of orders, for each part of a delivery's time and each stage. Percentiles of stages do not \
+                 add up to those of the whole. Dashed ends rest on fewer than ten deliveries."
             }
             Chart::StageLatency => {
                 "For each stage the median (dot) and the 99th percentile (diamond) of the parts of a delivery's time. Percentiles \
                  of stages do not add up to those of the whole."
+            }
+            Chart::OrderTime => {
+                "Mean time that an order's deliveries spend in each stage, all of them together. Means add up, so the longest bar is \
+                 where to look first; stages marked beside do not hold the order up."
+            }
+            Chart::BacklogStacked => {
+                "Ready plus unacknowledged messages, stage upon stage: the upper edge is the backlog of the whole pipeline."
+            }
+            Chart::Drain => {
+                "From the instant at which nothing more piled up: messages that still waited, and beside them the straight line that \
+                 service rate and arrivals predict, where there is a prediction."
             }
             Chart::Backlog => {
                 "Ready plus unacknowledged messages in each stage's queue, all rows to the same scale; the largest is orange."
@@ -179,8 +226,10 @@ impl Chart {
     fn height(self, figures: &Figures<'_>) -> f64 {
         match self {
             Chart::StageLatency => stages::height(figures),
+            Chart::OrderTime => order_time::height(figures),
             Chart::Backlog => backlog::height(figures),
             Chart::Resources => 520.0,
+            Chart::StagePercentiles => 620.0,
             _ => 400.0,
         }
     }
@@ -190,8 +239,12 @@ impl Chart {
             Chart::Throughput => throughput::draw(canvas, figures),
             Chart::LatencyPercentiles => percentiles::draw(canvas, figures),
             Chart::LatencyOverTime => latency::draw(canvas, figures),
+            Chart::StagePercentiles => stage_percentiles::draw(canvas, figures),
             Chart::StageLatency => stages::draw(canvas, figures),
+            Chart::OrderTime => order_time::draw(canvas, figures),
             Chart::Backlog => backlog::draw(canvas, figures),
+            Chart::BacklogStacked => stacked::draw(canvas, figures),
+            Chart::Drain => drain::draw(canvas, figures),
             Chart::Resources => resources::draw(canvas, figures),
         }
     }

@@ -15,3 +15,5 @@ pub(super) const INK: RGBColor = RGBColor(0x1c, 0x1f, 0x24);
 pub(super) const GREY: RGBColor = RGBColor(0x5b, 0x62, 0x6b);
 pub(super) const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
 pub(super) const ALARM: RGBColor = RGBColor(0xb0, 0x1e, 0x1e);
+/// A seventh colour, where nine stages need one each.
+pub(super) const BROWN: RGBColor = RGBColor(0x7a, 0x4b, 0x2a);

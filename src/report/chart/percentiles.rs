@@ -12,13 +12,14 @@ use crate::results::record::TrialRecord;
 
 /// A point of the curve with fewer samples beyond it than this is drawn dashed: docs/METHOD.md prints no figure for it.
 const SAMPLES_BEYOND_MIN: f64 = 10.0;
+const FROM_SEND: Stroke = Stroke {
+    width: 4.0,
+    alpha: 0.55,
+    ..Stroke::solid(VERMILLION)
+};
 const SERIES: [(&str, &str, Stroke); 5] = [
     ("end_to_end", "end-to-end", Stroke::solid(BLUE)),
-    (
-        "end_to_end_from_send",
-        "end-to-end from send",
-        Stroke::solid(VERMILLION),
-    ),
+    ("end_to_end_from_send", "end-to-end from send", FROM_SEND),
     (
         "end_to_end_urgent",
         "end-to-end of urgent orders",
@@ -71,7 +72,8 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
             curve(&plot, summary, light(SERIES[0].2))?;
         }
     }
-    for (summary, _, stroke) in &known {
+    // The first last: where the driver is on time, it lies on the second, which is wider.
+    for (summary, _, stroke) in known.iter().rev() {
         curve(&plot, summary, *stroke)?;
     }
     Ok(())
@@ -95,7 +97,7 @@ fn light(stroke: Stroke) -> Stroke {
     }
 }
 
-fn curve<DB: DrawingBackend>(plot: &Plot<'_, DB>, summary: &Summary, stroke: Stroke) -> Drawn<DB> {
+pub(super) fn curve<DB: DrawingBackend>(plot: &Plot<'_, DB>, summary: &Summary, stroke: Stroke) -> Drawn<DB> {
     let carried = |q: f64| summary.count as f64 * (1.0 - q) + 1e-6 >= SAMPLES_BEYOND_MIN;
     let solid = summary.spectrum.iter().take_while(|(q, _)| carried(*q)).count();
     let points: Vec<(f64, f64)> = summary

@@ -20,7 +20,7 @@ const NAMES: f64 = LEFT + 22.0;
 /// Space for the figures at the end of a row.
 const FIGURES: f64 = 92.0;
 
-fn colour(span: StageSpan) -> RGBColor {
+pub(super) fn colour(span: StageSpan) -> RGBColor {
     match span {
         StageSpan::QueueWait => BLUE,
         StageSpan::BufferWait => ORANGE,
@@ -30,7 +30,7 @@ fn colour(span: StageSpan) -> RGBColor {
     }
 }
 
-fn label(span: StageSpan) -> &'static str {
+pub(super) fn label(span: StageSpan) -> &'static str {
     match span {
         StageSpan::QueueWait => "queue wait",
         StageSpan::BufferWait => "buffer wait",

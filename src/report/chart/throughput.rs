@@ -39,7 +39,8 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         return plot.sentence(NO_DATA);
     }
     plot.axes()?;
-    for (series, _, stroke) in known {
+    // The offered load last: where the driver keeps up, its dashes lie on the achieved rate.
+    for (series, _, stroke) in known.into_iter().rev() {
         over_time::line(&plot, figures, &figures.series.points(series), stroke, |value| value)?;
     }
     Ok(())

@@ -10,13 +10,16 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 18] = [
+const FIGURES: [Figure; 21] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
+    Figure::UrgentP50,
+    Figure::NormalP50,
     Figure::DrainTime,
     Figure::Backlog,
     Figure::BacklogDrainTime,
+    Figure::BacklogDrainRate,
     Figure::BacklogRatio,
     Figure::Unacked,
     Figure::DeliveryGini,
@@ -59,7 +62,7 @@ pub(super) fn section(page: &mut Sink, sweep: &Sweep<'_>) {
     );
     recommendations(page, sweep);
     for scaling in insight::scalings(sweep) {
-        self::scaling(page, &scaling);
+        self::scaling(page, sweep.throughput().title(), &scaling);
     }
 }
 
@@ -133,7 +136,9 @@ fn recommendations(page: &mut Sink, sweep: &Sweep<'_>) {
     if found.is_empty() {
         return;
     }
-    page.raw("<h3>Smallest value within 5 % of the best goodput</h3>\n<ul class=\"notes\">");
+    let of = sweep.throughput_words();
+    let title = format!("Smallest value within 5 % of the best {of}");
+    page.element("<h3>", &title, "</h3>\n<ul class=\"notes\">");
     for one in found {
         page.raw(if one.doubt.is_none() {
             "<li class=\"good\">"
@@ -153,7 +158,7 @@ fn recommendations(page: &mut Sink, sweep: &Sweep<'_>) {
     page.raw("</ul>\n");
 }
 
-fn scaling(page: &mut Sink, scaling: &Scaling) {
+fn scaling(page: &mut Sink, rate: &str, scaling: &Scaling) {
     let at = if scaling.others.is_empty() {
         String::new()
     } else {
@@ -163,7 +168,7 @@ fn scaling(page: &mut Sink, scaling: &Scaling) {
     page.element("<h3>", &title, "</h3>\n");
     let columns = [
         (scaling.dimension.as_str(), Number),
-        ("Goodput", Number),
+        (rate, Number),
         ("Speed-up", Number),
         ("Efficiency", Number),
         ("", Text),
@@ -171,7 +176,7 @@ fn scaling(page: &mut Sink, scaling: &Scaling) {
     page.table(&title, &columns);
     for step in &scaling.steps {
         page.element("<tr><th scope=\"row\" class=\"number\">", &step.label, "</th>");
-        page.number(&human::rate(step.goodput_per_s));
+        page.number(&human::rate(step.rate_per_s));
         page.number(&format!("{:.2}", step.speed_up));
         page.number(&human::share(step.efficiency));
         page.cell(if step.at_the_load {

@@ -80,6 +80,7 @@ impl Fixed<'_> {
             repeat: self.trial.repeat,
             seed: self.trial.seed,
             started: rfc3339(self.started),
+            log_began_s: ran.course.log_began_s,
             phases: self.phase_bands(&ran),
             load_phases: self.load_phases(&ran),
             blocked_s: blocked.iter().map(|band| band.end_s - band.start_s).sum(),

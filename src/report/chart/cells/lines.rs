@@ -5,11 +5,11 @@ use plotters::prelude::{DrawingBackend, RGBColor};
 use super::CellChart;
 use super::panels::Rectangle;
 use crate::report::chart::Figures;
-use crate::report::chart::axis::{Axis, thousands};
+use crate::report::chart::axis::{Axis, nanos, thousands};
 use crate::report::chart::canvas::{Anchor, Canvas, Drawn, Place, Stroke, WIDTH};
 use crate::report::chart::frame::{Entry, LEFT, Mark, RIGHT, head};
 use crate::report::chart::palette::{BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, SKY, VERMILLION};
-use crate::report::figure::Unit;
+use crate::report::figure::{Figure, Unit};
 use crate::report::human;
 use crate::report::sweep::{Cell, Dimension, Spread};
 
@@ -96,13 +96,14 @@ impl Up {
         let logarithmic = spans && matches!(figure.unit(), Unit::Nanos | Unit::Seconds | Unit::Messages);
         let label = move |value: f64| match figure.unit() {
             Unit::PerSecond | Unit::Messages => thousands(value),
-            Unit::Seconds => time(value * 1e9),
-            Unit::Nanos => time(value),
+            Unit::Seconds => nanos(value * 1e9),
+            Unit::Nanos => nanos(value),
             Unit::Share => percent(value),
             Unit::Ratio => format!("{value:.2}"),
             Unit::Bytes => human::bytes(value),
         };
         let title = match (figure.unit(), logarithmic) {
+            (Unit::PerSecond, _) if figure == Figure::BacklogDrainRate => "messages per second",
             (Unit::PerSecond, _) => "orders per second",
             (Unit::Nanos, false) => "time",
             (Unit::Seconds, false) => "seconds",
@@ -110,9 +111,10 @@ impl Up {
             (Unit::Nanos, true) => "time (logarithmic)",
             (Unit::Seconds, true) => "seconds (logarithmic)",
             (Unit::Messages, true) => "messages (logarithmic)",
-            (Unit::Share, _) => "share of deliveries",
+            (Unit::Share, _) if figure == Figure::Redelivered => "share of deliveries",
+            (Unit::Share, _) => "share of orders",
             (Unit::Ratio, _) => "ratio",
-            (Unit::Bytes, _) => "resident memory, greatest",
+            (Unit::Bytes, _) => "greatest",
         };
         let axis = match (logarithmic, figure.unit()) {
             (true, _) => Axis::log(min, max, title, label),
@@ -136,21 +138,6 @@ impl Up {
 fn percent(share: f64) -> String {
     let text = format!("{:.6}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-/// Nanoseconds on an axis: `200 ms`, `2.5 s`, `1000 s`.
-fn time(ns: f64) -> String {
-    let (value, unit) = match ns {
-        ns if ns < 0.999e3 => (ns, "ns"),
-        ns if ns < 0.999e6 => (ns / 1e3, "µs"),
-        ns if ns < 0.999e9 => (ns / 1e6, "ms"),
-        ns => (ns / 1e9, "s"),
-    };
-    if value == 0.0 {
-        "0".to_owned()
-    } else {
-        format!("{} {unit}", thousands(value))
-    }
 }
 
 pub(super) fn draw<DB: DrawingBackend>(chart: &CellChart<'_>, canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {

@@ -56,6 +56,20 @@ fn each_figure_is_drawn_along_the_setting_with_its_values_in_order() {
 }
 
 #[test]
+fn what_befell_orders_is_a_share_of_orders_and_a_cleared_backlog_has_its_rate() {
+    let mut record = fixture::matrix(&PREFETCH_BY_CONSUMERS, 3);
+    for trial in &mut record.trials {
+        trial.ledger.fates.dropped = trial.orders.published / 4;
+        trial.backlog = Some(fixture::backlog());
+    }
+    let all = svgs(&record);
+    let chart = |wanted: &str| &all.iter().find(|(name, _)| name == wanted).expect(wanted).1;
+    assert!(chart("cells-orders-dropped").contains("share of orders"));
+    assert!(chart("cells-redelivered").contains("share of deliveries"));
+    assert!(chart("cells-backlog-cleared-at").contains("messages per second"));
+}
+
+#[test]
 fn a_run_without_a_matrix_has_no_such_charts() {
     assert!(svgs(&fixture::three_trials()).is_empty());
     assert!(
