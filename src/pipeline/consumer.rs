@@ -418,7 +418,7 @@ impl Lane<'_> {
             CarriedOut::Publish(emit) => self.emit(message, emit, stamps).await,
             CarriedOut::Complete => Settlement::Ack,
             CarriedOut::Nothing => return Settlement::Ack,
-            CarriedOut::Failed => return self.requeue().await,
+            CarriedOut::Again => return self.requeue().await,
         };
         if settlement == Settlement::Ack {
             store.done(message.number, message.event);

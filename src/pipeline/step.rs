@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::consumer::StageContext;
 use super::order::{Emit, Reaction};
-use super::store::{Committed, Step};
+use super::store::{Committed, Known, Step};
 use crate::clock::Nanos;
 use crate::ledger::Finished;
 use crate::measure::{Series, StageSpan};
@@ -21,8 +21,9 @@ pub(super) enum CarriedOut {
     Complete,
     /// There was no effect, and there shall be none.
     Nothing,
-    /// The store failed: nothing stands, and the step is to be tried again.
-    Failed,
+    /// The step is to be tried again: the store failed, and nothing stands; or another delivery of the message was faster,
+    /// and nobody knows whether its event went out.
+    Again,
 }
 
 /// A step on its way into the store. One that is dropped before it stands has not happened.
@@ -104,14 +105,23 @@ impl StageContext {
             Ok(Committed::Stands) if in_outbox => CarriedOut::Complete,
             Ok(Committed::Stands) if reaction == Reaction::EffectWithoutEvent => CarriedOut::Nothing,
             Ok(Committed::Stands) => CarriedOut::Publish(emit),
-            Ok(Committed::Repetition) => {
-                self.wiring.ledger.suppressed(message.number, self.stage);
-                CarriedOut::Nothing
-            }
+            Ok(Committed::Repetition) => self.repeated(message).await,
             Err(_) => {
                 self.meter.store().failed();
-                CarriedOut::Failed
+                CarriedOut::Again
             }
+        }
+    }
+
+    /// Another delivery of the message was faster. What it is to publish may yet fail, so that this one is not done before.
+    async fn repeated(&self, message: &Envelope) -> CarriedOut {
+        let ledger = &self.wiring.ledger;
+        let known = self.store.lookup(message.number, message.event, ledger);
+        if known.await == Ok(Known::Done) {
+            ledger.suppressed(message.number, self.stage);
+            CarriedOut::Nothing
+        } else {
+            CarriedOut::Again
         }
     }
 

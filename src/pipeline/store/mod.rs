@@ -18,7 +18,7 @@ pub use database::{OutboxRow, Step, StoreError};
 pub use durable::DurableStore;
 pub use memory::MemoryStore;
 pub use meter::StoreMeter;
-pub use scratch::Scratch;
+pub use scratch::{Scratch, remove_all as remove_all_files};
 
 use std::sync::Arc;
 use std::time::Duration;

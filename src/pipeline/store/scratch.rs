@@ -4,8 +4,24 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
+
+/// Folders of this process that are not removed yet.
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every folder of this process: for a process that is about to end without dropping what it owns.
+pub fn remove_all() {
+    for path in live().drain(..) {
+        // Nobody is left to tell.
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
 
 /// The folder; nobody but this user may look into it.
 #[derive(Debug)]
@@ -29,7 +45,10 @@ impl Scratch {
             );
             let path = parent.join(name);
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Scratch { path }),
+                Ok(()) => {
+                    live().push(path.clone());
+                    return Ok(Scratch { path });
+                }
                 // Left by a process of that number that was killed.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
@@ -53,6 +72,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        live().retain(|path| *path != self.path);
         // Nobody is left to tell.
         let _ = std::fs::remove_dir_all(&self.path);
     }
