@@ -322,6 +322,7 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/publish.rs"),
         include_str!("settings/queues.rs"),
         include_str!("settings/stages.rs"),
+        include_str!("settings/stores.rs"),
         include_str!("settings/topology.rs"),
         include_str!("settings/trial.rs"),
         include_str!("settings/work_queue.rs"),
