@@ -1,7 +1,9 @@
-//! A whole small pipeline on the embedded broker, by setting: time per order at full speed, in a closed loop of 20 users.
+//! A whole small pipeline by setting: time per order at full speed, in a closed loop of 20 users.
 //!
-//! An order is 14 publishes and 31 deliveries. Connecting and declaring are not timed. The embedded broker is not RabbitMQ:
-//! these figures say what the driver costs, not what a broker takes. `cargo bench --bench pipeline`.
+//! An order is 14 publishes and 31 deliveries. Connecting and declaring are not timed. The broker is the embedded one, whose
+//! figures say what the driver costs, not what RabbitMQ takes; or the one that `ORDERSTORM_BROKER` names (an address, or
+//! `managed` for a private RabbitMQ node). Each broker has benches of its own name, so that a saved baseline is never that of
+//! another. `cargo bench --bench pipeline`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,8 +12,9 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use orderstorm::amqp::uri::BrokerUri;
 use orderstorm::amqp::{Connector, Incidents};
-use orderstorm::broker::embedded::{EmbeddedBroker, EmbeddedOptions};
+use orderstorm::broker::{BrokerChoice, BrokerInfo, RunningBroker, StartOptions};
 use orderstorm::clock::Clock;
+use orderstorm::events::PipelineKind;
 use orderstorm::load::Load;
 use orderstorm::pipeline::Pipeline;
 use orderstorm::timer::Timer;
@@ -29,27 +32,75 @@ const USERS: u32 = 20;
 /// Longest wait for the last order.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Each variant changes one setting.
-const VARIANTS: [(&str, &[&str]); 4] = [
-    ("default", &[]),
-    ("no_confirms", &["publish.confirms=false"]),
-    ("transient", &["publish.persistent=false"]),
-    ("body_4KiB", &["orders.body_size=4KiB"]),
+/// The variable that names the broker.
+const BROKER: &str = "ORDERSTORM_BROKER";
+
+/// Where a setting stands.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    /// Once in the workload.
+    Workload,
+    /// In each stage.
+    Stages,
+}
+
+/// Each variant changes one setting; the defaults are `prefetch` 100, `ack_batch` 1 and `dedupe` memory.
+const VARIANTS: [(&str, &str, Scope, &str); 11] = [
+    ("prefetch/1", "prefetch", Scope::Stages, "1"),
+    ("prefetch/10", "prefetch", Scope::Stages, "10"),
+    ("prefetch/100", "prefetch", Scope::Stages, "100"),
+    ("prefetch/unlimited", "prefetch", Scope::Stages, "unlimited"),
+    ("ack_batch/10", "ack_batch", Scope::Stages, "10"),
+    ("ack_batch/100", "ack_batch", Scope::Stages, "100"),
+    ("store/none", "dedupe", Scope::Stages, "none"),
+    ("store/memory", "dedupe", Scope::Stages, "memory"),
+    ("publish/no_confirms", "publish.confirms", Scope::Workload, "false"),
+    ("publish/transient", "publish.persistent", Scope::Workload, "false"),
+    ("body/4KiB", "orders.body_size", Scope::Workload, "4KiB"),
 ];
 
-fn workload(orders: u64, settings: &[&str]) -> Workload {
+/// The `--set` arguments of a variant.
+fn settings(key: &str, scope: Scope, value: &str) -> Vec<String> {
+    match scope {
+        Scope::Workload => vec![format!("{key}={value}")],
+        Scope::Stages => {
+            let stages = PipelineKind::Orders.stages().iter();
+            stages.map(|stage| format!("stage.{stage}.{key}={value}")).collect()
+        }
+    }
+}
+
+fn workload(orders: u64, settings: &[String]) -> Workload {
     let text = format!(
         "[load]\narrival = \"closed\"\nusers = {USERS}\norders = {orders}\n[orders]\nstock_per_item = 1_000_000\n"
     );
-    let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    check("bench.toml", "bench", text, &overrides)
+    check("bench.toml", "bench", text, settings)
         .unwrap_or_else(|error| panic!("{error}"))
         .into_first()
         .workload
 }
 
+/// The broker to measure on.
+fn choice() -> BrokerChoice {
+    match std::env::var(BROKER) {
+        Ok(named) if !named.is_empty() => {
+            let selection = BrokerChoice::select(&named, None);
+            selection.unwrap_or_else(|error| panic!("{BROKER}: {error}")).choice
+        }
+        _ => BrokerChoice::Embedded,
+    }
+}
+
+/// Product and version in the name of the group: what is measured on one broker is no baseline for another.
+fn group_name(info: &BrokerInfo) -> String {
+    if info.kind == "embedded" {
+        return "pipeline".to_owned();
+    }
+    format!("pipeline_{}_{}", info.product, info.version).replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_")
+}
+
 /// Runs `orders` orders through a fresh pipeline; the time from the first order to the last one's end.
-async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
+async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     static TRIAL: AtomicU32 = AtomicU32::new(0);
     let name = format!("orderstorm.bench.{}", TRIAL.fetch_add(1, Ordering::Relaxed));
     let clock = Clock::start();
@@ -58,7 +109,7 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
     let incidents = Arc::new(Incidents::new(clock));
     let connector = Connector::new(uri, Arc::clone(&incidents));
     let topology = Topology::new(&name, workload.pipeline);
-    let link = connector.connect("bench").await.expect("the embedded broker listens");
+    let link = connector.connect("bench").await.expect("the broker listens");
     topology.declare(&link, &workload).await.expect("names are free");
     let wiring = Wiring::new(
         connector,
@@ -98,25 +149,30 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[&str]) -> Duration {
 
 fn whole_pipeline(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let broker = EmbeddedBroker::start(EmbeddedOptions::default()).expect("a free port");
-    let uri: BrokerUri = broker.uri().parse().expect("the broker's own address");
-    let mut group = c.benchmark_group("pipeline/time_per_order");
+    let broker = runtime
+        .block_on(RunningBroker::start(&choice(), &StartOptions::default()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    println!("broker: {}", broker.info());
+    let mut group = c.benchmark_group(group_name(broker.info()));
     group
         .sample_size(10)
         .sampling_mode(SamplingMode::Flat)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(5));
-    for (name, settings) in VARIANTS {
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(3));
+    for (name, key, scope, value) in VARIANTS {
+        let settings = settings(key, scope, value);
         group.bench_function(name, |b| {
             b.iter_custom(|orders| {
                 let at_least = orders.max(ORDERS_MIN);
-                let took = runtime.block_on(run(&uri, at_least, settings));
+                let took = runtime.block_on(run(broker.uri(), at_least, &settings));
                 took.mul_f64(orders as f64 / at_least as f64)
             });
         });
     }
     group.finish();
-    runtime.block_on(broker.stop());
+    runtime
+        .block_on(broker.stop())
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 criterion_group!(benches, whole_pipeline);

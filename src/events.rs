@@ -142,11 +142,6 @@ impl Stage {
         )
     }
 
-    /// Whether it publishes anything; the others are ends of the line.
-    pub const fn emits(self) -> bool {
-        !matches!(self, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker)
-    }
-
     /// Whether an order's end waits for what this stage does on account of `event`; its other steps run beside.
     pub const fn is_critical(self, event: Event) -> bool {
         matches!(
@@ -190,6 +185,11 @@ impl Stage {
             Stage::Audit => PipelineKind::Orders.events(),
             Stage::Worker => &[Event::JobQueued],
         }
+    }
+
+    /// Whether its effects call for messages of its own; the others are ends of the line.
+    pub const fn emits(self) -> bool {
+        !matches!(self, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker)
     }
 
     /// Whether the effect on account of `event` is itself the end of the order; where it is not, an order ends with an event

@@ -2,10 +2,16 @@
 
 mod support;
 
+#[path = "cli/ab.rs"]
+mod ab;
+#[path = "cli/ci.rs"]
+mod ci;
 #[path = "cli/compare.rs"]
 mod compare;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/hlog.rs"]
+mod hlog;
 #[path = "cli/matrix.rs"]
 mod matrix;
 #[path = "cli/mistakes.rs"]

@@ -49,6 +49,99 @@ fn the_committed_schema_is_the_table_of_keys() {
     assert_generated("workloads/schema.json", &made);
 }
 
+/// Where the parts of `run.json` are declared, each file with the structs that are written from it.
+const RUN_JSON: [(&str, &[&str]); 5] = [
+    ("src/results/record.rs", &[]),
+    ("src/measure/recorder.rs", &["Summary", "Quantile"]),
+    (
+        "src/ledger/settle.rs",
+        &["LedgerReport", "Fates", "Trail", "EffectCount", "StageCounts"],
+    ),
+    ("src/ledger/stock.rs", &["StockReport"]),
+    ("src/ledger/promise.rs", &["PromiseReport"]),
+];
+
+/// A Rust type as JSON has it.
+fn json_type(rust: &str) -> String {
+    let inside = |name: &str| rust.strip_prefix(name)?.strip_prefix('<')?.strip_suffix('>');
+    if let Some(inner) = inside("Option") {
+        return format!("{} or null", json_type(inner));
+    }
+    if let Some(inner) = inside("Vec") {
+        return format!("list of {}", json_type(inner));
+    }
+    if let Some((_, value)) = inside("BTreeMap").and_then(|inner| inner.split_once(", ")) {
+        return format!("object of {}", json_type(value));
+    }
+    if let Some(parts) = rust.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        let parts: Vec<String> = parts.split(", ").map(json_type).collect();
+        return format!("[{}]", parts.join(", "));
+    }
+    match rust {
+        "String" => "text".to_owned(),
+        "bool" => "true, false".to_owned(),
+        "f64" | "u8" | "u32" | "u64" | "i64" | "usize" => "number".to_owned(),
+        other => format!("`{other}`"),
+    }
+}
+
+/// The comment lines of Rust, joined, without links into the code.
+fn prose(comments: &[&str]) -> String {
+    let text: Vec<&str> = comments
+        .iter()
+        .map(|line| line.trim_start_matches('/').trim())
+        .collect();
+    text.join(" ").replace("[`", "`").replace("`]", "`").replace('|', "\\|")
+}
+
+/// The structs of a source file with their fields as tables; all of them, if none is named.
+fn tables(source: &str, wanted: &[&str]) -> String {
+    let (mut made, mut comments, mut open): (String, Vec<&str>, bool) = (String::new(), Vec::new(), false);
+    for line in source.lines() {
+        let line = line.trim();
+        if line.starts_with("///") {
+            comments.push(line);
+        } else if let Some(name) = line
+            .strip_prefix("pub struct ")
+            .and_then(|rest| rest.strip_suffix(" {"))
+        {
+            open = wanted.is_empty() || wanted.contains(&name);
+            if open {
+                let about = prose(&comments);
+                made += &format!("\n## {name}\n\n{about}\n\n| key | value | meaning |\n|---|---|---|\n");
+            }
+            comments.clear();
+        } else if let (true, Some((name, rust))) =
+            (open, line.strip_prefix("pub ").and_then(|field| field.split_once(": ")))
+        {
+            let (value, about) = (json_type(rust.trim_end_matches(',')), prose(&comments));
+            made += &format!("| `{name}` | {value} | {about} |\n");
+            comments.clear();
+        } else if !line.starts_with("#[") {
+            open &= line != "}";
+            comments.clear();
+        }
+    }
+    made
+}
+
+#[test]
+fn the_manual_of_run_json_is_what_the_code_says_of_its_fields() {
+    let mut made = String::from(
+        "# run.json\n\nMade from the code: `ORDERSTORM_BLESS=1 cargo test --test docs`. The file is one `RunRecord`. A value that is not known is\n\
+         null or missing, never zero. Names end in their unit (`_s`, `_ns`, `_bytes`, `_per_s`); a share goes from 0 to 1. The keys of a\n\
+         `Workload` are those of [WORKLOADS.md](WORKLOADS.md), in the words of the code; a `Band` that is part of a `LoadPhaseRecord` has its keys\n\
+         there directly. A `Verdict` is `pass`, `fail` or `unknown`.\n",
+    );
+    for (file, wanted) in RUN_JSON {
+        let tables = tables(&read(&root().join(file)), wanted);
+        let found = tables.matches("\n## ").count();
+        assert!(found >= wanted.len().max(1), "{file} declares {found} of {wanted:?}");
+        made += &tables;
+    }
+    assert_generated("docs/RUN_JSON.md", &made);
+}
+
 /// The Markdown files that people read.
 fn documents() -> Vec<PathBuf> {
     let mut documents = vec![root().join("README.md"), root().join("CHANGELOG.md")];

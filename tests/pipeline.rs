@@ -69,6 +69,7 @@ impl Running {
             results: self.results.path().to_owned(),
             command: "test".to_owned(),
             ceiling: None,
+            report: orderstorm::report::Extent::Full,
         };
         runner::run(request, &self.screen, &self.interrupt, |_| ()).await
     }

@@ -11,6 +11,7 @@ use crate::compare::measure::Thresholds;
 use crate::compare::{self, Comparison, Judgement, Strictness, find};
 use crate::report::text::Style;
 use crate::results::record::{self, RunRecord};
+use crate::workload::Workload;
 
 /// Compare two runs, or cells of one: what changed, and whether that can be told.
 ///
@@ -31,10 +32,21 @@ pub struct Compare {
     /// Compare the first value of a varied setting of BASE with each other one.
     #[arg(long, value_name = "DIMENSION")]
     by: Option<String>,
+    #[command(flatten)]
+    judging: Judging,
+    /// Folder in which runs are looked for by name.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+}
+
+/// How it is judged and told.
+#[derive(Debug, Args)]
+pub(super) struct Judging {
     /// How the result is printed.
     #[arg(long, value_enum, default_value = "text")]
     format: FormatName,
-    /// The smallest change of a measure that matters, such as end_to_end_p99=20%; may be given often.
+    /// The smallest change of a measure that matters, such as end_to_end_p99=20%; may be given often
+    /// [default: those of the workload's `[compare]`].
     #[arg(long, value_name = "MEASURE=SHARE")]
     threshold: Vec<String>,
     /// Exit with 5 if it cannot be told.
@@ -43,9 +55,52 @@ pub struct Compare {
     /// Compare runs of different machines, brokers, workloads or methods; every output says so.
     #[arg(long)]
     force: bool,
-    /// Folder in which runs are looked for by name.
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    results: PathBuf,
+}
+
+impl Judging {
+    /// Whether the thresholds given are any.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let mut thresholds = Thresholds::default();
+        let mut given = self.threshold.iter();
+        given
+            .try_for_each(|argument| thresholds.set(argument))
+            .map_err(Failure::usage)
+    }
+
+    /// The thresholds of a workload, and those of the command line above them.
+    pub(super) fn thresholds(&self, of: &Workload) -> Result<Thresholds, Failure> {
+        let mut thresholds = Thresholds::from(&of.compare);
+        for argument in &self.threshold {
+            thresholds.set(argument).map_err(Failure::usage)?;
+        }
+        Ok(thresholds)
+    }
+
+    /// Whether differences that forbid a comparison do so.
+    pub(super) fn strictness(&self) -> Strictness {
+        if self.force {
+            Strictness::Force
+        } else {
+            Strictness::Refuse
+        }
+    }
+
+    /// Prints the comparison, adds it to the summary of a CI step, and says the exit code.
+    pub(super) fn tell(&self, comparison: &Comparison) -> Result<u8, Failure> {
+        let style = if self.format.0 == Format::Text {
+            stdout_style()
+        } else {
+            Style::Plain
+        };
+        // A reader that has gone away is no failure.
+        let _ = write!(std::io::stdout(), "{}", self.format.0.render(comparison, style)?);
+        step_summary(comparison)?;
+        Ok(match comparison.judgement {
+            Judgement::Worse => exit::MISSED,
+            Judgement::CannotTell if self.strict => exit::INCONCLUSIVE,
+            _ => exit::PASS,
+        })
+    }
 }
 
 /// The names of [`Format`] on the command line.
@@ -73,43 +128,26 @@ impl ValueEnum for FormatName {
 
 impl Compare {
     pub(super) fn execute(self) -> Outcome {
-        let mut thresholds = Thresholds::default();
-        for argument in &self.threshold {
-            thresholds.set(argument).map_err(Failure::usage)?;
-        }
-        let comparison = self.comparison(&thresholds)?;
-        let style = if self.format.0 == Format::Text {
-            stdout_style()
-        } else {
-            Style::Plain
-        };
-        // A reader that has gone away is no failure.
-        let _ = write!(std::io::stdout(), "{}", self.format.0.render(&comparison, style)?);
-        step_summary(&comparison)?;
-        Ok(match comparison.judgement {
-            Judgement::Worse => exit::MISSED,
-            Judgement::CannotTell if self.strict => exit::INCONCLUSIVE,
-            _ => exit::PASS,
-        })
+        // A slip of the pen is found before any run is read.
+        self.judging.check()?;
+        self.judging.tell(&self.comparison()?)
     }
 
-    fn comparison(&self, thresholds: &Thresholds) -> Result<Comparison, Failure> {
+    fn comparison(&self) -> Result<Comparison, Failure> {
         let read = |name: &str| -> Result<RunRecord, Failure> {
             let folder = find::run(name, &self.results).map_err(Failure::usage)?;
             record::read(&folder).map_err(Failure::usage)
         };
         let base = read(&self.base)?;
+        let own = || self.judging.thresholds(&base.cells[0].workload);
         let found = match (&self.new, &self.cells, &self.by) {
             (Some(new), _, _) => {
-                let strictness = if self.force {
-                    Strictness::Force
-                } else {
-                    Strictness::Refuse
-                };
-                compare::runs(&base, &read(new)?, thresholds, strictness)
+                let new = read(new)?;
+                let thresholds = self.judging.thresholds(&new.cells[0].workload)?;
+                compare::runs(&base, &new, &thresholds, self.judging.strictness())
             }
-            (None, Some(cells), _) => compare::cells(&base, &cells[0], &cells[1], thresholds),
-            (None, None, by) => compare::by(&base, by.as_deref().unwrap_or_default(), thresholds),
+            (None, Some(cells), _) => compare::cells(&base, &cells[0], &cells[1], &own()?),
+            (None, None, by) => compare::by(&base, by.as_deref().unwrap_or_default(), &own()?),
         };
         found.map_err(Failure::usage)
     }

@@ -1,5 +1,6 @@
 //! The command line: clap structs and verbs, one file each.
 
+mod ab;
 mod broker;
 mod check;
 mod cleanup;
@@ -52,6 +53,7 @@ enum Verb {
     Doctor(doctor::Doctor),
     Report(report::Report),
     Compare(compare::Compare),
+    Ab(Box<ab::Ab>),
     History(history::History),
     Cleanup(cleanup::Cleanup),
     Broker(broker::Serve),
@@ -96,6 +98,7 @@ impl Cli {
             Verb::Doctor(doctor) => doctor.execute(),
             Verb::Report(report) => report.execute(),
             Verb::Compare(compare) => compare.execute(),
+            Verb::Ab(ab) => ab.execute(),
             Verb::History(history) => history.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Broker(serve) => serve.execute(),
@@ -154,6 +157,16 @@ fn stdout_style() -> Style {
         Style::Ansi
     } else {
         Style::Plain
+    }
+}
+
+/// Quoted for a shell where it must be.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Outcome, print_line, runtime, shipped, stdout_style};
+use super::{Failure, Outcome, print_line, quoted, runtime, shipped, stdout_style};
 use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
 use crate::compare::history;
 use crate::plan::Plan;
-use crate::report::text;
+use crate::report::{Extent, promised, text};
 use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
@@ -43,9 +43,30 @@ pub struct Run {
     /// Measure the driver's own ceiling first (five seconds, on the embedded broker) and state it beside the result.
     #[arg(long)]
     ceiling: bool,
+    /// How much of a report is made at the end; `orderstorm report` makes the rest at any time.
+    #[arg(long, value_enum, value_name = "EXTENT", default_value = "full", env = crate::runner::ab::REPORT_VARIABLE)]
+    report: ReportName,
     /// Show nothing while it runs.
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// The names of [`Extent`] on the command line.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ReportName {
+    /// Tables, charts and page.
+    Full,
+    /// Tables alone.
+    Tables,
+}
+
+impl From<ReportName> for Extent {
+    fn from(name: ReportName) -> Extent {
+        match name {
+            ReportName::Full => Extent::Full,
+            ReportName::Tables => Extent::Tables,
+        }
+    }
 }
 
 /// Which broker.
@@ -68,6 +89,19 @@ pub struct BrokerArgs {
 }
 
 impl BrokerArgs {
+    /// `--broker` as it was given, an address without its secrets; nothing for the default.
+    pub fn words(&self) -> Vec<String> {
+        if self.broker == AUTO {
+            return Vec::new();
+        }
+        let masked = self
+            .broker
+            .parse::<crate::amqp::uri::BrokerUri>()
+            .map(|uri| uri.to_string());
+        let word = masked.unwrap_or_else(|_| self.broker.clone());
+        vec!["--broker".to_owned(), quoted(&word)]
+    }
+
     /// How to start it.
     pub fn start_options(&self) -> StartOptions {
         StartOptions {
@@ -94,8 +128,13 @@ impl Run {
             results: self.results.clone(),
             command: self.command(),
             ceiling: None,
+            report: self.report.into(),
         };
-        let (quiet, ceiling) = (self.quiet, self.ceiling);
+        let (quiet, ceiling, extent) = (self.quiet, self.ceiling, request.report);
+        let cells = request.plan.cells.iter();
+        for line in promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload))) {
+            print_line(&line);
+        }
         let because = selection.because;
         runtime()?.block_on(async move {
             let interrupt = Interrupt::default();
@@ -145,7 +184,9 @@ impl Run {
                     quoted(&finished.folder.to_string_lossy())
                 ));
             }
-            print_line(&format!("page:    {}", finished.folder.join("report.html").display()));
+            if extent == Extent::Full {
+                print_line(&format!("page:    {}", finished.folder.join("report.html").display()));
+            }
             Ok(finished.record.outcome.exit_code)
         })
     }
@@ -183,17 +224,7 @@ impl Run {
     fn command(&self) -> String {
         let mut words = vec!["orderstorm".to_owned(), "run".to_owned()];
         words.extend(self.workload.iter().map(|workload| quoted(&workload.to_string_lossy())));
-        if self.broker.broker != AUTO {
-            let masked = self
-                .broker
-                .broker
-                .parse::<crate::amqp::uri::BrokerUri>()
-                .map(|uri| uri.to_string());
-            words.extend([
-                "--broker".to_owned(),
-                quoted(&masked.unwrap_or_else(|_| self.broker.broker.clone())),
-            ]);
-        }
+        words.extend(self.broker.words());
         for setting in &self.set {
             words.extend(["--set".to_owned(), quoted(setting)]);
         }
@@ -220,16 +251,6 @@ fn resuming(from: &Resume) -> String {
     format!("going on with {}: {done} of {planned} trials are there", from.record.id)
 }
 
-/// Quoted for a shell where it must be.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 fn failure(error: RunError) -> Failure {
     if error.is_usage() {
         Failure::usage(error)
@@ -240,7 +261,7 @@ fn failure(error: RunError) -> Failure {
 
 /// The first Ctrl-C (or SIGTERM) asks the run to save what it has; the second leaves at once. A managed broker dies with the
 /// driver; what stands on any other broker is listed in the partial folder's manifest.
-fn listen_for_signals(interrupt: &Interrupt) -> std::io::Result<()> {
+pub(super) fn listen_for_signals(interrupt: &Interrupt) -> std::io::Result<()> {
     let (mut ctrl_c, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let token = interrupt.0.clone();
     tokio::spawn(async move {

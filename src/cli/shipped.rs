@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 17] = [
+pub const WORKLOADS: [(&str, &str); 18] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -28,6 +28,7 @@ pub const WORKLOADS: [(&str, &str); 17] = [
     ("ttl", include_str!("../../workloads/ttl.toml")),
     ("alarm", include_str!("../../workloads/alarm.toml")),
     ("backpressure", include_str!("../../workloads/backpressure.toml")),
+    ("gate", include_str!("../../workloads/gate.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 

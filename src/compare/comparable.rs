@@ -7,6 +7,8 @@ use crate::results::record::{CellRecord, RunRecord};
 
 /// Settings that may differ: they say how often and with which randomness, not what was measured.
 const FREE: [&str; 3] = ["trial.repeats", "seed", "trial.cool_down"];
+/// … and all that begin so: they say how runs are judged.
+const FREE_SECTION: &str = "compare.";
 /// Memory that is reported a little differently from boot to boot is the same memory.
 const MEMORY_TOLERANCE: f64 = 0.02;
 /// Settings that are listed; more are counted.
@@ -43,8 +45,15 @@ impl std::fmt::Display for Difference {
 
 /// What forbids to compare `new` with `base`; empty if nothing does.
 pub fn differences(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
+    let mut found = circumstances(base, new);
+    found.extend(settings(base, new));
+    found
+}
+
+/// … other than their settings.
+pub(super) fn circumstances(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
     let (b, n) = (&base.broker, &new.broker);
-    let mut found: Vec<Difference> = [
+    [
         Difference::of("method version", base.method_version, new.method_version),
         Difference::of("workload", &base.name, &new.name),
         Difference::of("broker kind", &b.kind, &n.kind),
@@ -62,18 +71,13 @@ pub fn differences(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
     ]
     .into_iter()
     .flatten()
-    .collect();
-    found.extend(settings(base, new));
-    found
+    .collect()
 }
 
 /// What two runs must share to be set side by side, in one line; its settings as a number that changes with each of them.
 pub(super) fn likeness(record: &RunRecord) -> String {
     let settings = record.cells.iter().flat_map(|cell| {
-        let of = cell
-            .settings
-            .iter()
-            .filter(|setting| !FREE.contains(&setting.path.as_str()));
+        let of = cell.settings.iter().filter(|setting| !is_free(&setting.path));
         of.map(|setting| format!("{}={}", setting.path, setting.value))
     });
     // FNV-1a, as it must be the same in every version of the program.
@@ -95,6 +99,10 @@ pub(super) fn likeness(record: &RunRecord) -> String {
         record.tool.build,
         record.method_version
     ))
+}
+
+fn is_free(path: &str) -> bool {
+    FREE.contains(&path) || path.starts_with(FREE_SECTION)
 }
 
 /// The embedded broker is part of the program that is compared: its version is the program's, which may differ.
@@ -143,7 +151,7 @@ pub(super) fn partner<'a>(cell: &CellRecord, among: &'a RunRecord) -> Option<(us
 }
 
 /// Settings that differ between cells that belong together; each is named once.
-fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
+pub(super) fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
     let mut found: Vec<Difference> = Vec::new();
     for cell in &base.cells {
         let Some((_, other)) = partner(cell, new) else { continue };
@@ -155,7 +163,7 @@ fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
         let mut paths: Vec<&str> = both.map(|setting| setting.path.as_str()).collect();
         paths.sort_unstable();
         paths.dedup();
-        for path in paths.into_iter().filter(|path| !FREE.contains(path)) {
+        for path in paths.into_iter().filter(|path| !is_free(path)) {
             let name = format!("setting {path}");
             if found.iter().any(|difference| difference.what == name) {
                 continue;

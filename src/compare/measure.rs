@@ -4,6 +4,7 @@
 
 use crate::report::figure::{Better, Figure};
 use crate::results::record::TrialRecord;
+use crate::workload::model::Compare;
 
 /// A measure that a comparison is decided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +52,18 @@ impl Measure {
         }
     }
 
-    /// The smallest change that matters, unless the command line says otherwise: 5 % of a rate, 10 % of a latency or of
-    /// processor time, 15 % of the drain time, a thousandth of the deliveries.
-    pub fn threshold(&self) -> f64 {
-        match self.figure {
-            Figure::Goodput => 0.05,
-            Figure::DrainTime => 0.15,
-            Figure::Redelivered => 0.001,
-            _ => 0.10,
-        }
+    /// The smallest change that matters to a workload.
+    pub fn threshold(&self, compare: &Compare) -> f64 {
+        let share = match self.figure {
+            Figure::Goodput => compare.goodput,
+            Figure::EndToEndP50 => compare.end_to_end_p50,
+            Figure::DrainTime => compare.drain_time,
+            Figure::DriverCpu => compare.driver_cpu,
+            Figure::Redelivered => compare.redelivered,
+            // The table has no other.
+            _ => compare.end_to_end_p99,
+        };
+        share.0
     }
 
     /// Whether `change` is for the worse.
@@ -77,7 +81,13 @@ pub struct Thresholds([f64; MEASURES.len()]);
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Thresholds(MEASURES.map(|measure| measure.threshold()))
+        Thresholds::from(&Compare::default())
+    }
+}
+
+impl From<&Compare> for Thresholds {
+    fn from(compare: &Compare) -> Self {
+        Thresholds(MEASURES.map(|measure| measure.threshold(compare)))
     }
 }
 

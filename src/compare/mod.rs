@@ -2,6 +2,7 @@
 //!
 //! Needs no broker: it reads run folders. The trial is the unit; nothing here looks inside one.
 
+pub mod ab;
 mod comparable;
 pub mod find;
 pub mod format;
@@ -15,9 +16,9 @@ pub use comparable::Difference;
 pub use judge::{Judgement, Measured};
 
 use crate::ledger::Verdict;
-use crate::report::status;
 use crate::report::sweep::Sweep;
-use crate::results::record::{RunRecord, TrialRecord};
+use crate::report::{objective, status};
+use crate::results::record::{CellRecord, RunRecord, TrialRecord};
 use judge::Trials;
 use measure::{MEASURES, Thresholds};
 
@@ -71,16 +72,18 @@ pub struct Case {
     pub name: String,
     /// The measures that at least one side has.
     pub measures: Vec<Measured>,
-    /// Promises, and the drain, whose verdict differs.
+    /// Promises, the drain and objectives whose verdict differs; objectives that both sides miss are among them.
     pub promises: Vec<PromiseChange>,
     /// The worst of all.
     pub judgement: Judgement,
 }
 
-/// A promise that one side kept and the other did not.
+/// A promise that one side kept and the other did not, or an objective that one of them missed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PromiseChange {
-    /// Its name; `drained` is the drain by its deadline.
+    /// `promise` or `objective`.
+    pub kind: &'static str,
+    /// Its name, an objective's with its bound; `drained` is the drain by its deadline.
     pub promise: String,
     /// The base's worst verdict.
     pub base: Verdict,
@@ -146,6 +149,20 @@ pub fn runs(
     strictness: Strictness,
 ) -> Result<Comparison, CompareError> {
     let differences = comparable::differences(base, new);
+    let after =
+        "the two runs were made one after the other: what else changed on the machine between them counts as a change";
+    cell_by_cell(base, new, thresholds, strictness, differences, vec![after.to_owned()])
+}
+
+/// Cell with cell, and of several cells all together too. `own` are the notes that only the caller knows.
+fn cell_by_cell(
+    base: &RunRecord,
+    new: &RunRecord,
+    thresholds: &Thresholds,
+    strictness: Strictness,
+    differences: Vec<Difference>,
+    own: Vec<String>,
+) -> Result<Comparison, CompareError> {
     if strictness == Strictness::Refuse && !differences.is_empty() {
         return Err(CompareError::Different { differences });
     }
@@ -166,31 +183,37 @@ pub fn runs(
     if couples.is_empty() {
         couples = vec![(String::new(), 0, 0)];
     }
-    let groups: Vec<(String, Trials<'_>)> = couples
+    let groups: Vec<Group<'_>> = couples
         .iter()
-        .map(|(name, b, n)| (name.clone(), trials(base.trials_of(*b), new.trials_of(*n))))
+        .map(|(name, b, n)| Group {
+            name: name.clone(),
+            trials: trials(base.trials_of(*b), new.trials_of(*n)),
+            objectives: objectives(&base.cells[*b], &new.cells[*n]),
+        })
         .collect();
     let mut cases = Vec::new();
     if groups.len() > 1 {
         let mut whole = Trials::default();
-        for (_, group) in &groups {
+        for group in groups.iter().map(|group| &group.trials) {
             let (b, n) = (whole.base.len(), whole.new.len());
             whole.base.extend(&group.base);
             whole.new.extend(&group.new);
             whole.pairs.extend(group.pairs.iter().map(|(i, j)| (b + i, n + j)));
         }
-        if groups.iter().any(|(_, group)| group.pairs.is_empty()) {
+        if groups.iter().any(|group| group.trials.pairs.is_empty()) {
             whole.pairs.clear();
         }
         // All cells together are judged for themselves: they see a change that all cells share.
-        cases.extend(self::cases(vec![("all cells".to_owned(), whole)], thresholds));
+        let whole = Group {
+            name: "all cells".to_owned(),
+            trials: whole,
+            objectives: Vec::new(),
+        };
+        cases.extend(self::cases(vec![whole], thresholds));
     }
     cases.extend(self::cases(groups, thresholds));
     let mut notes = notes(&[base, new]);
-    notes.push(
-        "the two runs were made one after the other: what else changed on the machine between them counts as a change"
-            .to_owned(),
-    );
+    notes.extend(own);
     Ok(comparison(side(base), side(new), differences, notes, cases))
 }
 
@@ -209,7 +232,12 @@ pub fn cells(record: &RunRecord, base: &str, new: &str, thresholds: &Thresholds)
             });
         }
     }
-    let cases = self::cases(vec![(name, trials)], thresholds);
+    let group = Group {
+        name,
+        trials,
+        objectives: objectives(&record.cells[b], &record.cells[n]),
+    };
+    let cases = self::cases(vec![group], thresholds);
     Ok(comparison(
         side(record),
         side(record),
@@ -257,7 +285,11 @@ pub fn by(record: &RunRecord, dimension: &str, thresholds: &Thresholds) -> Resul
             );
             let pair = trials(first.trials.iter().copied(), cell.trials.iter().copied());
             if !pair.base.is_empty() && !pair.new.is_empty() {
-                groups.push((name, pair));
+                groups.push(Group {
+                    name,
+                    trials: pair,
+                    objectives: objectives(first.record, cell.record),
+                });
             }
         }
     }
@@ -341,17 +373,29 @@ fn valid<'a>(trials: &Trials<'a>) -> (Trials<'a>, Option<String>) {
     (if too_many { trials.clone() } else { kept }, why)
 }
 
-fn cases(groups: Vec<(String, Trials<'_>)>, thresholds: &Thresholds) -> Vec<Case> {
+/// One question before it is answered.
+struct Group<'a> {
+    name: String,
+    trials: Trials<'a>,
+    objectives: Vec<PromiseChange>,
+}
+
+fn cases(groups: Vec<Group<'_>>, thresholds: &Thresholds) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut doubts = Vec::new();
-    for (name, trials) in groups {
+    for Group {
+        name,
+        trials,
+        objectives,
+    } in groups
+    {
         let (counting, doubt) = valid(&trials);
         let measures = MEASURES.iter().enumerate();
         let measures =
             measures.filter_map(|(at, measure)| judge::measured(measure, &counting, thresholds.of(at), &name));
         cases.push(Case {
             measures: measures.collect(),
-            promises: promises(&trials),
+            promises: promises(&trials).into_iter().chain(objectives).collect(),
             judgement: Judgement::Same,
             name,
         });
@@ -425,11 +469,38 @@ fn promise_change(name: &str, base: Verdict, new: Verdict) -> Option<PromiseChan
         (_, Verdict::Pass) => Judgement::Better,
     };
     Some(PromiseChange {
+        kind: "promise",
         promise: name.to_owned(),
         base,
         new,
         judgement,
     })
+}
+
+/// Objectives of both cells whose verdict differs, and those that both miss: they are no change, but must be seen.
+fn objectives(base: &CellRecord, new: &CellRecord) -> Vec<PromiseChange> {
+    let of_base = |figure| base.objectives.iter().find(|one| one.figure == figure);
+    let couples = new
+        .objectives
+        .iter()
+        .filter_map(|one| Some((of_base(one.figure)?, one)));
+    let changes = couples.filter_map(|(base, new)| {
+        let missed = PromiseChange {
+            kind: "objective",
+            promise: objective::name(new),
+            base: base.verdict,
+            new: new.verdict,
+            judgement: Judgement::Same,
+        };
+        match (base.verdict, new.verdict) {
+            (Verdict::Fail, Verdict::Fail) => Some(missed),
+            (base, new) => Some(PromiseChange {
+                kind: missed.kind,
+                ..promise_change(&missed.promise, base, new)?
+            }),
+        }
+    });
+    changes.collect()
 }
 
 fn side(record: &RunRecord) -> Side {

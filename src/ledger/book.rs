@@ -296,6 +296,11 @@ impl Book {
         self.counts.completed + self.counts.cancelled_out_of_stock + self.counts.cancelled_declined
     }
 
+    pub(super) fn duplicates(&self) -> (u64, u64) {
+        let repeated = self.counts.repeated.iter().flatten().sum();
+        (self.counts.suppressed.iter().sum(), repeated)
+    }
+
     pub(super) fn is_closed(&self, number: OrderNumber) -> bool {
         self.closed.contains(number / self.shards)
     }

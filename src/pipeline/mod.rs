@@ -12,6 +12,7 @@ mod relay;
 pub mod running;
 mod step;
 pub mod store;
+pub mod strike;
 pub mod switch;
 mod work;
 

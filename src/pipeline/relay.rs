@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::{Ended, StageContext};
-use super::emission::Emission;
+use super::emission::{Emission, Round};
 use super::store::{DurableStore, OutboxRow};
-use crate::amqp::{Outcome, Publisher, Refusal, Uncertainty};
+use crate::amqp::{Outcome, Refusal, RenewablePublisher, Uncertainty};
 use crate::events::Stage;
 use crate::wire::message::decode;
 use crate::workload::model::Defect;
@@ -23,11 +23,14 @@ const ROWS: usize = 200;
 /// Before what failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// The relay's number among the publishers of its stage, behind those of all consumers.
+const RELAY: u64 = u64::MAX;
+
 /// The relay of one stage.
 #[derive(Debug)]
 pub(super) struct Relay {
     stage: Arc<StageContext>,
-    publisher: Publisher,
+    publisher: RenewablePublisher,
 }
 
 /// What became of a row.
@@ -37,12 +40,12 @@ enum Fate {
     Settled,
     /// It is to be tried again.
     Again,
-    /// The connection is gone.
+    /// The connection is gone, and could not be had back.
     Lost,
 }
 
 impl Relay {
-    pub(super) fn new(stage: Arc<StageContext>, publisher: Publisher) -> Self {
+    pub(super) fn new(stage: Arc<StageContext>, publisher: RenewablePublisher) -> Self {
         Relay { stage, publisher }
     }
 
@@ -105,23 +108,28 @@ impl Relay {
         let emission = Emission {
             cause: row.cause,
             emit: row.emit,
+            // Its mark may have been lost with a restart or an unanswered publish.
+            round: Round::Again,
             about: &message,
             since: message.published,
             effect: message.published,
         };
-        match stage.publish(&self.publisher, &emission).await {
-            None | Some(Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked)) => Fate::Settled,
+        let Some(parcel) = stage.parcel(&emission) else {
+            return Fate::Settled;
+        };
+        match stage.publish(&self.publisher, RELAY, &emission, &parcel).await {
+            Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => Fate::Settled,
             // Nobody will ever route it: a repetition would fail for ever.
-            Some(Outcome::Refused(Refusal::Returned)) => {
+            Outcome::Refused(Refusal::Returned) => {
                 stage.meter.store().returned();
                 Fate::Settled
             }
-            Some(Outcome::Unknown(Uncertainty::ConnectionLost)) => Fate::Lost,
-            Some(Outcome::Refused(Refusal::Nack)) => {
+            Outcome::Unknown(Uncertainty::ConnectionLost) => Fate::Lost,
+            Outcome::Refused(Refusal::Nack) => {
                 stage.meter.nacked();
                 Fate::Again
             }
-            Some(Outcome::Unknown(Uncertainty::Timeout)) => Fate::Again,
+            Outcome::Unknown(Uncertainty::Timeout) => Fate::Again,
         }
     }
 }

@@ -80,6 +80,28 @@ pub struct Row {
 
 /// The table: a header, a row for each cell in the order of the dimensions' axes, and what the marks mean.
 pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
+    let figures = figures(sweep);
+    let best: Vec<Option<usize>> = figures.iter().map(|(figure, _)| sweep.best(*figure)).collect();
+    let mut rows = lines(sweep, &figures, &best);
+    let line = if best.iter().any(Option::is_some) {
+        "  *: better than every other cell, and not by chance (rank test, Holm, 5 %)".to_owned()
+    } else if sweep.repeats() < REPEATS_MIN {
+        format!("  no cell is marked as the best: that takes {REPEATS_MIN} repeats or more (trial.repeats)")
+    } else {
+        "  no cell is marked as the best: none is better than every other beyond chance".to_owned()
+    };
+    rows.push(Row { line, verdict: None });
+    rows
+}
+
+/// The same for cells that nobody may judge against each other: no mark, and no word on marks.
+pub fn unmarked(sweep: &Sweep<'_>) -> Vec<Row> {
+    let figures = figures(sweep);
+    lines(sweep, &figures, &vec![None; figures.len()])
+}
+
+/// All but what the marks mean. `best` is the cell that is marked, of each figure.
+fn lines(sweep: &Sweep<'_>, figures: &[(Figure, &str)], best: &[Option<usize>]) -> Vec<Row> {
     let names: Vec<&str> = sweep
         .dimensions
         .iter()
@@ -93,9 +115,7 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
         .map(|(_, cell)| name(sweep, cell).chars().count())
         .chain([title.chars().count()])
         .max();
-    let figures = figures(sweep);
     let width = longest.unwrap_or(0).min(LINE - FIXED - figures.len() * (FIGURE + 1));
-    let best: Vec<Option<usize>> = figures.iter().map(|(figure, _)| sweep.best(*figure)).collect();
     let headings: Vec<String> = figures
         .iter()
         .map(|(_, heading)| format!("{heading:>FIGURE$} "))
@@ -114,7 +134,7 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
                 sweep,
                 cell,
                 width,
-                &figures,
+                figures,
                 &best.iter().map(|best| *best == Some(at)).collect::<Vec<_>>(),
             ),
             verdict: Some(cell.verdict()),
@@ -125,13 +145,6 @@ pub fn table(sweep: &Sweep<'_>) -> Vec<Row> {
         "  ±: half the range of the {}",
         sweep.throughput_words()
     )));
-    rows.push(about(if best.iter().any(Option::is_some) {
-        "  *: better than every other cell, and not by chance (rank test, Holm, 5 %)".to_owned()
-    } else if sweep.repeats() < REPEATS_MIN {
-        format!("  no cell is marked as the best: that takes {REPEATS_MIN} repeats or more (trial.repeats)")
-    } else {
-        "  no cell is marked as the best: none is better than every other beyond chance".to_owned()
-    }));
     rows
 }
 
@@ -160,7 +173,7 @@ fn shortened(text: &str, most: usize) -> String {
         .collect()
 }
 
-fn row(sweep: &Sweep<'_>, cell: &Cell<'_>, width: usize, figures: &[(Figure, &'static str)], best: &[bool]) -> String {
+fn row(sweep: &Sweep<'_>, cell: &Cell<'_>, width: usize, figures: &[(Figure, &str)], best: &[bool]) -> String {
     let figures = figures.iter().zip(best).map(|((figure, _), best)| {
         let value = cell
             .spread(*figure)

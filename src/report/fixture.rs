@@ -265,6 +265,8 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         phases: phases(),
         load_phases: Vec::new(),
         faults: Vec::new(),
+        fault_events: Vec::new(),
+        lost_connections: Vec::new(),
         blocked: Vec::new(),
         blocked_connections: Vec::new(),
         blocked_s: 0.0,
@@ -717,6 +719,14 @@ pub fn hostile() -> RunRecord {
         trails[0].publish = bad();
     }
     record
+}
+
+/// The names of the series that a sample of an order pipeline has.
+pub fn series_names() -> Vec<String> {
+    let record = pass();
+    let mut names = Vec::new();
+    sample_row(&record.trials[0], 1.0, &mut |name: &str, _| names.push(name.to_owned()));
+    names
 }
 
 /// Writes the `series.csv` that belongs to `record`; no rows for trials without orders.

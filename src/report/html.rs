@@ -2,6 +2,7 @@
 //!
 //! The verdict first, then what it rests on, then everything that was measured, then how it was measured.
 
+pub mod beside;
 #[cfg(test)]
 mod browser;
 mod cells;
@@ -66,9 +67,14 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
     per_trial(&mut page, record, &details, "Dead letters", tables::dead_letters);
     for (title, any, table) in [
         (
+            "Faults",
+            record.trials.iter().any(tables::has_faults),
+            tables::faults as fn(&mut Sink, &TrialRecord),
+        ),
+        (
             "Dropped and refused",
             record.trials.iter().any(tables::has_dropped),
-            tables::dropped as fn(&mut Sink, &TrialRecord),
+            tables::dropped,
         ),
         (
             "Blocked connections",

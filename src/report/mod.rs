@@ -3,11 +3,13 @@
 //! Needs no broker: whatever stands in a run folder can be reported again at any time.
 
 pub mod backlog;
+pub mod beside;
 pub(crate) mod cell;
 pub mod cells;
 pub mod chart;
 pub mod columns;
 mod consumers;
+pub mod faults;
 pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -16,6 +18,7 @@ pub mod human;
 pub mod insight;
 pub mod objective;
 pub mod phases;
+pub mod promised;
 pub mod stages;
 pub mod status;
 pub mod summary;
@@ -66,17 +69,41 @@ pub enum ReportError {
     Chart(#[from] ChartError),
 }
 
-/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
+/// How much of a report a run leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// Tables, charts and page.
+    #[default]
+    Full,
+    /// Tables; `orderstorm report` makes the rest at any time.
+    Tables,
+}
+
+/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `faults.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
 /// `charts/*.png` and `report.html` into a run folder that holds `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
 /// [`ReportError`], with the file; what was written before it stays.
 pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
+    write_tables(folder, record)?;
+    write_pictures(folder, record)
+}
+
+/// Writes the tables alone: what a run leaves that nobody will look at, but another program.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_tables(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     for (name, write) in TABLES {
         let mut table = Vec::new();
         write(record, &mut table).map_err(|source| ReportError::Table { name, source })?;
         write_whole(&folder.join(name), &table)?;
     }
+    Ok(())
+}
+
+/// Charts, and the page that shows them.
+fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     let sweep = Sweep::of(record);
     let of_cells = course::trials(&sweep);
     let series = read_series(folder, record, &of_cells)?;
@@ -103,11 +130,12 @@ pub fn write_all(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
 /// A table: its file's name, and what writes it.
 type Table = (&'static str, fn(&RunRecord, &mut Vec<u8>) -> Result<(), csv::Error>);
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     ("summary.csv", |record, to| summary::write(record, to)),
     ("cells.csv", |record, to| cells::write(record, to)),
     ("stages.csv", |record, to| stages::write(record, to)),
     ("consumers.csv", |record, to| consumers::write(record, to)),
+    ("faults.csv", |record, to| faults::write(record, to)),
     ("phases.csv", |record, to| phases::write(record, to)),
     ("overloads.csv", |record, to| phases::write_overloads(record, to)),
 ];
@@ -230,6 +258,7 @@ fn publish(temporary: &Path, path: &Path) -> Result<(), ReportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::series::SeriesWriter;
 
     #[test]
     fn every_file_of_the_report_is_there_and_nothing_temporary_is_left() {
@@ -251,6 +280,7 @@ mod tests {
                 "cells.csv",
                 "charts",
                 "consumers.csv",
+                "faults.csv",
                 "overloads.csv",
                 "phases.csv",
                 "report.html",
@@ -274,10 +304,197 @@ mod tests {
         assert!(png.starts_with(b"\x89PNG"));
     }
 
+    /// A run whose every text of a file or of the broker begins with `start`.
+    fn beginning_with(start: &str) -> RunRecord {
+        let text = || format!("{start}1+cmd()");
+        let words = [text(), format!("{start}2")];
+        let values: Vec<(&str, Option<f64>)> = words.iter().map(|word| (word.as_str(), None)).collect();
+        let mut record = fixture::matrix(&[(&text(), &values)], 2);
+        for field in [
+            &mut record.name,
+            &mut record.id,
+            &mut record.question,
+            &mut record.command,
+        ] {
+            *field = text();
+        }
+        let broker = &mut record.broker;
+        (broker.product, broker.version, broker.kind) = (text(), text(), text());
+        for cell in &mut record.cells {
+            cell.label = text();
+            cell.settings[0].origin = "command line".to_owned();
+            (cell.settings[0].path, cell.settings[0].value) = (text(), text());
+        }
+        let mut model = fixture::failed().trials.remove(0);
+        model.aborted = Some(text());
+        for phase in &mut model.load_phases {
+            phase.band.name = text();
+        }
+        model.faults[0].name = text();
+        for stage in &mut model.stages {
+            stage.dropped_as = Some(text());
+        }
+        for trial in &mut record.trials {
+            let (number, cell, repeat) = (trial.trial, trial.cell, trial.repeat);
+            *trial = model.clone();
+            (trial.trial, trial.cell, trial.repeat) = (number, cell, repeat);
+        }
+        record
+    }
+
+    #[test]
+    fn no_cell_of_any_table_is_a_formula_to_a_spreadsheet() {
+        for start in ["=", "+", "-", "@", "\t", "\r", "\n"] {
+            let record = beginning_with(start);
+            for (name, write) in TABLES {
+                let mut bytes = Vec::new();
+                write(&record, &mut bytes).expect("written");
+                let mut reader = csv::ReaderBuilder::new()
+                    .has_headers(false)
+                    .from_reader(bytes.as_slice());
+                let mut disarmed = 0;
+                for row in reader.records() {
+                    for cell in row.expect("the same number of cells in each row").iter() {
+                        let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+                        assert!(!formula || cell.parse::<f64>().is_ok(), "{name}: {cell:?}");
+                        disarmed += usize::from(cell.starts_with('\''));
+                    }
+                }
+                let has_texts_of_others = !["consumers.csv", "overloads.csv"].contains(&name);
+                assert!(disarmed > 0 || !has_texts_of_others, "{name} has none of the texts");
+            }
+        }
+    }
+
+    /// The keys of all objects in `value`, but not those of workloads, nor the names by which examples are filed.
+    fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, value) in object {
+                    found.insert(key.clone());
+                    match (key.as_str(), value) {
+                        ("workload", _) => {}
+                        ("examples", serde_json::Value::Object(lists)) => {
+                            lists.values().for_each(|list| keys(list, found))
+                        }
+                        (_, value) => keys(value, found),
+                    }
+                }
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_key_of_a_record_is_described_in_the_manual() {
+        let manual = include_str!("../../docs/RUN_JSON.md");
+        let mut found = std::collections::BTreeSet::new();
+        for record in [fixture::failed(), fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 1)] {
+            keys(&serde_json::to_value(&record).expect("a record is JSON"), &mut found);
+        }
+        assert!(found.len() > 150, "{} keys", found.len());
+        let missing: Vec<&String> = found
+            .iter()
+            .filter(|key| !manual.contains(&format!("| `{key}` |")))
+            .collect();
+        assert!(missing.is_empty(), "missing in docs/RUN_JSON.md: {missing:?}");
+    }
+
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let error = write_all(Path::new("/nonexistent/run"), &fixture::no_data()).expect_err("no folder");
         assert!(error.to_string().contains("/nonexistent/run/summary.csv"), "{error}");
+    }
+
+    /// Greatest resident set of this process so far, bytes.
+    fn rss_bytes_max() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .expect("the greatest");
+        let kib: u64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("KiB");
+        kib * 1_024
+    }
+
+    /// A record of 100 trials, and a `series.csv` with ten minutes of each, four samples a second.
+    fn long_run(folder: &Path) -> RunRecord {
+        let record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 10);
+        let mut writer = SeriesWriter::create(&folder.join("series.csv")).expect("created");
+        let names: Vec<String> = fixture::series_names();
+        for trial in &record.trials {
+            for sample in 0..2_400_u32 {
+                for (at, name) in names.iter().enumerate() {
+                    let value = f64::from(sample % 97) * 1.5 + at as f64;
+                    writer
+                        .append(trial.trial, f64::from(sample) / 4.0, name, value)
+                        .expect("written");
+                }
+            }
+        }
+        writer.flush().expect("written");
+        write_log(&record, &folder.join("latency.hlog"));
+        record
+    }
+
+    /// The latency log of the same ten minutes: an interval a second of each series, all alike.
+    fn write_log(record: &RunRecord, path: &Path) {
+        let one = path.with_extension("one");
+        let mut recorder = crate::measure::Recorder::default();
+        (1..2_000).for_each(|n| recorder.record(n * 50_000));
+        let log = crate::results::hlog::HlogWriter::start(&one, std::time::SystemTime::now()).expect("created");
+        log.append(crate::results::hlog::Interval {
+            trial: 1,
+            series: "x".to_owned(),
+            start: std::time::Duration::ZERO,
+            length: std::time::Duration::from_secs(1),
+            histogram: recorder.histogram().clone(),
+        });
+        log.finish().expect("written");
+        let text = std::fs::read_to_string(&one).expect("text");
+        let interval = text
+            .lines()
+            .rfind(|line| line.starts_with("Tag="))
+            .expect("an interval");
+        let rest = interval
+            .splitn(3, ',')
+            .nth(2)
+            .expect("length, greatest value and histogram");
+        let mut log = io::BufWriter::new(File::create(path).expect("created"));
+        for trial in &record.trials {
+            for second in 0..600 {
+                for series in &trial.latencies {
+                    writeln!(log, "Tag={}.{},{second}.000,{rest}", trial.trial, series.series).expect("written");
+                }
+            }
+        }
+        log.flush().expect("written");
+    }
+
+    #[test]
+    #[ignore = "writes hundreds of megabytes and measures: cargo test --release --lib report_of_a_hundred -- --ignored --nocapture"]
+    fn the_report_of_a_hundred_trials_of_ten_minutes_takes_three_seconds_and_300_mb_at_most() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let record = long_run(folder.path());
+        let bytes = std::fs::metadata(folder.path().join("series.csv"))
+            .expect("written")
+            .len();
+        let began = std::time::Instant::now();
+        write_all(folder.path(), &record).expect("written");
+        let (took, memory) = (began.elapsed(), rss_bytes_max());
+        println!(
+            "{} MB of series: {:.2} s, {} MB resident at most",
+            bytes / 1_000_000,
+            took.as_secs_f64(),
+            memory / 1_000_000
+        );
+        assert!(memory < 300_000_000, "{memory} bytes");
+        assert!(took.as_secs_f64() < 3.0 || cfg!(debug_assertions), "{took:?}");
     }
 
     #[test]

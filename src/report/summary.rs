@@ -158,6 +158,7 @@ const COLUMNS: &[Column] = &[
     ("valid", |_, t| t.validity.valid.into()),
     ("verdict", |_, t| t.verdict.name().into()),
     ("aborted", |_, t| t.aborted.as_deref().into()),
+    ("schema_version", |r, _| r.schema_version.into()),
 ];
 
 /// The names of all columns, in their order.
@@ -195,9 +196,9 @@ fn varied_value<'a>(cell: &'a CellRecord, column: &str) -> Option<&'a str> {
 /// What `to` returns.
 pub fn write(record: &RunRecord, to: impl Write) -> Result<(), csv::Error> {
     let mut csv = csv::Writer::from_writer(to);
-    let names = COLUMNS.iter().map(|(name, _)| *name);
+    let names = COLUMNS.iter().map(|(name, _)| (*name).to_owned());
     let varied = varied(record);
-    csv.write_record(names.chain(varied.iter().copied()))?;
+    csv.write_record(names.chain(varied.iter().map(|column| Cell::from(*column).written())))?;
     for trial in &record.trials {
         let cells = COLUMNS.iter().map(|(_, cell)| cell(record, trial).written());
         let of = record.cell(trial);

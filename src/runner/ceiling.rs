@@ -11,6 +11,7 @@ use super::run::{Interrupt, RunError, RunRequest, run};
 use super::snapshot::Snapshot;
 use crate::broker::{BrokerChoice, StartOptions};
 use crate::plan::Plan;
+use crate::report::Extent;
 use crate::results::record::DriverCeiling;
 use crate::units::Span;
 use crate::workload::Workload;
@@ -34,6 +35,7 @@ pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<Drive
         results: results.clone(),
         command: String::new(),
         ceiling: None,
+        report: Extent::Tables,
     };
     let screen = watch::channel(Snapshot::default()).0;
     let finished = run(request, &screen, interrupt, |_| ()).await;

@@ -3,10 +3,12 @@
 //! Provision → declare → warm up → measure (faults live here) → drain → verify → persist. Whatever happens, what was
 //! measured is kept, the faults are healed, and what the run put on the broker is taken off again.
 
+pub mod ab;
 mod backlog;
 mod between;
 mod ceiling;
 mod depth;
+mod impact;
 mod manifest;
 mod outcome;
 mod overload;

@@ -20,7 +20,7 @@ use crate::broker::management::{ManagementClient, ManagementError};
 use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, Resource, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
-use crate::report::{self, ReportError};
+use crate::report::{self, Extent, ReportError};
 use crate::results::hlog::HlogWriter;
 use crate::results::objective;
 use crate::results::record::{
@@ -49,6 +49,8 @@ pub struct RunRequest {
     pub command: String,
     /// The driver's ceiling, if it was measured ([`super::measure_ceiling`]).
     pub ceiling: Option<DriverCeiling>,
+    /// How much of a report is made at the end.
+    pub report: Extent,
 }
 
 /// The user's wish to stop: once, and the run saves what it has.
@@ -269,14 +271,7 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
         tool: tool(),
         commit: provenance::commit(),
         machine: provenance::machine(),
-        broker: BrokerRecord {
-            kind: info.kind.to_owned(),
-            product: info.product.clone(),
-            version: info.version.clone(),
-            platform: info.platform.clone(),
-            address: info.address.clone(),
-            co_located: info.co_located,
-        },
+        broker: broker_record(info),
         driver_ceiling: request.ceiling.clone(),
         name: plan.name.clone(),
         question: plan.question.clone(),
@@ -289,6 +284,18 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
             resumed: Vec::new(),
         },
         trials: Vec::new(),
+    }
+}
+
+/// What the broker says of itself.
+pub(super) fn broker_record(info: &BrokerInfo) -> BrokerRecord {
+    BrokerRecord {
+        kind: info.kind.to_owned(),
+        product: info.product.clone(),
+        version: info.version.clone(),
+        platform: info.platform.clone(),
+        address: info.address.clone(),
+        co_located: info.co_located,
     }
 }
 
@@ -346,10 +353,18 @@ async fn make_vhost(management: &ManagementClient, name: &str) -> Result<(), Man
 }
 
 /// Writes everything, the record first; the folder gets its name only when it is whole.
-fn save(folder: RunFolder, record: &RunRecord, logged: std::io::Result<()>) -> Result<PathBuf, SaveError> {
+fn save(
+    folder: RunFolder,
+    record: &RunRecord,
+    logged: std::io::Result<()>,
+    extent: Extent,
+) -> Result<PathBuf, SaveError> {
     write_record(&folder, record)?;
     logged?;
-    report::write_all(folder.path(), record)?;
+    match extent {
+        Extent::Full => report::write_all(folder.path(), record)?,
+        Extent::Tables => report::write_tables(folder.path(), record)?,
+    }
     Ok(folder.finish()?)
 }
 
@@ -360,7 +375,7 @@ fn write_record(folder: &RunFolder, record: &RunRecord) -> Result<(), SaveError>
 
 /// Eight random hexadecimal digits. Runs on one broker tell their objects apart by it, and each deletes its own at its end:
 /// two that share an id would share queues, and the first to end would take them from the other.
-fn random_id() -> String {
+pub(super) fn random_id() -> String {
     // The standard library's hasher is keyed by the system's random numbers; its seed is all that is wanted of it.
     let random = RandomState::new().hash_one(std::process::id());
     format!("{:08x}", random as u32)
@@ -619,7 +634,7 @@ impl Run<'_> {
         record.outcome = outcome(&record, failure.as_ref(), self.interrupt.0.is_cancelled());
         let folder = leave.folder.take().expect("the folder is taken once, here");
         let partial = folder.path().to_owned();
-        match save(folder, &record, logged) {
+        match save(folder, &record, logged, self.request.report) {
             Ok(folder) => Ok(Finished { record, folder }),
             Err(source) => Err(RunError::Unsaved {
                 folder: partial,

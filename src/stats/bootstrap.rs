@@ -106,6 +106,32 @@ mod tests {
         assert!((84..=99).contains(&covered), "{covered} of 100");
     }
 
+    /// `cargo test --release --lib -- --ignored --nocapture coverage_by_sample_size`: the figures in docs/METHOD.md.
+    #[test]
+    #[ignore = "half a minute in a release build; prints figures"]
+    fn coverage_by_sample_size() {
+        let runs = 2_000;
+        let normal = Normal::new(0.0, 1.0).expect("legal");
+        let heavy = rand_distr::StudentT::new(3.0).expect("legal");
+        for n in [6, 8, 10, 15, 20] {
+            let covered = |name: &str, draw: &dyn Fn(&mut rng::Stream) -> f64| {
+                let of = (0..runs).filter(|run| {
+                    let mut stream = rng::stream(11, name, *run);
+                    let values: Vec<f64> = (0..n).map(|_| draw(&mut stream)).collect();
+                    let found = interval(&[&values], *run, "test", |drawn| hodges_lehmann(&drawn[0])).expect("values");
+                    !found.is_above(0.0) && !found.is_below(0.0)
+                });
+                100.0 * of.count() as f64 / runs as f64
+            };
+            let (one, other) = (
+                covered("normal", &|stream| normal.sample(stream)),
+                covered("heavy", &|stream| heavy.sample(stream)),
+            );
+            println!("n = {n}: normal {one:.1} %, Student's t of 3 degrees {other:.1} %");
+            assert!(one > 80.0 && other > 80.0 && one <= 97.0);
+        }
+    }
+
     #[test]
     fn the_same_seed_gives_the_same_interval_and_nothing_gives_none() {
         let x: Vec<f64> = (0..12).map(|i| f64::from(i).powi(2) / 7.0).collect();

@@ -20,13 +20,14 @@ const LABEL_SEPARATOR: &str = " · ";
 /// Prefix of the paths that stand for a choice among variants.
 const VARIANTS: &str = "variants.";
 /// Settings of the whole run; every cell has the same.
-const OF_THE_RUN: [(&str, &str); 3] = [
+const OF_THE_RUN: [(&str, &str); 4] = [
     ("name", "a run has one name"),
     (
         "seed",
         "every cell gets the same seeds, so that cells can be compared in pairs; trial.repeats runs further ones",
     ),
     ("trial.", "it is the run's, not a cell's"),
+    ("compare.", "all cells are judged by the same thresholds"),
 ];
 
 /// A cell's place on one dimension of the matrix.

@@ -174,3 +174,101 @@ fn every_run_leaves_a_line_in_the_history_that_is_shown() {
     history(&["steady"]).fails(2, &["no run of `steady`", "it has runs of service"]);
     history(&["service", "--measure", "speed"]).fails(2, &["no figure `speed`", "goodput_per_s"]);
 }
+
+/// Go's benchmark format, as its proposal writes it: `key: value`, `Unit unit key=value…`, and
+/// `BenchmarkName iterations (value unit)+`; other lines are passed over.
+#[test]
+fn the_go_format_follows_its_grammar_line_by_line() {
+    let golden = include_str!("../golden/compare.gobench");
+    let (mut results, mut sides) = (0, Vec::new());
+    for line in golden.lines().filter(|line| !line.starts_with("# ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let Some(name) = line.strip_prefix("Benchmark") {
+            assert!(name.starts_with(|c: char| c.is_uppercase()), "{line}");
+            assert!(words[1].parse::<u64>().is_ok_and(|iterations| iterations > 0), "{line}");
+            let pairs = words[2..].chunks(2);
+            assert!(pairs.len() > 0 && words.len().is_multiple_of(2), "{line}");
+            for pair in pairs {
+                assert!(
+                    pair[0].parse::<f64>().is_ok_and(f64::is_finite) && !pair[1].is_empty(),
+                    "{line}"
+                );
+            }
+            results += 1;
+        } else if words[0] == "Unit" {
+            assert!(
+                words.len() > 2 && words[2..].iter().all(|word| word.contains('=')),
+                "{line}"
+            );
+        } else {
+            let (key, value) = line.split_once(": ").unwrap_or_else(|| panic!("no key: {line}"));
+            let legal =
+                key.starts_with(char::is_lowercase) && !key.contains(|c: char| c.is_whitespace() || c.is_uppercase());
+            assert!(legal, "{line}");
+            if key == "side" {
+                sides.push(value);
+            }
+        }
+    }
+    assert_eq!((results, sides.as_slice()), (20, ["base", "new"].as_slice()));
+}
+
+/// benchstat is not everywhere; `ORDERSTORM_BENCHSTAT` names one.
+#[test]
+fn benchstat_reads_the_go_format_and_finds_the_same_changes() {
+    let benchstat = std::env::var("ORDERSTORM_BENCHSTAT").unwrap_or_else(|_| "benchstat".to_owned());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/compare.gobench");
+    let output = std::process::Command::new(benchstat)
+        .args(["-col", "side"])
+        .arg(golden)
+        .output();
+    let Ok(output) = output else {
+        println!("skipped: no benchstat here (golang.org/x/perf/cmd/benchstat; ORDERSTORM_BENCHSTAT names one)");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    // Its medians and its rank test, of the same trials.
+    for part in ["Storm", "-19.6", "+49.6", "p=0.000 n=10", "end-to-end-p50-sec"] {
+        assert!(said.contains(part), "`{part}` is missing in\n{said}");
+    }
+}
+
+#[test]
+fn the_committed_baseline_is_small_sound_and_found_by_its_name() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let baseline = results.join("baseline");
+    let record = orderstorm::results::record::read(&baseline).expect("it can be read");
+    assert_eq!((record.outcome.exit_code, record.name.as_str()), (0, "quickstart"));
+    assert_eq!(
+        (record.tool.build.as_str(), record.broker.kind.as_str()),
+        ("release", "embedded")
+    );
+    assert!(record.commit.is_some_and(|commit| !commit.dirty));
+    let mut bytes = 0;
+    let mut folders = vec![baseline.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            match entry.file_type().expect("a type").is_dir() {
+                true => folders.push(entry.path()),
+                false => bytes += entry.metadata().expect("a file").len(),
+            }
+        }
+    }
+    assert!(bytes < 400_000, "{bytes} bytes");
+    // Against itself: nothing is worse, and a lone trial can tell nothing else.
+    let said = say(&[
+        "compare",
+        "baseline",
+        text(&baseline),
+        "--results",
+        text(&results),
+        "--strict",
+    ]);
+    assert_eq!(said.code, Some(5), "{said:#?}");
+    assert!(
+        said.out.starts_with("CANNOT TELL") && said.out.contains("1 pairs: 6 are the least"),
+        "{}",
+        said.out
+    );
+}

@@ -122,6 +122,33 @@ fn report_makes_deleted_files_again_from_the_folder_alone() {
 }
 
 #[test]
+fn several_runs_are_reported_side_by_side_from_their_folders_alone() {
+    let (dir, other) = (results(), results());
+    let (_, one) = short_run(&dir, &[]);
+    let (_, two) = short_run(&other, &["--set", "load.rate=31/s", "--report", "tables"]);
+    assert!(!two.join("report.html").exists(), "it was told to leave it out");
+    let out = dir.path().join("both");
+    let said = say(&["report", text(&one), text(&two), "--out", text(&out)]);
+    said.says(&[
+        "2 runs side by side",
+        "1 quickstart",
+        "2 quickstart",
+        "both/report.html",
+    ]);
+    assert!(!said.out.contains("REGRESSION") && two.join("report.html").exists());
+    let page = std::fs::read_to_string(out.join("report.html")).expect("a page");
+    assert!(
+        page.contains("load.rate") && page.contains("31/s"),
+        "settings that differ are on the page"
+    );
+    assert!(out.join("charts/cells-goodput.svg").is_file() && out.join("cells.csv").is_file());
+    say(&["report", text(&one), "--out", text(&out)]).fails(2, &["no effect with one run", "help: "]);
+    // By name, as compare takes it.
+    let by_name = ["report", "latest", text(&two), "--results", text(dir.path())];
+    say(&by_name).says(&["side-by-side/report.html"]);
+}
+
+#[test]
 fn cleanup_wants_the_brokers_address_and_the_runs_own_broker() {
     let dir = results();
     let (_, folder) = short_run(&dir, &[]);

@@ -65,6 +65,37 @@ async fn a_dual_write_loses_what_was_committed_and_not_published_and_the_others_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_commit_and_publish_costs_a_dual_write_the_event_and_nobody_else() {
+    for (publish, loses) in [("republish", false), ("outbox", false), ("dual-write", true)] {
+        let publish = format!("stage.payment.publish={publish}");
+        let done = run_alone(&[
+            "load.orders=200",
+            "load.rate=100/s",
+            "stage.payment.store=sqlite",
+            "stage.payment.prefetch=1",
+            "faults.1.what=connection-drop",
+            "faults.1.stage=payment",
+            "faults.1.every=400ms",
+            "faults.1.times=3",
+            "faults.1.point=effect-to-publish",
+            &publish,
+        ])
+        .await;
+        let ledger = &done.trial().ledger;
+        assert!(done.stage(Stage::Payment).redelivered >= 1, "{publish}");
+        assert_eq!(ledger.fates.lost > 0, loses, "{publish}: {:?}", ledger.fates);
+        assert_eq!(
+            ledger.fates.lost + ledger.fates.completed,
+            200,
+            "{publish}: {:?}",
+            ledger.fates
+        );
+        assert_eq!((ledger.duplicate_effect, ledger.charged_again), (0, 0), "{publish}");
+        assert_eq!(done.broken(), Vec::<&str>::new(), "{publish}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_sends_every_row_and_its_lag_is_measured() {
     let done = run_alone(&[
         "load.orders=60",

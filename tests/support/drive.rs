@@ -70,6 +70,7 @@ fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
         results: results.path().to_owned(),
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
+        report: orderstorm::report::Extent::Full,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {

@@ -44,7 +44,7 @@ pub(super) fn render(comparison: &Comparison) -> anyhow::Result<String> {
             let mut row: Vec<Cell> = head(comparison, case).to_vec();
             row.push(promise.promise.as_str().into());
             row.resize(COLUMNS.len() - 1, Cell::Absent);
-            row[7] = "promise".into();
+            row[7] = promise.kind.into();
             row[13] = promise.base.name().into();
             row[14] = promise.new.name().into();
             row.push(promise.judgement.word().into());

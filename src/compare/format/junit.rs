@@ -89,7 +89,7 @@ fn of_case(out: &mut String, comparison: &Comparison, case: &Case) {
             promise.new.name()
         );
         one(
-            &format!("promise {}", promise.promise),
+            &format!("{} {}", promise.kind, promise.promise),
             promise.judgement,
             text,
             String::new(),

@@ -52,7 +52,8 @@ pub(super) fn render(comparison: &Comparison) -> String {
         }
         for promise in &case.promises {
             line(format!(
-                "| promise {} | {} | {} | | | | **{}** |",
+                "| {} {} | {} | {} | | | | **{}** |",
+                promise.kind,
                 escaped(&promise.promise),
                 promise.base.name(),
                 promise.new.name(),

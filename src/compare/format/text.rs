@@ -59,7 +59,8 @@ pub(super) fn render(comparison: &Comparison, style: Style) -> String {
         }
         for promise in &case.promises {
             let text = format!(
-                "  promise {}: {} → {}",
+                "  {} {}: {} → {}",
+                promise.kind,
                 human::plain(&promise.promise),
                 promise.base.name(),
                 promise.new.name()

@@ -36,14 +36,9 @@ const FIGURES: [Figure; 21] = [
 
 pub(super) fn section(page: &mut Sink, sweep: &Sweep<'_>) {
     page.raw("<h2>Cells</h2>\n");
-    let figures: Vec<Figure> = FIGURES
-        .into_iter()
-        .filter(|figure| {
-            let mut values = sweep.cells.iter().flat_map(|cell| cell.values(*figure));
-            values.any(|value| value > 0.0 || !figure.is_exceptional())
-        })
-        .collect();
-    table(page, sweep, &figures);
+    let figures = figures(sweep);
+    let best: Vec<Option<usize>> = figures.iter().map(|figure| sweep.best(*figure)).collect();
+    table(page, sweep, &figures, &best);
     let best = figures.iter().any(|figure| sweep.best(*figure).is_some());
     let marked = match (best, sweep.repeats()) {
         (true, _) => {
@@ -66,7 +61,23 @@ pub(super) fn section(page: &mut Sink, sweep: &Sweep<'_>) {
     }
 }
 
-fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
+/// The table alone, with no cell marked as the best.
+pub(super) fn unmarked(page: &mut Sink, sweep: &Sweep<'_>) {
+    let figures = figures(sweep);
+    table(page, sweep, &figures, &vec![None; figures.len()]);
+}
+
+/// The figures that these cells have something to show of.
+fn figures(sweep: &Sweep<'_>) -> Vec<Figure> {
+    let shown = FIGURES.into_iter().filter(|figure| {
+        let mut values = sweep.cells.iter().flat_map(|cell| cell.values(*figure));
+        values.any(|value| value > 0.0 || !figure.is_exceptional())
+    });
+    shown.collect()
+}
+
+/// `best` is the cell that is marked, of each figure.
+fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure], best: &[Option<usize>]) {
     let mut columns: Vec<(String, Align)> = sweep
         .dimensions
         .iter()
@@ -82,7 +93,6 @@ fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
     columns.extend(figures.iter().map(|figure| (figure.title().to_owned(), Number)));
     let columns: Vec<(&str, Align)> = columns.iter().map(|(name, align)| (name.as_str(), *align)).collect();
     page.table("Cells", &columns);
-    let best: Vec<Option<usize>> = figures.iter().map(|figure| sweep.best(*figure)).collect();
     let mut cells: Vec<(usize, &Cell<'_>)> = sweep.cells.iter().enumerate().collect();
     cells.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
     for (at, cell) in cells {
@@ -102,7 +112,7 @@ fn table(page: &mut Sink, sweep: &Sweep<'_>, figures: &[Figure]) {
             page.raw(" <span class=\"pill bad\">invalid</span>");
         }
         page.raw("</td>");
-        for (figure, best) in figures.iter().zip(&best) {
+        for (figure, best) in figures.iter().zip(best) {
             self::figure(page, cell, *figure, *best == Some(at));
         }
         page.raw("</tr>\n");

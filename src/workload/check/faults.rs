@@ -8,13 +8,14 @@ use crate::workload::model::{
 };
 
 impl Builder<'_> {
-    pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load) -> Faults {
+    pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load, stages: &[StageSettings]) -> Faults {
         let pause = self.stretch("broker_pause", "a pause of the broker", load);
         Faults {
             stage_outage: self.stage_outage(pipeline, load),
             broker_pause: pause.map(|Stretch { at, lasts }| BrokerPause { at, lasts }),
             memory_alarm: self.stretch("memory_alarm", "a memory alarm", load),
             disk_alarm: self.stretch("disk_alarm", "a disk alarm", load),
+            script: self.script(pipeline, load, stages),
         }
     }
 
