@@ -306,6 +306,22 @@ impl Event {
         Event::ALL.into_iter().find(|event| event.name() == name)
     }
 
+    /// The events of which one must have happened to the order before this one; none for one that opens an order.
+    pub const fn causes(self) -> &'static [Event] {
+        match self {
+            Event::OrderCreated | Event::JobQueued => &[],
+            Event::InventoryReserved | Event::InventoryOutOfStock => &[Event::OrderCreated],
+            Event::PaymentSuccess | Event::PaymentFailed => &[Event::InventoryReserved],
+            Event::InventoryCommitted | Event::OrderPaid | Event::ShippingPrepared => &[Event::PaymentSuccess],
+            Event::InventoryReleased => &[Event::PaymentFailed],
+            Event::OrderShipped => &[Event::ShippingPrepared],
+            Event::CustomerConfirmed => &[Event::OrderShipped],
+            Event::ShippingDelivered => &[Event::CustomerConfirmed],
+            Event::OrderCompleted => &[Event::ShippingDelivered],
+            Event::OrderCancelled => &[Event::InventoryOutOfStock, Event::PaymentFailed],
+        }
+    }
+
     /// Whether the order has come to its end with this event.
     pub const fn is_end(self) -> bool {
         matches!(self, Event::OrderCompleted | Event::OrderCancelled)

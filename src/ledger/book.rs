@@ -352,7 +352,13 @@ impl Book {
 
     pub(super) fn attempted(&mut self, number: OrderNumber, event: Event) {
         if let Some(record) = self.open.get_mut(&number) {
+            let causes = event.causes();
+            let follows = causes.is_empty() || causes.iter().any(|cause| record.attempted.contains(*cause));
             record.attempted.insert(event);
+            if !follows {
+                // A state was left out, or reached before its time.
+                self.causeless(number);
+            }
         } else if !self.is_closed(number) {
             // After the close it is a repetition, counted where its effect happens.
             self.causeless(number);

@@ -70,6 +70,9 @@ pub struct Observed {
     /// Longest time from a publish to its confirm, nanoseconds: no message came into its queue later than that. Absent
     /// without confirms.
     pub slowest_confirm: Option<Nanos>,
+    /// Deliveries that stages rejected for a cause of their own: malformed, or calling for what cannot be routed; absent where
+    /// nobody counted.
+    pub rejected: Option<u64>,
     /// Consumers that were not back at the end, by stage; absent where nothing had taken any away.
     pub consumers_missing: Option<Vec<(Stage, u32)>>,
     /// Faults of the script that were planned, and the positions (from 1) of those that struck nobody; absent without a script.
@@ -387,13 +390,26 @@ impl Judge<'_> {
             .filter(|(queue, reason, _)| reason.as_ref().is_some_and(|reason| !self.may_die(queue, reason)))
             .map(|(_, _, count)| count)
             .sum();
+        let rejected: u64 = letters
+            .iter()
+            .filter(|(_, reason, _)| reason.as_deref() == Some("rejected"))
+            .map(|(_, _, count)| count)
+            .sum();
+        let causeless = self
+            .observed
+            .rejected
+            .map_or(0, |caused| rejected.saturating_sub(caused));
+        let without_cause = match causeless {
+            0 => String::new(),
+            n => format!(", {n} rejected without a cause"),
+        };
         self.conclude(Finding {
             name: "dead_letters_explained",
-            statement: "each dead letter bears its history (x-death) with a reason that its queue's settings allow",
+            statement: "each dead letter bears its history (x-death) with a reason that its queue's settings allow, and a rejection had a cause",
             not_given_because: None,
-            breaches: bare + strange,
+            breaches: bare + strange + causeless,
             finding: format!(
-                "{bare} of {all} dead letters without a history, {strange} with a reason that the settings do not give"
+                "{bare} of {all} dead letters without a history, {strange} with a reason that the settings do not give{without_cause}"
             ),
             examples: &[],
             needs_drain: false,

@@ -616,6 +616,7 @@ impl Lane<'_> {
             CarriedOut::Complete => Settlement::Ack,
             CarriedOut::Nothing => return Settlement::Ack,
             CarriedOut::Again => return self.requeue().await,
+            CarriedOut::Rejected => return Settlement::Reject,
         };
         if settlement == Settlement::Ack && self.breaks_off_at(Point::ConfirmToAck) {
             return Settlement::Struck;
@@ -657,7 +658,10 @@ impl Lane<'_> {
         {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => Settlement::Ack,
             // Nobody will ever route it: a repetition would fail for ever.
-            Outcome::Refused(Refusal::Returned) => Settlement::Reject,
+            Outcome::Refused(Refusal::Returned) => {
+                self.stage.meter.unroutable.fetch_add(1, Ordering::Relaxed);
+                Settlement::Reject
+            }
             // The publisher could not be had back.
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
             Outcome::Refused(Refusal::Nack) => {

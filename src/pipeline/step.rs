@@ -6,11 +6,12 @@ use super::consumer::StageContext;
 use super::order::{Emit, Reaction};
 use super::store::{Committed, Known, Step};
 use crate::clock::Nanos;
+use crate::events::Stage;
 use crate::ledger::Finished;
 use crate::measure::{Series, StageSpan};
 use crate::wire::Wiring;
 use crate::wire::message::Envelope;
-use crate::workload::model::Publishing;
+use crate::workload::model::{Defect, Publishing};
 
 /// What is left to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum CarriedOut {
     Complete,
     /// There was no effect, and there shall be none.
     Nothing,
+    /// A planted defect: there was no effect, and the message is rejected.
+    Rejected,
     /// The step is to be tried again: the store failed, and nothing stands; or another delivery of the message was faster,
     /// and nobody knows whether its event went out.
     Again,
@@ -74,13 +77,14 @@ impl StageContext {
         let reaction = self.service.handle(message);
         let emit = match reaction {
             Reaction::Swallowed => return CarriedOut::Nothing,
+            Reaction::Rejected => return CarriedOut::Rejected,
             Reaction::Effect(emit) => emit,
             Reaction::EffectWithoutEvent | Reaction::EffectTwice => Emit::Nothing,
         };
         let now = self.wiring.timer.clock().now();
         let row = match self.settings.publish {
-            Publishing::Outbox => self.outgoing(message, emit, now),
-            Publishing::Republish | Publishing::DualWrite => None,
+            Publishing::Outbox if !self.forgets(message) => self.outgoing(message, emit, now),
+            Publishing::Outbox | Publishing::Republish | Publishing::DualWrite => None,
         };
         let pending = Pending {
             stage: Arc::clone(self),
@@ -90,6 +94,10 @@ impl StageContext {
             handed_over: row.is_some().then_some(now),
             stood: false,
         };
+        if self.forgets(message) {
+            pending.stands();
+            return CarriedOut::Publish(emit);
+        }
         let (in_outbox, step) = (
             row.is_some(),
             Step {
@@ -111,6 +119,13 @@ impl StageContext {
                 CarriedOut::Again
             }
         }
+    }
+
+    /// A planted defect: the effect is had and not remembered.
+    fn forgets(&self, message: &Envelope) -> bool {
+        let canary = self.wiring.workload.canary.as_ref();
+        self.stage == Stage::Payment
+            && canary.is_some_and(|canary| canary.strikes(Defect::ForgetEffect, message.number))
     }
 
     /// Another delivery of the message was faster. What it is to publish may yet fail, so that this one is not done before.

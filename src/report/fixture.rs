@@ -192,7 +192,7 @@ fn stage_record(stage: Stage) -> StageRecord {
         unacked_messages_mean: Some(12.5),
         delivery_share_ratio: (stage == Stage::Payment).then_some(1.5),
         delivery_gini: (stage == Stage::Payment).then_some(0.1),
-        store: (stage == Stage::Payment).then(|| StoreRecord {
+        store: (stage == Stage::Payment).then_some(StoreRecord {
             kind: StoreKind::Sqlite,
             commits: ORDERS / 4,
             steps: ORDERS,

@@ -813,11 +813,17 @@ pub enum Defect {
     WorkTwice,
     /// The relay of inventory marks a row of the outbox as sent without publishing it.
     SkipRelay,
+    /// Order completes an order that is only paid.
+    SkipAhead,
+    /// Payment rejects a sound message: a dead letter without a cause.
+    RejectSound,
+    /// Payment does not remember its effect: a redelivery has it again.
+    ForgetEffect,
 }
 
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 9] = [
+    pub const NAMES: [(&'static str, Defect); 12] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -827,6 +833,9 @@ impl Defect {
         ("skip-notification", Defect::SkipNotification),
         ("work-twice", Defect::WorkTwice),
         ("skip-relay", Defect::SkipRelay),
+        ("skip-ahead", Defect::SkipAhead),
+        ("reject-sound", Defect::RejectSound),
+        ("forget-effect", Defect::ForgetEffect),
     ];
 
     /// Whether `pipeline` has the stage that it is planted in.
@@ -840,7 +849,10 @@ impl Defect {
             | Defect::CommitTwice
             | Defect::SkipAudit
             | Defect::SkipNotification
-            | Defect::SkipRelay => matches!(pipeline, PipelineKind::Orders),
+            | Defect::SkipRelay
+            | Defect::SkipAhead
+            | Defect::RejectSound
+            | Defect::ForgetEffect => matches!(pipeline, PipelineKind::Orders),
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Reaction {
     EffectWithoutEvent,
     /// A planted defect: the effect happens twice.
     EffectTwice,
+    /// A planted defect: rejected, though there is nothing wrong with it.
+    Rejected,
 }
 
 /// One service's business. An order and event is handled once unless the stage remembers nothing, or its store fails;
@@ -77,7 +79,7 @@ impl Context {
 /// The service of `stage`; inventory's is handed in, because its stock book is read at the end.
 pub fn service(stage: Stage, context: &Context, inventory: &Arc<Inventory>) -> Arc<dyn Service> {
     match stage {
-        Stage::Order => Arc::new(status::Order),
+        Stage::Order => Arc::new(status::Order::new(context.clone())),
         Stage::Inventory => Arc::clone(inventory) as Arc<dyn Service>,
         Stage::Payment => Arc::new(payment::Payment::new(context.clone())),
         Stage::Shipping => Arc::new(transport::Shipping),

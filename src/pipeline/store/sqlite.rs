@@ -41,6 +41,9 @@ CREATE TABLE IF NOT EXISTS outbox (
 CREATE INDEX IF NOT EXISTS unsent ON outbox (id) WHERE sent = 0;
 ";
 
+/// A row of the outbox as it is read: id, number, cause, emit, message.
+type RawRow = (i64, i64, String, String, Vec<u8>);
+
 /// One connection to the file.
 #[derive(Debug)]
 pub struct Sqlite {
@@ -121,7 +124,7 @@ impl Database for Sqlite {
 
     fn unsent(&mut self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
         const WHAT: &str = "reading the outbox";
-        let read = || -> rusqlite::Result<Vec<(i64, i64, String, String, Vec<u8>)>> {
+        let read = || -> rusqlite::Result<Vec<RawRow>> {
             let mut query = self.connection.prepare_cached(
                 "SELECT id, number, cause, emit, message FROM outbox WHERE sent = 0 ORDER BY id LIMIT ?1",
             )?;

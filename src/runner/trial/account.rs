@@ -56,6 +56,12 @@ impl Fixed<'_> {
                 .publish
                 .confirms
                 .then(|| self.wiring.publishes.slowest_confirm()),
+            rejected: Some(
+                ran.meters
+                    .iter()
+                    .map(|meter| meter.malformed() + meter.unroutable())
+                    .sum(),
+            ),
             consumers_missing: ran.consumers_missing.clone(),
             faults: self.faults_struck(&ran),
             left_behind: None,

@@ -52,6 +52,7 @@ impl Builder<'_> {
         pipeline: PipelineKind,
         orders: &Orders,
         stages: &[StageSettings],
+        faults: &Faults,
     ) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
@@ -84,6 +85,13 @@ impl Builder<'_> {
                 &["canary.defect"],
                 format!("the defect `{word}` has no place without an outbox at the inventory stage"),
                 "set stage.inventory.publish = \"outbox\" and stage.inventory.store = \"sqlite\"",
+            );
+        }
+        if defect == Defect::ForgetEffect && faults.script.is_empty() {
+            self.refuse(
+                &["canary.defect"],
+                "what is forgotten does no harm where nothing comes again",
+                "add a fault such as [[faults]] with what = \"connection-drop\", stage = \"payment\", point = \"confirm-to-ack\"",
             );
         }
         Some(Canary {
