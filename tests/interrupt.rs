@@ -143,6 +143,25 @@ async fn one_signal_saves_what_was_measured_and_leaves_nothing_on_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_run_leaves_no_file_of_its_stores() {
+    let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+    let scratch = tempfile::tempdir().expect("a directory");
+    let outbox = [
+        "--set",
+        "stage.payment.store=sqlite",
+        "--set",
+        "stage.payment.publish=outbox",
+    ];
+    let run = Running::start(long_run(&uri, &results, &outbox).env("TMPDIR", scratch.path()));
+    under_load(stand.uri(), results.path()).await;
+    assert!(only_entry(scratch.path()).join("payment.sqlite").exists());
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.said().code, Some(130));
+    let left: Vec<_> = std::fs::read_dir(scratch.path()).expect("a directory").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_leaves_at_once() {
     let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
     // The drain of an interrupted run would take its five seconds here.

@@ -573,9 +573,10 @@ fn what_is_not_promised_does_not_fail_the_run_but_is_shown() {
         (&lossy, "publish.confirms=false", &["nothing_lost"][..]),
         (&lossy, "publish.mandatory=false", &["nothing_lost"]),
         (&lossy, "stage.payment.ack=auto", &["nothing_lost"]),
+        (&lossy, "stage.payment.publish=dual-write", &["nothing_lost"]),
         (&gaps, "stage.audit.ack=auto", &["all_audited"]),
         (&mute, "stage.sms.ack=auto", &["all_notified"]),
-        (&twice, "stage.payment.dedupe=none", &["nothing_twice", "charged_once"]),
+        (&twice, "stage.payment.store=none", &["nothing_twice", "charged_once"]),
     ] {
         let promises = judge(&workload(&[setting]), &model.report(), &drained());
         assert_eq!(broken(&promises), NONE, "{setting}");

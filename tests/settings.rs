@@ -23,6 +23,8 @@ mod publish;
 mod queues;
 #[path = "settings/stages.rs"]
 mod stages;
+#[path = "settings/stores.rs"]
+mod stores;
 #[path = "settings/topology.rs"]
 mod topology;
 #[path = "settings/trial.rs"]
@@ -152,8 +154,17 @@ const EFFECTS: &[(&str, &str)] = &[
     ("stage.*.ack_batch", "a_batch_takes_fewer_acknowledgements"),
     ("stage.*.ack_flush", "an_unfinished_batch_waits_for_its_flush"),
     (
-        "stage.*.dedupe",
+        "stage.*.store",
         "a_message_that_comes_twice_is_suppressed_or_repeats_its_effect",
+    ),
+    (
+        "stage.*.publish",
+        "a_dual_write_loses_what_was_committed_and_not_published_and_the_others_do_not",
+    ),
+    ("stage.*.commit_batch", "a_group_commit_takes_fewer_transactions"),
+    (
+        "stage.*.commit_flush",
+        "a_transaction_that_does_not_fill_waits_for_its_flush",
     ),
     (
         "stage.*.slow_share",
@@ -385,6 +396,7 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/publish.rs"),
         include_str!("settings/queues.rs"),
         include_str!("settings/stages.rs"),
+        include_str!("settings/stores.rs"),
         include_str!("settings/topology.rs"),
         include_str!("settings/trial.rs"),
         include_str!("settings/work_queue.rs"),

@@ -280,6 +280,7 @@ pub(super) fn listen_for_signals(interrupt: &Interrupt) -> std::io::Result<()> {
                 Some(at) if at.elapsed() < ONE_SIGNAL => {}
                 Some(_) => {
                     eprintln!("\nleaving at once");
+                    crate::pipeline::store::remove_all_files();
                     std::process::exit(130);
                 }
             }

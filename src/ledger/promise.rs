@@ -10,7 +10,7 @@ use super::settle::LedgerReport;
 use crate::clock::Nanos;
 use crate::events::{PipelineKind, Stage};
 use crate::workload::Workload;
-use crate::workload::model::{AckMode, Dedupe, Overflow, QueueType};
+use crate::workload::model::{AckMode, Overflow, Publishing, QueueType, StoreKind};
 
 /// From a broker that sends a message just before it expires to the consumer that takes it, on a busy machine.
 const ON_THE_WAY_NS: Nanos = 250_000_000;
@@ -183,11 +183,17 @@ impl Judge<'_> {
         if !self.workload.publish.mandatory {
             return Some("publish.mandatory = false: an unroutable message is confirmed and gone".to_owned());
         }
-        let automatic = stages
-            .iter()
-            .find(|stage| self.workload.stage(**stage).ack == AckMode::Auto)?;
+        let mut stages = stages.iter();
+        if let Some(automatic) = stages.find(|stage| self.workload.stage(**stage).ack == AckMode::Auto) {
+            return Some(format!(
+                "stage.{automatic}.ack = \"auto\": what is in flight to a consumer is lost with it"
+            ));
+        }
+        // What one stage does not publish is missing at others.
+        let mut publishing = self.workload.pipeline.stages().iter();
+        let dual = publishing.find(|stage| self.workload.stage(**stage).publish == Publishing::DualWrite)?;
         Some(format!(
-            "stage.{automatic}.ack = \"auto\": what is in flight to a consumer is lost with it"
+            "stage.{dual}.publish = \"dual-write\": an event that was committed and not published is lost (\"outbox\" or \"republish\" keep it)"
         ))
     }
 
@@ -203,9 +209,9 @@ impl Judge<'_> {
     fn may_repeat(&self, stages: &[Stage]) -> Option<String> {
         let forgetful = stages
             .iter()
-            .find(|stage| self.workload.stage(**stage).dedupe == Dedupe::None)?;
+            .find(|stage| self.workload.stage(**stage).store == StoreKind::None)?;
         Some(format!(
-            "stage.{forgetful}.dedupe = \"none\": an effect may repeat at a redelivery"
+            "stage.{forgetful}.store = \"none\": an effect may repeat at a redelivery"
         ))
     }
 

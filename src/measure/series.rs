@@ -11,18 +11,22 @@ pub enum StageSpan {
     QueueWait,
     /// Delivered → work starts: the wait inside the consumer, behind other deliveries of its prefetch.
     BufferWait,
-    /// Work starts → its effect stands.
+    /// Work starts → it is done; without a durable store its effect stands then.
     Service,
-    /// Effect stands → everything emitted is confirmed.
+    /// Work done → its effect stands: the transaction of a durable store, and the wait for it.
+    Commit,
+    /// Effect stands → everything emitted is confirmed. With an outbox: its row is handed to the transaction → the relay's
+    /// publish is confirmed, which is the outbox lag.
     Emit,
 }
 
 impl StageSpan {
     /// All spans, in the order in which a delivery passes through them.
-    pub const ALL: [StageSpan; 4] = [
+    pub const ALL: [StageSpan; 5] = [
         StageSpan::QueueWait,
         StageSpan::BufferWait,
         StageSpan::Service,
+        StageSpan::Commit,
         StageSpan::Emit,
     ];
 
@@ -32,6 +36,7 @@ impl StageSpan {
             StageSpan::QueueWait => "queue_wait",
             StageSpan::BufferWait => "buffer_wait",
             StageSpan::Service => "service_time",
+            StageSpan::Commit => "commit",
             StageSpan::Emit => "emit",
         }
     }

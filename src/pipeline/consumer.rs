@@ -1,6 +1,6 @@
-//! One consumer: takes deliveries through parse → dedupe → work → effect → emit → acknowledge.
+//! One consumer: takes deliveries through parse → look up → work → commit → emit → acknowledge.
 //!
-//! Work is done by as many jobs at once as `concurrency` says; waiting for confirms is no work and blocks nobody. A delivery
+//! Work is done by as many jobs at once as `concurrency` says; waiting for commits and confirms is no work and blocks nobody. A delivery
 //! is acknowledged only when its effect stands and what it emitted is confirmed.
 
 use std::collections::BTreeSet;
@@ -21,24 +21,26 @@ use lapin::{Channel, Consumer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::emission::Emission;
 use super::meter::{ConsumerMeter, StageMeter};
-use super::order::{Emit, Reaction, Service};
+use super::order::{Emit, Service};
+use super::step::CarriedOut;
 use super::store::{Known, Store};
 use super::strike::{Armed, Planned, Strike, planned};
 use super::switch::StageSwitch;
 use super::work;
-use crate::amqp::{AmqpError, Backoff, Message, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
+use crate::amqp::{AmqpError, Backoff, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
 use crate::clock::Nanos;
-use crate::events::{Event, Stage};
-use crate::ledger::Finished;
-use crate::measure::{Series, StageSpan};
+use crate::events::Stage;
+use crate::measure::StageSpan;
 use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
-use crate::wire::message::{Envelope, Kind, decode};
-use crate::workload::model::{AckMode, Defect, FaultKind, Point, StageSettings};
+use crate::wire::message::{Envelope, decode};
+use crate::workload::model::{AckMode, FaultKind, Point, StageSettings};
 
-/// Before a delivery whose event could not be published goes back to its queue; else it would come straight back.
+/// Before a delivery whose step failed, or whose event could not be published, goes back to its queue; else it would come
+/// straight back.
 const REQUEUE_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the work that a consumer has begun when its stage is switched off.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -118,7 +120,7 @@ enum Parted {
 /// One consumer with its channels.
 #[derive(Debug)]
 struct Lane<'a> {
-    stage: &'a StageContext,
+    stage: &'a Arc<StageContext>,
     index: u32,
     meter: &'a ConsumerMeter,
     channel: Channel,
@@ -151,6 +153,8 @@ enum Settlement {
 struct Stamps {
     delivered: Nanos,
     started: Nanos,
+    /// The work is done.
+    worked: Nanos,
     effect: Nanos,
 }
 
@@ -308,7 +312,7 @@ impl Seat {
 
     async fn consume(
         &mut self,
-        stage: &StageContext,
+        stage: &Arc<StageContext>,
         channel: Channel,
         consumer: Consumer,
         stop: &CancellationToken,
@@ -550,7 +554,7 @@ impl Lane<'_> {
     async fn process(&self, delivery: Delivery, delivered: Nanos, work_ns: Nanos) -> Settlement {
         let StageContext {
             stage, meter, wiring, ..
-        } = self.stage;
+        } = &**self.stage;
         let Ok(message) = decode(wiring.encoder.ids(), &delivery.data) else {
             meter.malformed.fetch_add(1, Ordering::Relaxed);
             return Settlement::Reject;
@@ -571,61 +575,51 @@ impl Lane<'_> {
     async fn work_on(&self, message: &Envelope, delivered: Nanos, work_ns: Nanos) -> Settlement {
         let StageContext {
             stage, wiring, store, ..
-        } = self.stage;
+        } = &**self.stage;
         // The slots are closed when the stage is switched off.
         let Ok(slot) = self.slots.acquire().await else {
             return Settlement::Abandon;
         };
         let started = self.now();
-        let emit = match store.lookup(message.number, message.event, &wiring.ledger) {
+        let Ok(known) = store.lookup(message.number, message.event, &wiring.ledger).await else {
+            self.stage.meter.store().failed();
+            return self.requeue().await;
+        };
+        if known == Known::Fresh {
+            if work_ns > 0 {
+                wiring.timer.sleep_until(started + work_ns).await;
+            }
+            if self.breaks_off_at(Point::BeforeEffect) {
+                return Settlement::Struck;
+            }
+        }
+        let worked = self.now();
+        drop(slot);
+        let next = match known {
             Known::Done => {
                 wiring.ledger.suppressed(message.number, *stage);
                 return Settlement::Ack;
             }
-            Known::Applied(emit) => emit,
-            Known::Fresh => {
-                if work_ns > 0 {
-                    wiring.timer.sleep_until(started + work_ns).await;
-                }
-                if self.breaks_off_at(Point::BeforeEffect) {
-                    return Settlement::Struck;
-                }
-                // Another consumer may have had the same message meanwhile: this one's connection was lost and is not yet
-                // known to be.
-                let _claim = match store.claim(message.number, message.event, &wiring.ledger) {
-                    Ok(claim) => claim,
-                    Err(Known::Fresh | Known::Applied(_)) => return Settlement::Requeue,
-                    Err(Known::Done) => {
-                        wiring.ledger.suppressed(message.number, *stage);
-                        return Settlement::Ack;
-                    }
-                };
-                match self.stage.service.handle(message) {
-                    Reaction::Effect(emit) => self.effect(message, emit),
-                    Reaction::EffectWithoutEvent => {
-                        self.effect(message, Emit::Nothing);
-                        return Settlement::Ack;
-                    }
-                    Reaction::EffectTwice => {
-                        self.effect(message, Emit::Nothing);
-                        self.effect(message, Emit::Nothing)
-                    }
-                    Reaction::Swallowed => return Settlement::Ack,
-                    Reaction::Rejected => return Settlement::Reject,
-                }
-            }
+            Known::Applied(emit) => CarriedOut::Publish(emit),
+            Known::Fresh => self.stage.carry_out(message).await,
         };
-        let effect = self.now();
-        drop(slot);
         let stamps = Stamps {
             delivered,
             started,
-            effect,
+            worked,
+            effect: self.now(),
         };
-        if emit != Emit::Nothing && self.breaks_off_at(Point::EffectToPublish) {
+        let emits = matches!(next, CarriedOut::Publish(emit) if emit != Emit::Nothing) || next == CarriedOut::Complete;
+        if emits && self.breaks_off_at(Point::EffectToPublish) {
             return Settlement::Struck;
         }
-        let settlement = self.emit(message, emit, stamps).await;
+        let settlement = match next {
+            CarriedOut::Publish(emit) => self.emit(message, emit, stamps).await,
+            CarriedOut::Complete => Settlement::Ack,
+            CarriedOut::Nothing => return Settlement::Ack,
+            CarriedOut::Again => return self.requeue().await,
+            CarriedOut::Rejected => return Settlement::Reject,
+        };
         if settlement == Settlement::Ack && self.breaks_off_at(Point::ConfirmToAck) {
             return Settlement::Struck;
         }
@@ -636,192 +630,81 @@ impl Lane<'_> {
         settlement
     }
 
-    fn effect(&self, message: &Envelope, emit: Emit) -> Emit {
-        let StageContext {
-            stage, wiring, store, ..
-        } = self.stage;
-        let canary = wiring.workload.canary.as_ref();
-        let forgets = *stage == Stage::Payment
-            && canary.is_some_and(|canary| canary.strikes(Defect::ForgetEffect, message.number));
-        if !forgets {
-            // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
-            store.applied(message.number, message.event, emit, &wiring.ledger);
-        }
-        if let Emit::Event(event) = emit {
-            // Before the effect, or an order of which nothing else is due would be closed in between.
-            wiring.ledger.attempted(message.number, event);
-        }
-        if stage.is_end(message.event) {
-            let at = self.now();
-            let last_step = at.saturating_sub(message.published);
-            let finished = wiring
-                .ledger
-                .ended_by(message.number, *stage, message.event, at, last_step);
-            self.finished(message, at, finished);
-        } else {
-            wiring.ledger.effect(message.number, *stage, message.event);
-        }
-        emit
-    }
-
     /// Publishes what the effect calls for and awaits the outcome.
     async fn emit(&self, message: &Envelope, emit: Emit, stamps: Stamps) -> Settlement {
-        let wiring = &self.stage.wiring;
-        let (event, exchange, routing_key, kind) = match emit {
-            Emit::Nothing => return Settlement::Ack,
-            Emit::Event(event) => (
-                event,
-                &wiring.topology.order_exchange,
-                ShortString::from(event.name()),
-                Kind::Event,
-            ),
-            Emit::Notification => (
-                message.event,
-                &wiring.topology.notification_exchange,
-                "".into(),
-                Kind::Notification,
-            ),
-        };
+        if emit == Emit::Nothing {
+            return Settlement::Ack;
+        }
         let Some(publisher) = self.publisher else {
             return Settlement::Reject;
         };
-        let published = self.now();
-        if kind == Kind::Event && self.stage.stage.is_critical(message.event) {
-            wiring
-                .ledger
-                .accounted(message.number, published.saturating_sub(message.published));
-        }
-        let body = wiring.encoder.event(event, message, published);
-        let properties = wiring.properties(message.number, event, kind);
-        let parcel = || Message {
-            exchange,
-            routing_key: &routing_key,
-            properties: properties.clone(),
-            body: &body,
+        let emission = Emission {
+            cause: message.event,
+            emit,
+            about: message,
+            since: message.published,
+            effect: stamps.effect,
+        };
+        let Some(parcel) = self.stage.parcel(&emission) else {
+            return Settlement::Ack;
         };
         if self.breaks_off_at(Point::PublishToConfirm) {
-            publisher.current().publish_unanswered(parcel()).await;
+            publisher.current().publish_unanswered(parcel.message()).await;
             return Settlement::Struck;
         }
-        let mut outcome = publisher.current().publish(parcel()).await;
-        // At least once: what went down with its connection is published again before its input is acknowledged.
-        while outcome == Outcome::Unknown(Uncertainty::ConnectionLost) {
-            if self.renew(publisher).await.is_err() {
-                return Settlement::Abandon;
-            }
-            outcome = publisher.current().publish(parcel()).await;
-        }
-        match outcome {
-            Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
-                wiring.publishes.confirmed_after(self.now().saturating_sub(published));
-                if kind == Kind::Event {
-                    self.emitted(message, event, published);
-                }
-                self.span(message, StageSpan::Emit, self.now().saturating_sub(stamps.effect));
-                Settlement::Ack
-            }
+        match self
+            .stage
+            .publish(publisher, u64::from(self.index), &emission, &parcel)
+            .await
+        {
+            Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => Settlement::Ack,
             // Nobody will ever route it: a repetition would fail for ever.
             Outcome::Refused(Refusal::Returned) => {
                 self.stage.meter.unroutable.fetch_add(1, Ordering::Relaxed);
                 Settlement::Reject
             }
-            // The loop above has seen to it.
+            // The publisher could not be had back.
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
-            Outcome::Refused(Refusal::Nack) | Outcome::Unknown(Uncertainty::Timeout) => {
-                let refused = outcome == Outcome::Refused(Refusal::Nack);
-                self.stage
-                    .meter
-                    .refused
-                    .fetch_add(u64::from(refused), Ordering::Relaxed);
-                self.stage.meter.requeued.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(REQUEUE_PAUSE).await;
-                Settlement::Requeue
+            Outcome::Refused(Refusal::Nack) => {
+                self.stage.meter.nacked();
+                self.requeue().await
             }
+            Outcome::Unknown(Uncertainty::Timeout) => self.requeue().await,
         }
     }
 
-    /// Gets the publisher back; whoever gives up ends the trial.
-    async fn renew(&self, publisher: &RenewablePublisher) -> Result<(), AmqpError> {
-        let wiring = &self.stage.wiring;
-        let name = format!("{}.publisher", self.stage.stage);
-        let mut backoff = Backoff::new(wiring.workload.recovery, wiring.seed, &name, u64::from(self.index));
-        let renewing = persist(&mut backoff, wiring.timer.clock(), || async {
-            // A channel that went alone may have met an exchange that is gone.
-            let link = publisher.line().link().await?;
-            if publisher.current().is_lost() {
-                wiring.topology.declare(&link, &wiring.workload).await?;
-            }
-            publisher.renewed().await
-        });
-        let renewed = renewing.await.map(drop);
-        if let Err(error) = &renewed {
-            publisher.line().give_up(error);
-        }
-        renewed
-    }
-
-    fn emitted(&self, message: &Envelope, event: Event, published: Nanos) {
-        let ledger = &self.stage.wiring.ledger;
-        let at = self.now();
-        if event.is_end() {
-            // The last step's confirm belongs to the order's time, as every other step's is somebody else's queue wait.
-            ledger.accounted(message.number, at.saturating_sub(published));
-        }
-        self.finished(message, at, ledger.emitted(message.number, event, at));
-    }
-
-    /// Measures an order that has just come to its end, if it has.
-    fn finished(&self, message: &Envelope, at: Nanos, order: Option<Finished>) {
-        let Some(order) = order else { return };
-        let Wiring { board, window, .. } = &self.stage.wiring;
-        if window.contains(order.intended) {
-            board.record(Series::EndToEnd, at.saturating_sub(order.intended));
-            board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));
-            if self.stage.wiring.workload.orders.urgent.0 > 0.0 {
-                let class = if self.stage.wiring.is_urgent(message.number) {
-                    Series::EndToEndUrgent
-                } else {
-                    Series::EndToEndNormal
-                };
-                board.record(class, at.saturating_sub(order.intended));
-            }
-        }
-        if let Some(finished) = &self.stage.finished {
-            // The load may have ended; then nobody waits for the order.
-            let _ = finished.send(message.number);
-        }
-    }
-
-    fn span(&self, message: &Envelope, span: StageSpan, nanos: Nanos) {
-        if self.stage.wiring.window.contains(message.intended) {
-            self.stage
-                .wiring
-                .board
-                .record(Series::Stage(self.stage.stage, span), nanos);
-        }
+    /// Not now: the delivery goes back to its queue after a pause.
+    async fn requeue(&self) -> Settlement {
+        self.stage.meter.requeued.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(REQUEUE_PAUSE).await;
+        Settlement::Requeue
     }
 
     fn record(&self, message: &Envelope, stamps: Stamps) {
         let Stamps {
             delivered,
             started,
+            worked,
             effect,
         } = stamps;
-        self.span(
+        let stage = self.stage;
+        stage.span(
             message,
             StageSpan::QueueWait,
             delivered.saturating_sub(message.published),
         );
-        self.span(message, StageSpan::BufferWait, started.saturating_sub(delivered));
-        self.span(message, StageSpan::Service, effect.saturating_sub(started));
-        self.meter
-            .busy_ns
-            .fetch_add(effect.saturating_sub(started), Ordering::Relaxed);
-        if self.stage.wiring.window.contains(started) {
-            self.stage
-                .meter
-                .busy_ns
-                .fetch_add(effect.saturating_sub(started), Ordering::Relaxed);
+        stage.span(message, StageSpan::BufferWait, started.saturating_sub(delivered));
+        let done = if stage.store.durable().is_some() {
+            stage.span(message, StageSpan::Commit, effect.saturating_sub(worked));
+            worked
+        } else {
+            effect
+        };
+        let busy_ns = done.saturating_sub(started);
+        stage.span(message, StageSpan::Service, busy_ns);
+        self.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
+        if stage.wiring.window.contains(started) {
+            stage.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Live counts of stages and of their consumers, read while they run.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::store::StoreMeter;
 use crate::clock::Nanos;
 
 /// Live counts of one stage.
@@ -23,6 +25,7 @@ pub struct StageMeter {
     recent_wait: AtomicU64,
     longest_wait: AtomicU64,
     overstay: AtomicU64,
+    store: Arc<StoreMeter>,
     consumers: Box<[ConsumerMeter]>,
 }
 
@@ -45,6 +48,7 @@ impl StageMeter {
             recent_wait: AtomicU64::default(),
             longest_wait: AtomicU64::default(),
             overstay: AtomicU64::default(),
+            store: Arc::default(),
             consumers: (0..consumers).map(|_| ConsumerMeter::default()).collect(),
         }
     }
@@ -56,6 +60,16 @@ impl StageMeter {
 
     pub(super) fn consumer(&self, index: u32) -> &ConsumerMeter {
         &self.consumers[index as usize]
+    }
+
+    /// What its database did.
+    pub fn store(&self) -> &Arc<StoreMeter> {
+        &self.store
+    }
+
+    /// The broker refused a publish of the stage.
+    pub(super) fn nacked(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One more delivery is held.
@@ -140,7 +154,7 @@ impl StageMeter {
         self.prefetch_exceeded.load(Ordering::Relaxed)
     }
 
-    /// Deliveries given back because what they called for could not be published.
+    /// Deliveries given back because what they called for could not be published, or their store failed.
     pub fn requeued(&self) -> u64 {
         self.requeued.load(Ordering::Relaxed)
     }

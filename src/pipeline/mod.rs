@@ -1,18 +1,21 @@
 //! The pipeline under test: its topology on the broker, its messages, and its services.
 //!
-//! [`consumer`] takes deliveries through parse → dedupe → work → effect → emit → ack, the same for every stage; what a
-//! stage does in the middle is its [`order::Service`]. Measures and effects go to the trial's board and ledger as they
+//! [`consumer`] takes deliveries through parse → look up → work → commit → emit → ack, the same for every stage; what a
+//! stage does in the middle is its [`order::Service`], and what it remembers is its [`store::Store`]. Measures and effects go to the trial's board and ledger as they
 //! happen.
 
 pub mod consumer;
+mod emission;
 pub mod meter;
 pub mod order;
+mod relay;
 pub mod running;
+mod step;
 pub mod store;
 pub mod strike;
 pub mod switch;
 mod work;
 
 pub use meter::StageMeter;
-pub use running::{Pipeline, PipelineError};
+pub use running::{Pipeline, PipelineError, StartError};
 pub use switch::StageSwitch;

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
-use super::store::Store;
+use super::relay::Relay;
+use super::store::{Store, StoreError, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
@@ -19,7 +20,7 @@ use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
 use crate::units::Span;
 use crate::wire::Wiring;
-use crate::workload::model::StageConnection;
+use crate::workload::model::{Publishing, StageConnection};
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +32,18 @@ pub struct PipelineError {
     /// Which stage.
     pub stage: Stage,
     /// Why.
-    pub source: AmqpError,
+    pub source: StartError,
+}
+
+/// What a stage that starts may fail at.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The broker.
+    #[error(transparent)]
+    Amqp(#[from] AmqpError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A running pipeline.
@@ -45,6 +57,8 @@ pub struct Pipeline {
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
     finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// Kept as long as the stores: their files are in it.
+    site: StoreSite,
 }
 
 impl Pipeline {
@@ -66,6 +80,11 @@ impl Pipeline {
             Some(_) => StageMeter::new(workload.stage(stage).consumers),
             None => StageMeter::new(0),
         };
+        let first = workload.pipeline.stages()[0];
+        let site = StoreSite::prepare(&workload.stages).map_err(|error| PipelineError {
+            stage: first,
+            source: error.into(),
+        })?;
         let mut pipeline = Pipeline {
             inventory: Arc::new(Inventory::new(context.clone())),
             meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
@@ -75,6 +94,7 @@ impl Pipeline {
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
             finished,
+            site,
         };
         for stage in wiring.workload.pipeline.stages().iter().copied() {
             pipeline
@@ -87,15 +107,16 @@ impl Pipeline {
 
     /// One connection to consume and, where the stage emits, one to publish, for the stage or for each of its consumers: a
     /// broker that blocks publishers must not stop the acknowledgements.
-    async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), AmqpError> {
+    async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), StartError> {
         let settings = wiring.workload.stage(stage).clone();
         let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
         let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
+        let meter = Arc::clone(&self.meters[stage.index()]);
         let shared = Arc::new(StageContext {
             stage,
             service: service(stage, context, &self.inventory),
-            store: Store::new(settings.dedupe),
-            meter: Arc::clone(&self.meters[stage.index()]),
+            store: Store::open(stage, &settings, &self.site, meter.store())?,
+            meter,
             settings,
             switch: Arc::clone(&switch),
             time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
@@ -120,6 +141,12 @@ impl Pipeline {
             let seat = Seat::new(Arc::clone(&shared), index, Arc::clone(consuming), publisher, strikes);
             let taken = if held_back { None } else { Some(seat.take().await?) };
             self.consumers.spawn(seat.occupy(taken, self.stop.clone()));
+        }
+        if let (Publishing::Outbox, Some(line)) = (shared.settings.publish, &lines.1) {
+            let publisher =
+                RenewablePublisher::open(line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
+            self.consumers
+                .spawn(Relay::new(Arc::clone(&shared), publisher).run(self.stop.clone()));
         }
         self.targets.push((stage, Targets { seats }));
         self.switches.push((stage, switch));
@@ -179,6 +206,11 @@ impl Pipeline {
         self.meters.iter().map(|meter| meter.held()).sum()
     }
 
+    /// Rows of outboxes that are not sent, over all stages.
+    pub fn unsent(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
     /// Whether a consumer has ended that nobody stopped: a panic, or a consumer that the broker cancelled.
     pub fn consumers_lost(&mut self) -> u64 {
         let mut lost = 0;
@@ -198,6 +230,9 @@ impl Pipeline {
             while self.consumers.join_next().await.is_some() {}
         }
         futures_util::future::join_all(self.lines.iter().map(|line| line.close())).await;
-        self.inventory.book()
+        let book = self.inventory.book();
+        // The stores went with the last of their consumers.
+        drop(self.site);
+        book
     }
 }

@@ -10,6 +10,7 @@ use crate::results::SeriesWriter;
 use crate::results::record::*;
 use crate::rng;
 use crate::workload::check::{CheckedCell, Origin, check};
+use crate::workload::model::StoreKind;
 
 const LOAD_S: f64 = 60.0;
 const WARM_UP_S: f64 = 5.0;
@@ -75,6 +76,7 @@ fn median_ms(series: Series) -> f64 {
                         0.9
                     }
                 }
+                StageSpan::Commit => 2.6,
                 StageSpan::Emit => 1.4,
             }
         }
@@ -87,7 +89,7 @@ fn latencies(seed: u64) -> Vec<Summary> {
         !matches!(
             series,
             Series::Stage(Stage::Email | Stage::Sms | Stage::Audit, StageSpan::Emit)
-        )
+        ) && !matches!(series, Series::Stage(stage, StageSpan::Commit) if *stage != Stage::Payment)
     });
     series
         .map(|series| {
@@ -190,6 +192,17 @@ fn stage_record(stage: Stage) -> StageRecord {
         unacked_messages_mean: Some(12.5),
         delivery_share_ratio: (stage == Stage::Payment).then_some(1.5),
         delivery_gini: (stage == Stage::Payment).then_some(0.1),
+        store: (stage == Stage::Payment).then_some(StoreRecord {
+            kind: StoreKind::Sqlite,
+            commits: ORDERS / 4,
+            steps: ORDERS,
+            errors: 0,
+            outbox: Some(OutboxRecord {
+                unsent_max: 37,
+                unsent: 0,
+                unroutable: 0,
+            }),
+        }),
         each_consumer: each_consumer(stage),
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::cell::Cell;
 use crate::measure::{Series, StageSpan, Summary};
-use crate::results::record::{RunRecord, StageRecord, TrialRecord};
+use crate::results::record::{OutboxRecord, RunRecord, StageRecord, TrialRecord};
 
 /// A column that does not depend on a span.
 type Column = (&'static str, fn(&TrialRecord, &StageRecord) -> Cell);
@@ -31,7 +31,24 @@ const COLUMNS: &[Column] = &[
     ("unacked_messages_mean", |_, s| s.unacked_messages_mean.into()),
     ("delivery_share_ratio", |_, s| s.delivery_share_ratio.into()),
     ("delivery_gini", |_, s| s.delivery_gini.into()),
+    ("commits", |_, s| s.store.as_ref().map(|store| store.commits).into()),
+    ("commit_steps_mean", |_, s| commit_steps_mean(s).into()),
+    ("store_errors", |_, s| s.store.as_ref().map(|store| store.errors).into()),
+    ("outbox_unsent_max", |_, s| {
+        outbox(s).map(|outbox| outbox.unsent_max).into()
+    }),
+    ("outbox_unsent", |_, s| outbox(s).map(|outbox| outbox.unsent).into()),
 ];
+
+fn outbox(stage: &StageRecord) -> Option<&OutboxRecord> {
+    stage.store.as_ref()?.outbox.as_ref()
+}
+
+/// Steps of a transaction, on average.
+fn commit_steps_mean(stage: &StageRecord) -> Option<f64> {
+    let store = stage.store.as_ref().filter(|store| store.commits > 0)?;
+    Some(store.steps as f64 / store.commits as f64)
+}
 
 /// Dead letters of a stage's queue that died for `reason`; absent where not every queue could be looked into.
 fn dead_letters(trial: &TrialRecord, stage: &StageRecord, reason: &str) -> Cell {

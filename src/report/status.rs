@@ -219,8 +219,8 @@ mod tests {
                 Some("stage.payment.ack = \"manual\""),
             ),
             (
-                "stage.audit.dedupe = \"none\": repeats",
-                Some("stage.audit.dedupe = \"memory\""),
+                "stage.audit.store = \"none\": repeats",
+                Some("stage.audit.store = \"memory\""),
             ),
             ("because", None),
         ] {

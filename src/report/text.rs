@@ -241,6 +241,7 @@ impl Page {
         self.rates(trial);
         self.latencies(trial);
         self.consumers(trial);
+        self.stores(trial);
         self.resources(trial);
         self.promises(trial);
         for reason in &trial.validity.reasons {
@@ -468,9 +469,16 @@ impl Page {
         if !rows.iter().any(|(_, cells)| known(cells)) {
             return false;
         }
-        let names = ["queue wait", "buffer wait", "service time", "emit"];
-        let header: Vec<String> = names.iter().map(|name| format!("{name:>20}")).collect();
-        self.line(&format!("  {:<14}{}", "p50 / p99", header.join(" ")));
+        let names = ["queue wait", "buffer wait", "service time", "commit", "emit"];
+        let shown: [bool; StageSpan::ALL.len()] =
+            std::array::from_fn(|span| rows.iter().any(|(_, cells)| cells[span].is_some()));
+        let of_shown = |texts: Vec<String>| {
+            let texts = texts.into_iter().zip(shown);
+            let shown: Vec<String> = texts.filter(|(_, shown)| *shown).map(|(text, _)| text).collect();
+            shown.join(" ")
+        };
+        let header = of_shown(names.iter().map(|name| format!("{name:>20}")).collect());
+        self.line(&format!("  {:<14}{}", "p50 / p99", header));
         for (stage, cells) in rows.iter().filter(|(_, cells)| known(cells)) {
             let texts = cells.map(|cell| {
                 let text = cell.map_or(String::new(), |(p50, p99)| {
@@ -478,13 +486,43 @@ impl Page {
                 });
                 format!("{text:>20}")
             });
-            self.line(&format!("  {:<14}{}", stage.name(), texts.join(" ")));
+            self.line(&format!("  {:<14}{}", stage.name(), of_shown(texts.to_vec())));
         }
         let quantiles = rows.iter().flat_map(|(_, cells)| cells).flatten();
         quantiles
             .flat_map(|(p50, p99)| [p50, p99])
             .flatten()
             .any(|quantile| quantile.rough)
+    }
+
+    /// A line for each stage with a database.
+    fn stores(&mut self, trial: &TrialRecord) {
+        if trial.stages.iter().all(|stage| stage.store.is_none()) {
+            return;
+        }
+        self.heading("Stores");
+        for stage in &trial.stages {
+            let Some(store) = &stage.store else { continue };
+            let mut line = format!(
+                "  {:<14}{}: {} steps in {} commits",
+                stage.stage.name(),
+                store.kind.name(),
+                human::count(store.steps),
+                human::count(store.commits)
+            );
+            if store.errors > 0 {
+                line.push_str(&format!(", {} failed and tried again", human::count(store.errors)));
+            }
+            if let Some(outbox) = &store.outbox {
+                line.push_str(&format!("; outbox: at most {} unsent", human::count(outbox.unsent_max)));
+                for (rows, what) in [(outbox.unsent, "never sent"), (outbox.unroutable, "unroutable")] {
+                    if rows > 0 {
+                        line.push_str(&format!(", {} {what}", human::count(rows)));
+                    }
+                }
+            }
+            self.line(&line);
+        }
     }
 
     fn resources(&mut self, trial: &TrialRecord) {

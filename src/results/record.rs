@@ -8,6 +8,7 @@ use crate::events::Stage;
 use crate::ledger::{LedgerReport, PromiseReport, Verdict};
 use crate::measure::Summary;
 use crate::workload::Workload;
+use crate::workload::model::StoreKind;
 use crate::workload::objective::{Figure, Rule, Unit};
 
 /// Version of this layout; a reader refuses what it does not know.
@@ -487,8 +488,37 @@ pub struct StageRecord {
     pub delivery_share_ratio: Option<f64>,
     /// Gini coefficient of the consumers' deliveries, 0 (all alike) to 1; absent without deliveries, and for a single consumer.
     pub delivery_gini: Option<f64>,
+    /// What its database did; absent without one.
+    #[serde(default)]
+    pub store: Option<StoreRecord>,
     /// Its consumers, by their number.
     pub each_consumer: Vec<ConsumerRecord>,
+}
+
+/// What a stage's database did over the whole trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoreRecord {
+    /// Its kind.
+    pub kind: StoreKind,
+    /// Transactions with at least one new step.
+    pub commits: u64,
+    /// Steps in them.
+    pub steps: u64,
+    /// Look-ups and steps that failed; each delivery went back to its queue.
+    pub errors: u64,
+    /// Its outbox; absent without one.
+    pub outbox: Option<OutboxRecord>,
+}
+
+/// A stage's outbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutboxRecord {
+    /// Most rows that were not sent at once.
+    pub unsent_max: u64,
+    /// Rows that were not sent at the end of the trial.
+    pub unsent: u64,
+    /// Rows that the broker returned as unroutable, or that nobody can read; they are not tried again.
+    pub unroutable: u64,
 }
 
 /// One consumer's figures, over the whole trial.

@@ -817,7 +817,10 @@ impl Fixed<'_> {
     fn drained(&self, drain: &mut Drain, ran: &Ran, load: &LoadMeter, pipeline: &Pipeline) -> Option<Nanos> {
         let now = self.stand.clock.now();
         let delivered: u64 = pipeline.meters().iter().map(|meter| meter.delivered()).sum();
-        let idle = pipeline.held() == 0 && load.in_flight() == 0 && self.wiring.publishes.in_flight() == 0;
+        let idle = pipeline.held() == 0
+            && pipeline.unsent() == 0
+            && load.in_flight() == 0
+            && self.wiring.publishes.in_flight() == 0;
         if !idle || drain.delivered != Some(delivered) {
             drain.delivered = Some(delivered);
             drain.idle_since = Some(now);

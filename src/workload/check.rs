@@ -12,6 +12,7 @@ mod queue;
 mod recovery;
 mod script;
 mod stage;
+mod store;
 mod topology;
 
 use std::collections::HashMap;
@@ -592,7 +593,7 @@ impl Builder<'_> {
         let backlog = self.backlog(pipeline, &load);
         let faults = self.faults(pipeline, &load, &stages);
         let recovery = self.recovery();
-        let canary = self.canary(pipeline, &orders, &faults);
+        let canary = self.canary(pipeline, &orders, &stages, &faults);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Condition, Defect, FaultKind, Overflow, Point, ServiceTime};
+use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, ServiceTime, StoreKind};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -121,6 +121,26 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     let mut i = 0;
     while i < names.len() {
         names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const STORES: [&str; StoreKind::NAMES.len()] = {
+    let mut names = [""; StoreKind::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = StoreKind::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const PUBLISHINGS: [&str; Publishing::NAMES.len()] = {
+    let mut names = [""; Publishing::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Publishing::NAMES[i].0;
         i += 1;
     }
     names
@@ -695,10 +715,31 @@ pub const KEYS: &[Key] = &[
         "Longest that a finished delivery waits for its batch.",
     ),
     key(
-        "stage.*.dedupe",
-        Kind::Choice(&["memory", "none"]),
+        "stage.*.store",
+        Kind::Choice(&STORES),
         Some("memory"),
-        "What the stage remembers, to do nothing twice.",
+        "Where the stage keeps its state and what it has done, to do nothing twice: nowhere, in the process (lost with it), or in a SQLite file (each commit waits for the disk).",
+    ),
+    key(
+        "stage.*.publish",
+        Kind::Choice(&PUBLISHINGS),
+        Some("republish"),
+        "How what follows from an effect reaches the broker: the consumer publishes after the commit, and again at a redelivery (republish) or not (dual-write); or a relay publishes rows that the effect's transaction wrote (outbox).",
+    ),
+    key(
+        "stage.*.commit_batch",
+        count(1, 10_000),
+        Some("1"),
+        "Steps that one transaction of a durable store holds (group commit).",
+    ),
+    key(
+        "stage.*.commit_flush",
+        Kind::Duration {
+            min_ms: 1,
+            max_ms: 60_000,
+        },
+        Some("5ms"),
+        "Longest that a step waits for its transaction to fill.",
     ),
     key(
         "stage.*.slow_share",

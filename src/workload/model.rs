@@ -90,6 +90,12 @@ impl Workload {
         }
     }
 
+    /// Whether a relay publishes what a stage emits.
+    pub fn has_outbox(&self, stage: Stage) -> bool {
+        let position = self.pipeline.position(stage);
+        position.is_some_and(|position| self.stages[position].publish == Publishing::Outbox)
+    }
+
     /// How long a message may wait in a stage's queue before it expires; absent: for ever.
     pub fn time_to_live(&self, stage: Stage) -> Option<Span> {
         let own = self.stage(stage).queue.message_ttl;
@@ -202,8 +208,14 @@ pub struct StageSettings {
     pub ack_batch: u16,
     /// Longest that a finished delivery waits for its batch.
     pub ack_flush: Span,
-    /// What the stage remembers, to do nothing twice.
-    pub dedupe: Dedupe,
+    /// Where the stage keeps its state and what it has done, to do nothing twice.
+    pub store: StoreKind,
+    /// How what follows from an effect reaches the broker.
+    pub publish: Publishing,
+    /// Steps that one transaction of a durable store holds, 1 to 10,000.
+    pub commit_batch: u32,
+    /// Longest that a step waits for its transaction to fill.
+    pub commit_flush: Span,
     /// Its queue.
     pub queue: QueueSettings,
     /// Share of the consumers whose work takes longer than the others'.
@@ -356,14 +368,61 @@ pub enum AckMode {
     Auto,
 }
 
-/// What a stage remembers.
+/// Where a stage keeps its state and what it has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Dedupe {
-    /// Nothing: each delivery has its effect.
+pub enum StoreKind {
+    /// Nowhere: each delivery has its effect.
     None,
-    /// Order and event, in the worker's memory, lost at its crash.
+    /// In this process, lost with it.
     Memory,
+    /// In a SQLite file of the stage's own.
+    Sqlite,
+}
+
+impl StoreKind {
+    /// All kinds with their names in workload files.
+    pub const NAMES: [(&'static str, StoreKind); 3] = [
+        ("none", StoreKind::None),
+        ("memory", StoreKind::Memory),
+        ("sqlite", StoreKind::Sqlite),
+    ];
+
+    /// The name in workload files.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// Whether what is committed survives the process.
+    pub const fn is_durable(self) -> bool {
+        matches!(self, StoreKind::Sqlite)
+    }
+}
+
+/// How what follows from an effect reaches the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Publishing {
+    /// By the consumer after the commit; a redelivery publishes again what may not have gone out.
+    Republish,
+    /// By the consumer after the commit; a redelivery is a repetition and publishes nothing.
+    DualWrite,
+    /// By a relay, from rows that the effect's own transaction wrote.
+    Outbox,
+}
+
+impl Publishing {
+    /// All ways with their names in workload files.
+    pub const NAMES: [(&'static str, Publishing); 3] = [
+        ("republish", Publishing::Republish),
+        ("dual-write", Publishing::DualWrite),
+        ("outbox", Publishing::Outbox),
+    ];
+
+    /// The name in workload files.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
 }
 
 /// Promises that the user states; `false`: not stated, the configuration alone decides what is promised.
@@ -725,6 +784,13 @@ pub struct Canary {
     pub every: u64,
 }
 
+impl Canary {
+    /// Whether this defect is planted, and strikes this order.
+    pub fn strikes(&self, defect: Defect, order: u64) -> bool {
+        self.defect == defect && order % self.every == self.every - 1
+    }
+}
+
 /// A defect that the ledger must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -745,6 +811,8 @@ pub enum Defect {
     SkipNotification,
     /// The worker does a job twice.
     WorkTwice,
+    /// The relay of inventory marks a row of the outbox as sent without publishing it.
+    SkipRelay,
     /// Order completes an order that is only paid.
     SkipAhead,
     /// Payment rejects a sound message: a dead letter without a cause.
@@ -753,16 +821,9 @@ pub enum Defect {
     ForgetEffect,
 }
 
-impl Canary {
-    /// Whether the defect is planted and strikes this order.
-    pub fn strikes(&self, defect: Defect, order: u64) -> bool {
-        self.defect == defect && order % self.every == self.every - 1
-    }
-}
-
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 11] = [
+    pub const NAMES: [(&'static str, Defect); 12] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -771,6 +832,7 @@ impl Defect {
         ("skip-audit", Defect::SkipAudit),
         ("skip-notification", Defect::SkipNotification),
         ("work-twice", Defect::WorkTwice),
+        ("skip-relay", Defect::SkipRelay),
         ("skip-ahead", Defect::SkipAhead),
         ("reject-sound", Defect::RejectSound),
         ("forget-effect", Defect::ForgetEffect),
@@ -787,6 +849,7 @@ impl Defect {
             | Defect::CommitTwice
             | Defect::SkipAudit
             | Defect::SkipNotification
+            | Defect::SkipRelay
             | Defect::SkipAhead
             | Defect::RejectSound
             | Defect::ForgetEffect => matches!(pipeline, PipelineKind::Orders),

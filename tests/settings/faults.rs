@@ -190,11 +190,8 @@ async fn what_is_struck_after_its_effect_comes_again_and_only_a_memory_keeps_it_
         ("publish-to-confirm", true),
         ("confirm-to-ack", true),
     ] {
-        for dedupe in ["memory", "none"] {
-            let (at, store) = (
-                format!("faults.1.point={point}"),
-                format!("stage.payment.dedupe={dedupe}"),
-            );
+        for kept in ["memory", "sqlite", "none"] {
+            let (at, store) = (format!("faults.1.point={point}"), format!("stage.payment.store={kept}"));
             let done = run(&[
                 "faults.1.what=connection-drop",
                 "faults.1.stage=payment",
@@ -208,11 +205,11 @@ async fn what_is_struck_after_its_effect_comes_again_and_only_a_memory_keeps_it_
             assert_survived(&done);
             let trial = done.trial();
             let (redelivered, charged) = (done.stage(Stage::Payment).redelivered, trial.ledger.charged_again);
-            assert!(redelivered >= 3, "{point}, {dedupe}: {redelivered} redelivered");
-            let expected = if delivered_again && dedupe == "none" { 3 } else { 0 };
-            assert_eq!(charged, expected, "{point}, {dedupe}");
+            assert!(redelivered >= 3, "{point}, {kept}: {redelivered} redelivered");
+            let expected = if delivered_again && kept == "none" { 3 } else { 0 };
+            assert_eq!(charged, expected, "{point}, {kept}");
             let in_effect: u64 = events(&done).iter().map(|event| event.duplicates_in_effect).sum();
-            assert_eq!(in_effect, expected, "{point}, {dedupe}");
+            assert_eq!(in_effect, expected, "{point}, {kept}");
             assert!(events(&done).iter().all(|event| event.point.as_deref() == Some(point)));
         }
     }

@@ -159,9 +159,9 @@ async fn an_unfinished_batch_waits_for_its_flush() {
 }
 
 /// A run in which one payment message comes a second time, after its order was completed.
-async fn with_a_repetition(dedupe: &str) -> Done {
+async fn with_a_repetition(store: &str) -> Done {
     let stand = Stand::start().await;
-    let setting = format!("stage.payment.dedupe={dedupe}");
+    let setting = format!("stage.payment.store={store}");
     let running = start(&stand, &["load.orders=100", "load.rate=100/s", &setting]);
     let (spy, prefix) = (Spy::connect(stand.uri()).await, running.prefix().await);
     let mut copies = spy.copies(&prefix, "#").await;
@@ -178,16 +178,19 @@ async fn with_a_repetition(dedupe: &str) -> Done {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_comes_twice_is_suppressed_or_repeats_its_effect() {
-    let careful = with_a_repetition("memory").await;
-    assert_eq!(careful.stage(Stage::Payment).suppressed, 1);
-    assert_eq!(
-        (
-            careful.trial().ledger.duplicate_effect,
-            careful.trial().ledger.charged_again
-        ),
-        (0, 0)
-    );
-    assert_eq!(careful.trial().verdict, Verdict::Pass);
+    for store in ["memory", "sqlite"] {
+        let careful = with_a_repetition(store).await;
+        assert_eq!(careful.stage(Stage::Payment).suppressed, 1, "{store}");
+        assert_eq!(
+            (
+                careful.trial().ledger.duplicate_effect,
+                careful.trial().ledger.charged_again
+            ),
+            (0, 0),
+            "{store}"
+        );
+        assert_eq!(careful.trial().verdict, Verdict::Pass, "{store}");
+    }
     let forgetful = with_a_repetition("none").await;
     let ledger = &forgetful.trial().ledger;
     assert_eq!(forgetful.stage(Stage::Payment).suppressed, 0);
@@ -197,7 +200,7 @@ async fn a_message_that_comes_twice_is_suppressed_or_repeats_its_effect() {
         let promise = forgetful.promise(name);
         let because = promise.not_given_because.as_ref();
         assert!(
-            because.is_some_and(|why| why.contains("stage.payment.dedupe")),
+            because.is_some_and(|why| why.contains("stage.payment.store")),
             "{promise:?}"
         );
         assert_eq!((promise.verdict, promise.breaches), (Verdict::Fail, 1));

@@ -73,7 +73,7 @@ fn a_stated_promise_refuses_the_settings_that_cannot_give_it() {
         ("promises.nothing_lost", "publish.persistent=false"),
         ("promises.nothing_lost", "topology.durable=false"),
         ("promises.nothing_lost", "stage.email.ack=auto"),
-        ("promises.nothing_twice", "stage.email.dedupe=none"),
+        ("promises.nothing_twice", "stage.email.store=none"),
         ("promises.prefetch_respected", "stage.email.prefetch=unlimited"),
         ("promises.prefetch_respected", "stage.email.ack=auto"),
         ("promises.survives_broker_restart", "publish.confirms=false"),
@@ -184,6 +184,11 @@ async fn every_planted_defect_breaks_the_promise_that_it_should() {
     for (defect, more, broken) in [
         ("lose-delivery", "seed=1", "nothing_lost"),
         ("lose-event", "seed=1", "nothing_lost"),
+        (
+            "skip-relay",
+            "stage.inventory.store=sqlite stage.inventory.publish=outbox",
+            "nothing_lost",
+        ),
         ("charge-twice", "seed=1", "charged_once"),
         ("oversell", "orders.stock_per_item=3", "stock_balances"),
         ("commit-twice", "seed=1", "stock_balances"),
@@ -193,7 +198,8 @@ async fn every_planted_defect_breaks_the_promise_that_it_should() {
         ("reject-sound", "seed=1", "dead_letters_explained"),
     ] {
         let planted = format!("canary.defect={defect}");
-        let done = run_alone(&[&LOAD[..], &[&planted, "canary.every=2", more]].concat()).await;
+        let more: Vec<&str> = more.split(' ').collect();
+        let done = run_alone(&[&LOAD[..], &[&planted, "canary.every=2"], &more].concat()).await;
         assert_eq!(done.broken(), [broken], "{defect}");
         let outcome = &done.record.outcome;
         assert_eq!((outcome.exit_code, outcome.verdict), (3, Verdict::Fail), "{defect}");

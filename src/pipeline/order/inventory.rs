@@ -1,7 +1,7 @@
 //! Inventory: sets stock aside, turns it into sold stock, or puts it back.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Context, Emit, Reaction, Service};
 use crate::events::Event;
@@ -42,27 +42,36 @@ impl Inventory {
 
     /// The stock book, by item.
     pub fn book(&self) -> Vec<ItemBook> {
-        self.stock.lock().unwrap_or_else(PoisonError::into_inner).items.clone()
+        self.lock().items.clone()
     }
 
+    fn lock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the lines aside, if the stock has them.
     fn reserve(&self, message: &Envelope) -> Reaction {
-        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stock = self.lock();
         let blind = self.context.struck_by(Defect::Oversell, message);
         if !blind && !stock.has(&message.lines) {
             return Reaction::Effect(Emit::Event(Event::InventoryOutOfStock));
         }
         stock.add(&message.lines, |item, quantity| item.reserved += quantity);
-        stock.reservations.insert(message.number, message.lines.clone());
-        self.context.ledger.reserved(message.number, &message.lines);
         if self.context.struck_by(Defect::LoseEvent, message) {
             return Reaction::EffectWithoutEvent;
         }
         Reaction::Effect(Emit::Event(Event::InventoryReserved))
     }
 
-    fn commit(&self, message: &Envelope) -> Reaction {
+    fn reserved(&self, message: &Envelope) {
+        let mut stock = self.lock();
+        stock.reservations.insert(message.number, message.lines.clone());
+        self.context.ledger.reserved(message.number, &message.lines);
+    }
+
+    fn committed(&self, message: &Envelope) {
         let twice = self.context.struck_by(Defect::CommitTwice, message);
-        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stock = self.lock();
         // A stage that remembers nothing may commit again: there is nothing left to commit then.
         let lines = stock.reservations.remove(&message.number).unwrap_or_default();
         for _ in 0..1 + u32::from(twice) {
@@ -72,17 +81,13 @@ impl Inventory {
             });
             self.context.ledger.committed(&lines);
         }
-        Reaction::Effect(Emit::Event(Event::InventoryCommitted))
     }
 
-    fn release(&self, message: &Envelope) -> Reaction {
-        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+    fn released(&self, message: &Envelope) {
+        let mut stock = self.lock();
         let lines = stock.reservations.remove(&message.number).unwrap_or_default();
-        stock.add(&lines, |item, quantity| {
-            item.reserved = item.reserved.saturating_sub(quantity)
-        });
+        stock.put_back(&lines);
         self.context.ledger.released(&lines);
-        Reaction::Effect(Emit::Event(Event::InventoryReleased))
     }
 }
 
@@ -98,6 +103,12 @@ impl Stock {
         })
     }
 
+    fn put_back(&mut self, lines: &[Line]) {
+        self.add(lines, |item, quantity| {
+            item.reserved = item.reserved.saturating_sub(quantity)
+        });
+    }
+
     fn add(&mut self, lines: &[Line], change: impl Fn(&mut ItemBook, u64)) {
         for line in lines {
             if let Some(item) = self.items.get_mut(line.item as usize) {
@@ -110,9 +121,28 @@ impl Stock {
 impl Service for Inventory {
     fn handle(&self, message: &Envelope) -> Reaction {
         match message.event {
-            Event::PaymentSuccess => self.commit(message),
-            Event::PaymentFailed => self.release(message),
+            Event::PaymentSuccess => Reaction::Effect(Emit::Event(Event::InventoryCommitted)),
+            Event::PaymentFailed => Reaction::Effect(Emit::Event(Event::InventoryReleased)),
             _ => self.reserve(message),
+        }
+    }
+
+    fn stands(&self, message: &Envelope, emit: Emit) {
+        match (message.event, emit) {
+            (Event::PaymentSuccess, _) => self.committed(message),
+            (Event::PaymentFailed, _) => self.released(message),
+            (_, Emit::Event(Event::InventoryOutOfStock)) => {}
+            _ => self.reserved(message),
+        }
+    }
+
+    fn undone(&self, message: &Envelope, reaction: Reaction) {
+        let reserved = matches!(
+            reaction,
+            Reaction::Effect(Emit::Event(Event::InventoryReserved)) | Reaction::EffectWithoutEvent
+        );
+        if reserved {
+            self.lock().put_back(&message.lines);
         }
     }
 }

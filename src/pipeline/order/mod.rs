@@ -43,11 +43,18 @@ pub enum Reaction {
     Rejected,
 }
 
-/// One service's business. `handle` is called once per order and event unless the stage remembers nothing; it must not wait
-/// and must not publish: the consumer does both.
+/// One service's business. An order and event is handled once unless the stage remembers nothing, or its store fails;
+/// nothing here waits or publishes: the consumer does both.
 pub trait Service: Send + Sync {
-    /// Has the effect, reports it to the ledger's books where they keep them, and says what goes out.
+    /// Decides what follows, and sets aside what nobody else may take meanwhile. Nothing stands yet, and the ledger hears
+    /// nothing.
     fn handle(&self, message: &Envelope) -> Reaction;
+
+    /// The step that `handle` decided is committed: the books follow, the service's own and the ledger's.
+    fn stands(&self, _message: &Envelope, _emit: Emit) {}
+
+    /// The step was not committed: what `handle` set aside is free again.
+    fn undone(&self, _message: &Envelope, _reaction: Reaction) {}
 }
 
 /// What every service may use.

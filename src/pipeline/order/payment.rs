@@ -29,10 +29,16 @@ impl Service for Payment {
         if payment_declined(self.context.seed, message.number, &self.context.workload.orders) {
             return Reaction::Effect(Emit::Event(Event::PaymentFailed));
         }
+        Reaction::Effect(Emit::Event(Event::PaymentSuccess))
+    }
+
+    fn stands(&self, message: &Envelope, emit: Emit) {
+        if emit != Emit::Event(Event::PaymentSuccess) {
+            return;
+        }
         let times = 1 + u32::from(self.context.struck_by(Defect::ChargeTwice, message));
         for _ in 0..times {
             self.context.ledger.charged(message.number, message.cents);
         }
-        Reaction::Effect(Emit::Event(Event::PaymentSuccess))
     }
 }

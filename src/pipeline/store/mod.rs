@@ -1,16 +1,36 @@
-//! What a stage remembers of the messages that it has processed.
+//! Where a stage keeps its state and what it has done: nowhere, in memory, or in a database.
+//!
+//! One call, [`Store::commit`], holds the effect of a step, the key by which a repetition is known, and, with an outbox, the
+//! message that is to go out: all of it or nothing. What waits for the effect to stand (books, ledger) is handed in, and
+//! is done after the commit and before anybody can see its consequences.
 
+mod database;
+mod durable;
 mod memory;
+mod meter;
+mod scratch;
+mod sqlite;
 
+#[cfg(test)]
+mod suite;
+
+pub use database::{OutboxRow, Step, StoreError};
+pub use durable::DurableStore;
 pub use memory::MemoryStore;
+pub use meter::StoreMeter;
+pub use scratch::{Scratch, remove_all as remove_all_files};
 
-use crate::events::Event;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlite::Sqlite;
+
+use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::orders::OrderNumber;
-use crate::workload::model::Dedupe;
+use crate::workload::model::{Publishing, StageSettings, StoreKind};
 
 use super::order::Emit;
-use memory::Claim;
 
 /// What is known of a step when its message comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,54 +43,143 @@ pub enum Known {
     Done,
 }
 
-/// A stage's memory, by the setting `stage.*.dedupe`.
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// The effect stands.
+    Stands,
+    /// Another delivery of the same message was faster: nothing has changed.
+    Repetition,
+}
+
+/// How a stage's transactions are formed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitRule {
+    /// Most steps of one transaction, from 1.
+    pub batch: usize,
+    /// Longest that a step waits for others.
+    pub flush: Duration,
+    /// How what follows from a step reaches the broker.
+    pub publish: Publishing,
+}
+
+/// Where the databases of a trial are.
+#[derive(Debug)]
+pub struct StoreSite {
+    scratch: Option<Scratch>,
+}
+
+impl StoreSite {
+    /// Makes what the stages of a trial need: a folder, where one of them writes files.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn prepare(stages: &[StageSettings]) -> Result<Self, StoreError> {
+        let files = stages.iter().any(|settings| settings.store == StoreKind::Sqlite);
+        Ok(StoreSite {
+            scratch: files.then(Scratch::new).transpose()?,
+        })
+    }
+}
+
+/// A stage's memory, by the setting `stage.*.store`.
 #[derive(Debug)]
 pub enum Store {
     /// None: every delivery is fresh.
     None,
     /// In this process, lost with it.
     Memory(MemoryStore),
+    /// In a database.
+    Durable(DurableStore),
 }
 
 impl Store {
-    /// The store of a setting.
-    pub fn new(setting: Dedupe) -> Self {
-        match setting {
-            Dedupe::None => Store::None,
-            Dedupe::Memory => Store::Memory(MemoryStore::default()),
+    /// The store of a stage, empty.
+    ///
+    /// # Errors
+    /// When its database cannot be opened.
+    pub fn open(
+        stage: Stage,
+        settings: &StageSettings,
+        site: &StoreSite,
+        meter: &Arc<StoreMeter>,
+    ) -> Result<Self, StoreError> {
+        let rule = CommitRule {
+            batch: settings.commit_batch as usize,
+            flush: settings.commit_flush.0,
+            publish: settings.publish,
+        };
+        match (settings.store, &site.scratch) {
+            (StoreKind::None, _) => Ok(Store::None),
+            (StoreKind::Memory, _) => Ok(Store::Memory(MemoryStore::new(settings.publish))),
+            (StoreKind::Sqlite, Some(scratch)) => {
+                let path = scratch.path().join(format!("{stage}.sqlite"));
+                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
+                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))
+                    .map(Store::Durable)
+            }
+            (kind, _) => Err(StoreError::Missing(format!(
+                "no place for a store of the kind {}",
+                kind.name()
+            ))),
         }
     }
 
     /// What is known of the step (`number`, `event`).
-    pub fn lookup(&self, number: OrderNumber, event: Event, ledger: &Ledger) -> Known {
-        match self {
-            Store::None => Known::Fresh,
-            Store::Memory(store) => store.lookup(number, event, ledger),
-        }
-    }
-
-    /// Takes the step on: until the claim is dropped, nobody else may have its effect.
     ///
     /// # Errors
-    /// What is known of the step if somebody was faster; `Fresh` while they are at it.
-    pub fn claim(&self, number: OrderNumber, event: Event, ledger: &Ledger) -> Result<Option<Claim<'_>>, Known> {
+    /// When the database does not answer.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn lookup(&self, number: OrderNumber, event: Event, ledger: &Ledger) -> Result<Known, StoreError> {
         match self {
-            Store::None => Ok(None),
-            Store::Memory(store) => store.claim(number, event, ledger).map(Some),
+            Store::None => Ok(Known::Fresh),
+            Store::Memory(store) => Ok(store.lookup(number, event, ledger)),
+            Store::Durable(store) => store.lookup(number, event).await,
         }
     }
 
-    /// The effect stands and calls for `emit`.
-    pub fn applied(&self, number: OrderNumber, event: Event, emit: Emit, ledger: &Ledger) {
-        if let Store::Memory(store) = self {
-            store.applied(number, event, emit, ledger);
+    /// Commits a step; `stands` is called once it is committed, and before its outbox row can be read.
+    ///
+    /// # Errors
+    /// Nothing of the step stands.
+    ///
+    /// # Cancel safety
+    /// The step may be committed, and `stands` called, although nobody waits any more.
+    pub async fn commit(
+        &self,
+        step: Step,
+        ledger: &Ledger,
+        stands: impl FnOnce() + Send + 'static,
+    ) -> Result<Committed, StoreError> {
+        match self {
+            Store::None => stands(),
+            Store::Memory(store) => {
+                if !store.applied(step.number, step.event, step.emit, ledger) {
+                    return Ok(Committed::Repetition);
+                }
+                stands();
+            }
+            Store::Durable(store) => return store.commit(step, Box::new(stands)).await,
         }
+        Ok(Committed::Stands)
     }
 
     /// What the step emitted is out.
     pub fn done(&self, number: OrderNumber, event: Event) {
-        if let Store::Memory(store) = self {
-            store.done(number, event);
+        match self {
+            Store::None => {}
+            Store::Memory(store) => store.done(number, event),
+            Store::Durable(store) => store.done(number, event),
+        }
+    }
+
+    /// The database, if there is one.
+    pub fn durable(&self) -> Option<&DurableStore> {
+        match self {
+            Store::Durable(store) => Some(store),
+            Store::None | Store::Memory(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use plotters::prelude::{DrawingBackend, RGBColor};
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Stroke, WIDTH};
 use super::frame::{Entry, LEFT, Mark, RIGHT, head};
-use super::palette::{BLUE, GREEN, GREY, GRID, INK, ORANGE, VERMILLION};
+use super::palette::{BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, VERMILLION};
 use super::{Chart, Figures, NO_DATA};
 use crate::events::Stage;
 use crate::measure::{Series, StageSpan, Summary};
@@ -25,6 +25,7 @@ pub(super) fn colour(span: StageSpan) -> RGBColor {
         StageSpan::QueueWait => BLUE,
         StageSpan::BufferWait => ORANGE,
         StageSpan::Service => GREEN,
+        StageSpan::Commit => PURPLE,
         StageSpan::Emit => VERMILLION,
     }
 }
@@ -34,6 +35,7 @@ pub(super) fn label(span: StageSpan) -> &'static str {
         StageSpan::QueueWait => "queue wait",
         StageSpan::BufferWait => "buffer wait",
         StageSpan::Service => "service time",
+        StageSpan::Commit => "commit",
         StageSpan::Emit => "emit (until confirmed)",
     }
 }

@@ -13,14 +13,15 @@ use crate::ledger::{self, LedgerReport, Observed, Verdict};
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
 use crate::pipeline::meter::ConsumerMeter;
+use crate::pipeline::store::StoreMeter;
 use crate::results::record::{
     BacklogCause, BacklogRecord, Band, BlockedConnection, ConsumerRecord, DrainRecord, LoadPhaseRecord, MessageCounts,
-    OrderCounts, Rates, Resources, StageRecord, TrialRecord,
+    OrderCounts, OutboxRecord, Rates, Resources, StageRecord, StoreRecord, TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
 use crate::stats;
 use crate::workload::Workload;
-use crate::workload::model::{Overflow, QueueType};
+use crate::workload::model::{Overflow, Publishing, QueueType, StageSettings};
 
 impl Fixed<'_> {
     /// The trial's record.
@@ -297,11 +298,28 @@ impl Fixed<'_> {
                     unacked_messages_mean: ran.maxima.stage_unacked[stage.index()].value(),
                     delivery_share_ratio: share_ratio(meter.consumers()),
                     delivery_gini: delivery_gini(meter.consumers()),
+                    store: store(settings, meter.store()),
                     each_consumer: consumers(meter.consumers(), settings.slow_consumers()),
                 }
             })
             .collect()
     }
+}
+
+/// What a stage's database did; absent without one.
+fn store(settings: &StageSettings, meter: &StoreMeter) -> Option<StoreRecord> {
+    let outbox = OutboxRecord {
+        unsent_max: meter.unsent_max(),
+        unsent: meter.unsent(),
+        unroutable: meter.unroutable(),
+    };
+    settings.store.is_durable().then(|| StoreRecord {
+        kind: settings.store,
+        commits: meter.commits(),
+        steps: meter.steps(),
+        errors: meter.errors(),
+        outbox: (settings.publish == Publishing::Outbox).then_some(outbox),
+    })
 }
 
 fn consumers(meters: &[ConsumerMeter], slow: u32) -> Vec<ConsumerRecord> {

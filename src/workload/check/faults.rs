@@ -1,9 +1,11 @@
 //! Faults and planted defects.
 
 use super::Builder;
-use crate::events::PipelineKind;
+use crate::events::{PipelineKind, Stage};
 use crate::units::Span;
-use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, StageSettings, Stretch, Until};
+use crate::workload::model::{
+    BrokerPause, Canary, Defect, Faults, Load, Orders, Publishing, StageSettings, Stretch, Until,
+};
 
 impl Builder<'_> {
     pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load, stages: &[StageSettings]) -> Faults {
@@ -45,7 +47,13 @@ impl Builder<'_> {
         Some(stretch)
     }
 
-    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders, faults: &Faults) -> Option<Canary> {
+    pub(super) fn canary(
+        &mut self,
+        pipeline: PipelineKind,
+        orders: &Orders,
+        stages: &[StageSettings],
+        faults: &Faults,
+    ) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
                 "canary.every",
@@ -68,6 +76,15 @@ impl Builder<'_> {
                 &["canary.defect"],
                 "an unlimited stock cannot be oversold",
                 "set orders.stock_per_item",
+            );
+        } else if defect == Defect::SkipRelay
+            && (pipeline.position(Stage::Inventory))
+                .is_none_or(|position| stages[position].publish != Publishing::Outbox)
+        {
+            self.refuse(
+                &["canary.defect"],
+                format!("the defect `{word}` has no place without an outbox at the inventory stage"),
+                "set stage.inventory.publish = \"outbox\" and stage.inventory.store = \"sqlite\"",
             );
         }
         if defect == Defect::ForgetEffect && faults.script.is_empty() {

@@ -1,7 +1,7 @@
 //! Stated promises that the settings cannot give.
 
 use super::Builder;
-use crate::workload::model::{AckMode, Dedupe, Workload};
+use crate::workload::model::{AckMode, Publishing, StoreKind, Workload};
 
 impl Builder<'_> {
     /// A stated promise that the settings cannot give.
@@ -46,6 +46,15 @@ impl Builder<'_> {
                     format!("set {path} = \"manual\""),
                 );
             }
+            let stages = workload.pipeline.stages().iter();
+            for stage in stages.filter(|stage| workload.stage(**stage).publish == Publishing::DualWrite) {
+                let path = format!("stage.{stage}.publish");
+                self.refuse(
+                    &[&path, "promises.nothing_lost"],
+                    "`promises.nothing_lost` cannot be given: with a dual write an event is lost that was committed and not published",
+                    format!("set {path} = \"outbox\" or \"republish\""),
+                );
+            }
         }
         if workload.promises.survives_broker_restart {
             self.check_survives_restart(workload);
@@ -69,8 +78,8 @@ impl Builder<'_> {
                     "set topology.dead_letter = true: what leaves the queue is found there",
                 );
             }
-            if workload.promises.nothing_twice && workload.stage(stage).dedupe == Dedupe::None {
-                let path = format!("stage.{stage}.dedupe");
+            if workload.promises.nothing_twice && workload.stage(stage).store == StoreKind::None {
+                let path = format!("stage.{stage}.store");
                 self.refuse(
                     &[&path, "promises.nothing_twice"],
                     "`promises.nothing_twice` cannot be given: a stage that remembers nothing repeats its effect at each redelivery",

@@ -2,7 +2,7 @@
 
 use super::Builder;
 use crate::events::Stage;
-use crate::workload::model::{AckMode, Dedupe, ServiceTime, StageConnection, StageSettings};
+use crate::workload::model::{AckMode, ServiceTime, StageConnection, StageSettings};
 
 impl Builder<'_> {
     pub(super) fn stage(&mut self, stage: Stage) -> StageSettings {
@@ -53,6 +53,7 @@ impl Builder<'_> {
             );
         }
         self.check_slow(&path);
+        let store = self.store(stage, prefetch);
         StageSettings {
             consumers: self.count_u32(&path("consumers")),
             prefetch: prefetch.and_then(|limit| u16::try_from(limit).ok()),
@@ -61,11 +62,10 @@ impl Builder<'_> {
             ack,
             ack_batch: u16::try_from(batch).unwrap_or(u16::MAX),
             ack_flush: self.duration(&path("ack_flush")).unwrap_or_default(),
-            dedupe: if self.choice(&path("dedupe")) == Some("none") {
-                Dedupe::None
-            } else {
-                Dedupe::Memory
-            },
+            store: store.kind,
+            publish: store.publish,
+            commit_batch: store.commit_batch,
+            commit_flush: store.commit_flush,
             queue: self.queue(stage),
             slow_share: self.share(&path("slow_share")).unwrap_or_default(),
             slow_factor: self.count_u32(&path("slow_factor")),

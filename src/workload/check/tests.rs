@@ -133,9 +133,32 @@ fn contradictions_are_refused() {
             "cannot be given",
         ),
         (
-            "[promises]\nnothing_twice = true\n[stage.sms]\ndedupe = \"none\"",
+            "[promises]\nnothing_twice = true\n[stage.sms]\nstore = \"none\"",
             "cannot be given",
         ),
+        ("[stage.audit]\npublish = \"dual-write\"", "publishes nothing"),
+        (
+            "[stage.payment]\npublish = \"outbox\"",
+            "needs a store with transactions",
+        ),
+        (
+            "[stage.payment]\nstore = \"none\"\npublish = \"dual-write\"",
+            "no effect on a stage that remembers nothing",
+        ),
+        ("[stage.payment]\ncommit_batch = 5", "no effect without a durable store"),
+        (
+            "[stage.payment]\nstore = \"sqlite\"\ncommit_flush = \"5ms\"",
+            "no effect with a transaction for each step",
+        ),
+        (
+            "[stage.payment]\nstore = \"sqlite\"\nprefetch = 5\ncommit_batch = 10",
+            "never fills",
+        ),
+        (
+            "[promises]\nnothing_lost = true\n[stage.payment]\npublish = \"dual-write\"",
+            "cannot be given",
+        ),
+        ("[canary]\ndefect = \"skip-relay\"", "no place without an outbox"),
         ("[stage.worker]\nconsumers = 2", "no effect with pipeline = \"orders\""),
         (
             "pipeline = \"work-queue\"\n[stage.payment]\nconsumers = 2",

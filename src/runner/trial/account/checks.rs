@@ -92,7 +92,10 @@ impl Fixed<'_> {
             .filter(|length| *length > 0)? as f64;
         let spans = Stage::ALL
             .into_iter()
-            .flat_map(|stage| StageSpan::ALL.map(|span| Series::Stage(stage, span)));
+            .flat_map(|stage| StageSpan::ALL.map(|span| (stage, span)))
+            // A relay publishes what has been acknowledged.
+            .filter(|(stage, span)| !(*span == StageSpan::Emit && self.stand.workload.has_outbox(*stage)))
+            .map(|(stage, span)| Series::Stage(stage, span));
         let lived: f64 = spans
             .filter_map(|series| self.wiring.board.total(series))
             .map(|spent| spent.histogram().mean() * spent.histogram().len() as f64)

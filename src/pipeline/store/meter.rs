@@ -1,0 +1,70 @@
+//! What a stage's database did, read while it runs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Live counts of one stage's database; all zero for a stage without one.
+#[derive(Debug, Default)]
+pub struct StoreMeter {
+    commits: AtomicU64,
+    steps: AtomicU64,
+    errors: AtomicU64,
+    unsent: AtomicU64,
+    unsent_max: AtomicU64,
+    unroutable: AtomicU64,
+}
+
+impl StoreMeter {
+    /// Transactions that were committed with at least one new step.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Steps in them.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Lookups and steps that failed and were rolled back; each delivery went back to its queue.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Rows of the outbox that are not sent.
+    pub fn unsent(&self) -> u64 {
+        self.unsent.load(Ordering::Acquire)
+    }
+
+    /// Most rows of the outbox that were not sent at once.
+    pub fn unsent_max(&self) -> u64 {
+        self.unsent_max.load(Ordering::Relaxed)
+    }
+
+    /// Rows of the outbox that the broker returned as unroutable; they are not tried again.
+    pub fn unroutable(&self) -> u64 {
+        self.unroutable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn committed(&self, steps: u64, outbox_rows: u64) {
+        self.commits.fetch_add(u64::from(steps > 0), Ordering::Relaxed);
+        self.steps.fetch_add(steps, Ordering::Relaxed);
+        self.waiting(outbox_rows);
+    }
+
+    /// More rows wait to be sent.
+    pub(super) fn waiting(&self, rows: u64) {
+        let unsent = self.unsent.fetch_add(rows, Ordering::AcqRel) + rows;
+        self.unsent_max.fetch_max(unsent, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, rows: u64) {
+        self.unsent.fetch_sub(rows, Ordering::AcqRel);
+    }
+
+    pub(in crate::pipeline) fn failed(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(in crate::pipeline) fn returned(&self) {
+        self.unroutable.fetch_add(1, Ordering::Relaxed);
+    }
+}
