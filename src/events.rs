@@ -187,6 +187,11 @@ impl Stage {
         }
     }
 
+    /// Whether its effects call for messages of its own; the others are ends of the line.
+    pub const fn emits(self) -> bool {
+        !matches!(self, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker)
+    }
+
     /// Whether the effect on account of `event` is itself the end of the order; where it is not, an order ends with an event
     /// ([`Event::is_end`]).
     pub const fn is_end(self, event: Event) -> bool {
@@ -299,6 +304,22 @@ impl Event {
     /// The event of that name.
     pub fn by_name(name: &str) -> Option<Event> {
         Event::ALL.into_iter().find(|event| event.name() == name)
+    }
+
+    /// The events of which one must have happened to the order before this one; none for one that opens an order.
+    pub const fn causes(self) -> &'static [Event] {
+        match self {
+            Event::OrderCreated | Event::JobQueued => &[],
+            Event::InventoryReserved | Event::InventoryOutOfStock => &[Event::OrderCreated],
+            Event::PaymentSuccess | Event::PaymentFailed => &[Event::InventoryReserved],
+            Event::InventoryCommitted | Event::OrderPaid | Event::ShippingPrepared => &[Event::PaymentSuccess],
+            Event::InventoryReleased => &[Event::PaymentFailed],
+            Event::OrderShipped => &[Event::ShippingPrepared],
+            Event::CustomerConfirmed => &[Event::OrderShipped],
+            Event::ShippingDelivered => &[Event::CustomerConfirmed],
+            Event::OrderCompleted => &[Event::ShippingDelivered],
+            Event::OrderCancelled => &[Event::InventoryOutOfStock, Event::PaymentFailed],
+        }
     }
 
     /// Whether the order has come to its end with this event.

@@ -204,7 +204,7 @@ async fn what_a_killed_driver_left_is_taken_off_by_cleanup_and_nothing_else() {
 async fn a_broker_that_dies_in_the_middle_ends_the_run_with_its_result() {
     let results = tempfile::tempdir().expect("a directory");
     let (broker, uri) = broker();
-    let run = Running::start(&mut long_run(&uri, &results, &[]));
+    let run = Running::start(&mut long_run(&uri, &results, &["--set", "recovery.give_up_after=1s"]));
     let address: BrokerUri = uri.parse().expect("the broker's own address");
     under_load(&address, results.path()).await;
     broker.signal(Signal::SIGKILL);

@@ -436,8 +436,62 @@ fn a_second_end_is_found_and_counts_as_no_end() {
     let report = model.report();
     assert_eq!(
         (report.fates.completed, report.fates.cancelled(), report.causeless),
-        (1, 0, 1)
+        (1, 0, 2),
+        "it has no cause, and it is a second end"
     );
+}
+
+#[test]
+fn a_state_that_is_reached_before_its_time_is_found() {
+    let model = three(Model::new(None));
+    model.ledger.placed(3, 0, 0, CENTS);
+    model.ledger.attempted(3, Event::InventoryReserved);
+    assert_eq!(model.report().causeless, 0);
+    model.ledger.attempted(3, Event::OrderShipped);
+    assert_eq!(model.broken(), ["causes_first"]);
+}
+
+#[test]
+fn a_rejection_without_a_cause_is_found_and_one_with_a_cause_is_not() {
+    let mut residue = emptied();
+    residue
+        .dead_letters
+        .insert(("payment.dead-letter".to_owned(), Some("rejected".to_owned())), 2);
+    let report = three(Model::new(None)).report_with(&residue);
+    for (rejected, breaches) in [(Some(2), 0), (Some(0), 2), (None, 0)] {
+        let observed = Observed { rejected, ..drained() };
+        let promises = judged(&report, &observed);
+        let found = promises.iter().find(|promise| promise.name == "dead_letters_explained");
+        assert_eq!(found.map(|promise| promise.breaches), Some(breaches), "{rejected:?}");
+    }
+}
+
+#[test]
+fn a_stage_left_without_its_consumers_is_a_finding() {
+    let report = three(Model::new(None)).report();
+    for (missing, verdict) in [(vec![], Verdict::Pass), (vec![(Stage::Payment, 1)], Verdict::Fail)] {
+        let observed = Observed {
+            consumers_missing: Some(missing),
+            ..drained()
+        };
+        let promises = judged(&report, &observed);
+        let found = promises.iter().find(|promise| promise.name == "consumers_back");
+        assert_eq!(found.map(|promise| promise.verdict), Some(verdict));
+    }
+}
+
+#[test]
+fn a_planned_fault_that_struck_nobody_leaves_the_verdict_open() {
+    let report = three(Model::new(None)).report();
+    for (missed, verdict) in [(vec![], Verdict::Pass), (vec![2], Verdict::Unknown)] {
+        let observed = Observed {
+            faults: Some((2, missed)),
+            ..drained()
+        };
+        let promises = judged(&report, &observed);
+        let found = promises.iter().find(|promise| promise.name == "faults_struck");
+        assert_eq!(found.map(|promise| promise.verdict), Some(verdict));
+    }
 }
 
 #[test]

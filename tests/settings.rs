@@ -9,6 +9,8 @@ mod support;
 mod backlog;
 #[path = "settings/compare.rs"]
 mod compare;
+#[path = "settings/faults.rs"]
+mod faults;
 #[path = "settings/load.rs"]
 mod load;
 #[path = "settings/objectives.rs"]
@@ -28,7 +30,37 @@ mod trial;
 #[path = "settings/work_queue.rs"]
 mod work_queue;
 
-use orderstorm::workload::keys::KEYS;
+use orderstorm::workload::keys::{FAULT_KEYS, KEYS};
+
+/// Each key of a fault with the test that shows its effect.
+const FAULT_EFFECTS: &[(&str, &str)] = &[
+    ("what", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    ("stage", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    ("at", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    ("lasts", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    ("every", "a_fault_happens_when_it_says_and_as_often"),
+    ("random", "a_fault_happens_when_it_says_and_as_often"),
+    ("after", "a_fault_happens_when_it_says_and_as_often"),
+    ("until", "a_fault_happens_when_it_says_and_as_often"),
+    ("times", "a_fault_happens_when_it_says_and_as_often"),
+    (
+        "on",
+        "a_fault_waits_for_what_it_sees_and_one_that_never_sees_it_leaves_the_verdict_open",
+    ),
+    (
+        "count",
+        "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
+    ),
+    (
+        "share",
+        "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
+    ),
+    ("restart_after", "a_restart_takes_as_long_as_it_says"),
+    (
+        "point",
+        "what_is_struck_after_its_effect_comes_again_and_only_a_memory_keeps_it_from_being_done_again",
+    ),
+];
 
 /// Each key with the test that shows its effect.
 const EFFECTS: &[(&str, &str)] = &[
@@ -321,6 +353,20 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_quorum_queue_gives_up_what_comes_back_too_often",
     ),
     (
+        "stage.*.connection",
+        "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
+    ),
+    (
+        "recovery.backoff_initial",
+        "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
+    ),
+    ("recovery.backoff_max", "src/amqp/backoff.rs"),
+    (
+        "recovery.give_up_after",
+        "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
+    ),
+    ("faults", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    (
         "canary.defect",
         "every_planted_defect_breaks_the_promise_that_it_should",
     ),
@@ -332,6 +378,7 @@ fn every_key_has_a_test_of_its_effect() {
     let sources = [
         include_str!("settings/backlog.rs"),
         include_str!("settings/compare.rs"),
+        include_str!("settings/faults.rs"),
         include_str!("settings/load.rs"),
         include_str!("settings/objectives.rs"),
         include_str!("settings/orders.rs"),
@@ -359,5 +406,24 @@ fn every_key_has_a_test_of_its_effect() {
         );
         let written = test.ends_with(".rs") || sources.iter().any(|source| source.contains(&format!("fn {test}()")));
         assert!(written, "the test `{test}` of `{key}` does not exist");
+    }
+}
+
+#[test]
+fn every_key_of_a_fault_has_a_test_of_its_effect() {
+    let source = include_str!("settings/faults.rs");
+    let (keys, named): (Vec<&str>, Vec<&str>) = (
+        FAULT_KEYS.iter().map(|key| key.path).collect(),
+        FAULT_EFFECTS.iter().map(|(key, _)| *key).collect(),
+    );
+    assert!(
+        keys.iter().all(|key| named.contains(key)) && keys.len() == named.len(),
+        "{keys:?}"
+    );
+    for (key, test) in FAULT_EFFECTS {
+        assert!(
+            source.contains(&format!("fn {test}()")),
+            "the test `{test}` of `{key}` does not exist"
+        );
     }
 }

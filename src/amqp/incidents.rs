@@ -19,6 +19,17 @@ pub struct BlockedPeriod {
     pub end: Option<Nanos>,
 }
 
+/// A time during which a connection was gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absence {
+    /// The connection's name.
+    pub connection: String,
+    /// When its loss was noticed.
+    pub start: Nanos,
+    /// When it was open again; absent if it did not come back.
+    pub end: Option<Nanos>,
+}
+
 /// Incidents of all connections of a trial.
 #[derive(Debug)]
 pub struct Incidents {
@@ -30,6 +41,7 @@ pub struct Incidents {
 #[derive(Debug, Default)]
 struct State {
     blocked: Vec<BlockedPeriod>,
+    absent: Vec<Absence>,
     lost: Option<String>,
     closing: bool,
 }
@@ -71,7 +83,39 @@ impl Incidents {
         }
     }
 
-    /// A connection is gone. The first loss is kept, unless we are closing the connections ourselves.
+    /// A connection that will be opened anew is gone, and with it what blocked it.
+    pub(super) fn absent(&self, connection: &str) {
+        let start = self.clock.now();
+        self.unblocked(connection);
+        let mut state = self.lock();
+        let known = state
+            .absent
+            .iter()
+            .any(|one| one.connection == connection && one.end.is_none());
+        if !state.closing && !known {
+            state.absent.push(Absence {
+                connection: connection.to_owned(),
+                start,
+                end: None,
+            });
+        }
+    }
+
+    /// A connection was opened anew.
+    pub(super) fn restored(&self, connection: &str) {
+        let end = self.clock.now();
+        let mut state = self.lock();
+        for absence in state.absent.iter_mut().filter(|one| one.connection == connection) {
+            absence.end.get_or_insert(end);
+        }
+    }
+
+    /// Times so far at which connections were gone.
+    pub fn absences(&self) -> Vec<Absence> {
+        self.lock().absent.clone()
+    }
+
+    /// A connection is gone for good. The first loss is kept, unless we are closing the connections ourselves.
     pub fn lose(&self, connection: &str, why: &str) {
         let mut state = self.lock();
         if !state.closing && state.lost.is_none() {

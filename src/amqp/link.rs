@@ -1,15 +1,18 @@
 //! One connection to the broker.
 
 use std::future::Future;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::runtime::default_runtime;
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::AMQPScheme;
+use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus, Event};
 use tokio::sync::Notify;
 
 use super::incidents::Incidents;
@@ -78,15 +81,45 @@ impl Connector {
         &self.incidents
     }
 
-    /// Opens a connection that bears `name` on the broker.
+    /// Opens a connection that bears `name` on the broker; its loss ends the trial.
     ///
     /// # Errors
     /// [`AmqpError::Connect`] with the cause and the remedy.
     pub async fn connect(&self, name: &str) -> Result<Link, AmqpError> {
+        self.open(name, AfterLoss::End).await
+    }
+
+    /// As [`Connector::connect`], but its owner opens it anew when it is lost.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub(super) async fn connect_renewable(&self, name: &str) -> Result<Link, AmqpError> {
+        self.open(name, AfterLoss::Renew).await
+    }
+
+    async fn open(&self, name: &str, after_loss: AfterLoss) -> Result<Link, AmqpError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = self.tls().await?;
         let runtime = default_runtime().map_err(|error| self.refused(&error.to_string()))?;
-        let connecting = Connection::connect_uri_with_config(self.uri.to_client(), properties, tls, runtime);
+        let socket = Arc::new(Socket::default());
+        let kept = Arc::clone(&socket);
+        let connecting = Connection::connector(
+            self.uri.to_client(),
+            runtime,
+            async move |mut uri, runtime| {
+                // The plain connection first, so that its socket can be kept; TLS is spoken over it then.
+                let scheme = std::mem::replace(&mut uri.scheme, AMQPScheme::AMQP);
+                let stream = AMQPUriTcpExt::connect_async(&uri, &runtime).await?;
+                if let AsyncTcpStream::Plain(plain) = &stream {
+                    kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into());
+                }
+                Ok(match scheme {
+                    AMQPScheme::AMQP => stream,
+                    AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await?,
+                })
+            },
+            properties,
+        );
         let patience = self
             .uri
             .connection_timeout_ms()
@@ -97,17 +130,22 @@ impl Connector {
             Err(_) => return Err(self.refused("timed out")),
         };
         let gate = Arc::new(Gate::default());
-        let events = connection.events_listener();
-        tokio::spawn(listen(
-            events,
-            name.to_owned(),
-            Arc::clone(&gate),
-            Arc::clone(&self.incidents),
-            self.uri.clone(),
-        ));
+        let ear = Ear {
+            name: name.to_owned(),
+            gate: Arc::clone(&gate),
+            incidents: Arc::clone(&self.incidents),
+            uri: self.uri.clone(),
+            after_loss,
+            status: connection.status().clone(),
+            socket: Arc::clone(&socket),
+        };
+        tokio::spawn(ear.listen(connection.events_listener()));
         Ok(Link {
             connection,
+            name: name.to_owned(),
+            incidents: Arc::clone(&self.incidents),
             gate,
+            socket,
             uri: self.uri.clone(),
         })
     }
@@ -176,30 +214,91 @@ struct Gate {
     opened: Notify,
     /// We are closing it ourselves: its end is no incident.
     closing: AtomicBool,
+    /// It is gone.
+    lost: AtomicBool,
+    left: Notify,
 }
 
-async fn listen(
-    events: impl futures_util::Stream<Item = Event>,
+impl Gate {
+    fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.left.notify_waiters();
+        // Nobody is held back by the block of a connection that is gone.
+        self.blocked.store(false, Ordering::Release);
+        self.opened.notify_waiters();
+    }
+}
+
+/// What the loss of a connection leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterLoss {
+    /// The end of the trial.
+    End,
+    /// A new connection.
+    Renew,
+}
+
+/// The socket of a connection, kept to be cut; lapin has its own handle on it.
+#[derive(Debug, Default)]
+struct Socket(Mutex<Option<TcpStream>>);
+
+impl Socket {
+    fn keep(&self, socket: TcpStream) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+    }
+
+    /// Lets go of it, so that nothing of ours keeps a dead connection open.
+    fn release(&self) -> Option<TcpStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Listens to what happens to a connection.
+struct Ear {
     name: String,
     gate: Arc<Gate>,
     incidents: Arc<Incidents>,
     uri: BrokerUri,
-) {
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            Event::ConnectionBlocked(reason) => {
-                gate.blocked.store(true, Ordering::Release);
-                incidents.blocked(&name, reason);
+    after_loss: AfterLoss,
+    status: ConnectionStatus,
+    socket: Arc<Socket>,
+}
+
+impl Ear {
+    async fn listen(self, events: impl futures_util::Stream<Item = Event>) {
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Event::ConnectionBlocked(reason) => {
+                    self.gate.blocked.store(true, Ordering::Release);
+                    self.incidents.blocked(&self.name, reason);
+                }
+                Event::ConnectionUnblocked => {
+                    self.gate.blocked.store(false, Ordering::Release);
+                    self.gate.opened.notify_waiters();
+                    self.incidents.unblocked(&self.name);
+                }
+                Event::Error(_) if self.gate.closing.load(Ordering::Acquire) => {
+                    self.socket.release();
+                }
+                Event::Error(error) => self.failed(&self.uri.mask_secrets(&error.to_string())),
+                _ => {}
             }
-            Event::ConnectionUnblocked => {
-                gate.blocked.store(false, Ordering::Release);
-                gate.opened.notify_waiters();
-                incidents.unblocked(&name);
+        }
+    }
+
+    fn failed(&self, why: &str) {
+        match self.after_loss {
+            AfterLoss::End => self.incidents.lose(&self.name, why),
+            // One of its channels is gone, and whose it was knows.
+            AfterLoss::Renew if self.status.connected() => {}
+            AfterLoss::Renew => {
+                self.gate.lose();
+                self.incidents.absent(&self.name);
             }
-            Event::Error(_) if gate.closing.load(Ordering::Acquire) => {}
-            Event::Error(error) => incidents.lose(&name, &uri.mask_secrets(&error.to_string())),
-            _ => {}
+        }
+        if !self.status.connected() {
+            self.socket.release();
         }
     }
 }
@@ -208,7 +307,10 @@ async fn listen(
 #[derive(Debug)]
 pub struct Link {
     connection: Connection,
+    name: String,
+    incidents: Arc<Incidents>,
     gate: Arc<Gate>,
+    socket: Arc<Socket>,
     uri: BrokerUri,
 }
 
@@ -258,8 +360,38 @@ impl Link {
         }
     }
 
+    /// Whether the connection is gone.
+    pub fn is_lost(&self) -> bool {
+        self.gate.lost.load(Ordering::Acquire) || self.connection.status().errored()
+    }
+
+    /// Waits until the connection is gone; at once if it is.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn lost(&self) {
+        loop {
+            let left = self.gate.left.notified();
+            if self.is_lost() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Ends the connection as the death of its process would: the socket closes with no goodbye. What was written to it
+    /// before still arrives.
+    pub fn cut(&self) {
+        self.gate.lose();
+        self.incidents.absent(&self.name);
+        if let Some(socket) = self.socket.release() {
+            // A socket that the broker has closed already needs no cut.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Closes the connection; an error means that it was closed already.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.gate.closing.store(true, Ordering::Release);
         let closing = self.connection.close(200, "done".into());
         let _ = tokio::time::timeout(Duration::from_secs(5), closing).await;

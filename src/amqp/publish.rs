@@ -1,7 +1,7 @@
 //! One publish, one outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -122,6 +122,8 @@ pub struct Publisher {
     meter: Arc<PublishMeter>,
     /// Publishes of this publisher that the client has not written to the socket yet.
     unwritten: Arc<AtomicU64>,
+    /// A publish met a channel that is gone.
+    lost: Arc<AtomicBool>,
 }
 
 impl Publisher {
@@ -151,12 +153,34 @@ impl Publisher {
             confirm_timeout: settings.confirm_timeout.0,
             meter,
             unwritten: Arc::default(),
+            lost: Arc::default(),
         })
     }
 
     /// Publishes that wait in the client for room in the socket; the mark of a broker that pushes back silently.
     pub fn unwritten(&self) -> u64 {
         self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Whether a publish has met its channel gone: nothing more can be published here.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Publishes, and waits for no answer: until the message is with the socket. It counts as unknown.
+    pub async fn publish_unanswered(&self, message: Message<'_>) {
+        let _awaited = Awaited::new(&self.meter);
+        let Message {
+            exchange,
+            routing_key,
+            properties,
+            body,
+        } = message;
+        let writing = self
+            .channel
+            .basic_publish(exchange.clone(), routing_key.clone(), self.options, body, properties);
+        // Whether it was written is as unknown as whether it arrived.
+        let _ = tokio::time::timeout(self.confirm_timeout, writing).await;
     }
 
     /// Publishes and awaits the outcome. The message is queued at the first poll; the answer comes later, so many of these
@@ -188,15 +212,20 @@ impl Publisher {
             .await;
         drop(unwritten);
         let Ok(confirm) = written else {
-            return Outcome::Unknown(Uncertainty::ConnectionLost);
+            return self.gone();
         };
         match confirm.await {
             Ok(Confirmation::Ack(None)) => Outcome::Confirmed,
             Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Outcome::Refused(Refusal::Returned),
             Ok(Confirmation::Nack(None)) => Outcome::Refused(Refusal::Nack),
             Ok(Confirmation::NotRequested) => Outcome::Unknown(Uncertainty::NotAsked),
-            Err(_) => Outcome::Unknown(Uncertainty::ConnectionLost),
+            Err(_) => self.gone(),
         }
+    }
+
+    fn gone(&self) -> Outcome {
+        self.lost.store(true, Ordering::Release);
+        Outcome::Unknown(Uncertainty::ConnectionLost)
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Ab {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pairs: u32,
     /// Judge the runs of an earlier ab again, from its folder; nothing is run.
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["workload", "base", "new", "set", "base_set", "new_set"])]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["workload", "base", "new", "set", "base_set", "new_set", "pairs", "broker", "allow_remote", "results", "cache", "quiet"])]
     from: Option<PathBuf>,
     #[command(flatten)]
     judging: Judging,
@@ -123,7 +123,14 @@ impl Ab {
                 }
                 Err(error) => return Err(failure(error)),
             };
-            let comparison = self.compared(finished.folder.path(), finished.record)?;
+            let comparison = match self.compared(finished.folder.path(), finished.record) {
+                Ok(comparison) => comparison,
+                // The runs are there; --from judges them, with --force if that is what it takes.
+                Err(refused) => {
+                    eprintln!("results: {}", finished.folder.finish()?.display());
+                    return Err(refused);
+                }
+            };
             for (name, format) in [
                 ("comparison.json", Format::Json),
                 ("comparison.md", Format::Markdown),

@@ -10,7 +10,7 @@ use super::{Failure, Outcome, print_line, quoted, runtime, shipped, stdout_style
 use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
 use crate::compare::history;
 use crate::plan::Plan;
-use crate::report::{Extent, text};
+use crate::report::{Extent, promised, text};
 use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
@@ -131,6 +131,10 @@ impl Run {
             report: self.report.into(),
         };
         let (quiet, ceiling, extent) = (self.quiet, self.ceiling, request.report);
+        let cells = request.plan.cells.iter();
+        for line in promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload))) {
+            print_line(&line);
+        }
         let because = selection.because;
         runtime()?.block_on(async move {
             let interrupt = Interrupt::default();

@@ -3,10 +3,12 @@
 mod broker_pause;
 mod disk_alarm;
 mod memory_alarm;
+mod script;
 mod stage_outage;
 mod stretch;
 
 pub use broker_pause::{Pausable, run_pause};
 pub use disk_alarm::{DiskAlarm, run_disk_alarm};
 pub use memory_alarm::{MemoryAlarm, run_memory_alarm};
+pub use script::{FaultEvent, Span as ScriptSpan, Strikable, Struck, run_scripted};
 pub use stage_outage::{Switchable, run_outage};

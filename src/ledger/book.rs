@@ -296,6 +296,11 @@ impl Book {
         self.counts.completed + self.counts.cancelled_out_of_stock + self.counts.cancelled_declined
     }
 
+    pub(super) fn duplicates(&self) -> (u64, u64) {
+        let repeated = self.counts.repeated.iter().flatten().sum();
+        (self.counts.suppressed.iter().sum(), repeated)
+    }
+
     pub(super) fn is_closed(&self, number: OrderNumber) -> bool {
         self.closed.contains(number / self.shards)
     }
@@ -347,7 +352,13 @@ impl Book {
 
     pub(super) fn attempted(&mut self, number: OrderNumber, event: Event) {
         if let Some(record) = self.open.get_mut(&number) {
+            let causes = event.causes();
+            let follows = causes.is_empty() || causes.iter().any(|cause| record.attempted.contains(*cause));
             record.attempted.insert(event);
+            if !follows {
+                // A state was left out, or reached before its time.
+                self.causeless(number);
+            }
         } else if !self.is_closed(number) {
             // After the close it is a repetition, counted where its effect happens.
             self.causeless(number);

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
 pub use population::Population;
-pub use promise::{Observed, PromiseReport, Verdict, judge};
+pub use promise::{Observed, PromiseReport, Verdict, judge, promised};
 pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
 pub use stock::{ItemBook, StockReport};
@@ -85,6 +85,16 @@ impl Ledger {
     /// A stage's publish of `event` is confirmed (or sent, where confirms are off). The first end of an order returns it.
     pub fn emitted(&self, number: OrderNumber, event: Event, at: Nanos) -> Option<Finished> {
         self.book(number).emitted(number, event, at)
+    }
+
+    /// As [`Ledger::emitted`], of an event that may have gone out before: its effect stood already. Of a closed order it is the
+    /// same event once more, and no second end.
+    pub fn emitted_again(&self, number: OrderNumber, event: Event, at: Nanos) -> Option<Finished> {
+        let mut book = self.book(number);
+        if book.is_closed(number) {
+            return None;
+        }
+        book.emitted(number, event, at)
     }
 
     /// A delivery reached a consumer.
@@ -158,6 +168,14 @@ impl Ledger {
     /// Orders that have come to an end so far.
     pub fn ended(&self) -> u64 {
         self.shards.iter().map(|shard| lock(shard).ended()).sum()
+    }
+
+    /// Deliveries so far of what was processed already: those that had no second effect, and those that had one.
+    pub fn duplicates(&self) -> (u64, u64) {
+        let books = self.shards.iter().map(|shard| lock(shard).duplicates());
+        books.fold((0, 0), |sum, (suppressed, repeated)| {
+            (sum.0 + suppressed, sum.1 + repeated)
+        })
     }
 
     /// Who came and went so far.

@@ -70,6 +70,13 @@ pub struct Observed {
     /// Longest time from a publish to its confirm, nanoseconds: no message came into its queue later than that. Absent
     /// without confirms.
     pub slowest_confirm: Option<Nanos>,
+    /// Deliveries that stages rejected for a cause of their own: malformed, or calling for what cannot be routed; absent where
+    /// nobody counted.
+    pub rejected: Option<u64>,
+    /// Consumers that were not back at the end, by stage; absent where nothing had taken any away.
+    pub consumers_missing: Option<Vec<(Stage, u32)>>,
+    /// Faults of the script that were planned, and the positions (from 1) of those that struck nobody; absent without a script.
+    pub faults: Option<(u32, Vec<u32>)>,
     /// Objects of the run that were found on the broker after the clean-up; absent where nobody can look.
     pub left_behind: Option<u64>,
 }
@@ -98,8 +105,23 @@ pub fn judge(workload: &Workload, report: &LedgerReport, observed: &Observed) ->
     promises.extend(judge.losses_explained());
     promises.extend(judge.ttl_respected());
     promises.extend(judge.prefetch_respected());
+    promises.extend(judge.consumers_back());
+    promises.extend(judge.faults_struck());
     promises.extend(judge.nothing_left_behind());
     promises
+}
+
+/// What the configuration promises, before anything has happened: the promises with their reasons, and no findings.
+pub fn promised(workload: &Workload) -> Vec<PromiseReport> {
+    let ledger = match workload.pipeline {
+        PipelineKind::Orders => super::Ledger::new(workload.orders.items, workload.orders.stock_per_item),
+        PipelineKind::WorkQueue => super::Ledger::work_queue(),
+    };
+    judge(
+        workload,
+        &ledger.settle(&super::Residue::default(), &[]),
+        &Observed::default(),
+    )
 }
 
 struct Judge<'a> {
@@ -362,13 +384,26 @@ impl Judge<'_> {
             .filter(|(queue, reason, _)| reason.as_ref().is_some_and(|reason| !self.may_die(queue, reason)))
             .map(|(_, _, count)| count)
             .sum();
+        let rejected: u64 = letters
+            .iter()
+            .filter(|(_, reason, _)| reason.as_deref() == Some("rejected"))
+            .map(|(_, _, count)| count)
+            .sum();
+        let causeless = self
+            .observed
+            .rejected
+            .map_or(0, |caused| rejected.saturating_sub(caused));
+        let without_cause = match causeless {
+            0 => String::new(),
+            n => format!(", {n} rejected without a cause"),
+        };
         self.conclude(Finding {
             name: "dead_letters_explained",
-            statement: "each dead letter bears its history (x-death) with a reason that its queue's settings allow",
+            statement: "each dead letter bears its history (x-death) with a reason that its queue's settings allow, and a rejection had a cause",
             not_given_because: None,
-            breaches: bare + strange,
+            breaches: bare + strange + causeless,
             finding: format!(
-                "{bare} of {all} dead letters without a history, {strange} with a reason that the settings do not give"
+                "{bare} of {all} dead letters without a history, {strange} with a reason that the settings do not give{without_cause}"
             ),
             examples: &[],
             needs_drain: false,
@@ -470,6 +505,53 @@ impl Judge<'_> {
                 needs_drain: false,
             })
         })
+    }
+
+    /// A stage left without its consumers is a finding, whatever became of the orders.
+    fn consumers_back(&self) -> Option<PromiseReport> {
+        let missing = self.observed.consumers_missing.as_ref()?;
+        let named: Vec<String> = missing
+            .iter()
+            .map(|(stage, missing)| format!("{missing} of {} at {stage}", self.workload.stage(*stage).consumers))
+            .collect();
+        Some(self.conclude(Finding {
+            name: "consumers_back",
+            statement: "whoever lost a connection, a channel or a subscription consumes again at the end",
+            not_given_because: None,
+            breaches: missing.iter().map(|(_, missing)| u64::from(*missing)).sum(),
+            finding: if named.is_empty() {
+                "every stage has all its consumers".to_owned()
+            } else {
+                format!("consumers missing: {}", named.join(", "))
+            },
+            examples: &[],
+            needs_drain: false,
+        }))
+    }
+
+    /// A planned fault that struck nobody leaves open what it would have done.
+    fn faults_struck(&self) -> Option<PromiseReport> {
+        let (planned, missed) = self.observed.faults.as_ref()?;
+        let mut report = self.conclude(Finding {
+            name: "faults_struck",
+            statement: "each fault of the script struck at least once",
+            not_given_because: None,
+            breaches: 0,
+            finding: match missed.as_slice() {
+                [] => format!("all {planned} of the script struck"),
+                missed => format!(
+                    "{} of {planned} struck nobody: number {}",
+                    missed.len(),
+                    missed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                ),
+            },
+            examples: &[],
+            needs_drain: false,
+        });
+        if !missed.is_empty() {
+            report.verdict = Verdict::Unknown;
+        }
+        Some(report)
     }
 
     fn nothing_left_behind(&self) -> Option<PromiseReport> {

@@ -1,8 +1,7 @@
 //! The closed loop: users who wait for their order, think, and place the next.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::sender::{Answered, Sender};
-use crate::amqp::{Link, Outcome, Uncertainty};
+use crate::amqp::{Outcome, Uncertainty};
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
 use crate::workload::model::{Load, Until};
@@ -29,7 +28,7 @@ pub(super) struct Users {
 /// the broker refused, or whose fate nobody knows, sends its user back to thinking.
 pub(super) async fn run(
     users: Users,
-    senders: Vec<(Arc<Link>, Sender)>,
+    mut senders: Vec<Sender>,
     finished: Option<mpsc::UnboundedReceiver<OrderNumber>>,
     stop: CancellationToken,
 ) {
@@ -41,7 +40,7 @@ pub(super) async fn run(
         ),
         Until::Orders(orders) => (Nanos::MAX, orders),
     };
-    let timer = senders[0].1.wiring().timer.clone();
+    let timer = senders[0].wiring().timer.clone();
     let clock = timer.clock();
     // Users start spread over one think time, not all at once.
     let spread = |user: u32| users.began + users.think_ns * u64::from(user) / u64::from(users.users);
@@ -49,13 +48,21 @@ pub(super) async fn run(
         (0..users.users).map(|user| Reverse((spread(user), user))).collect();
     let mut waiting: HashMap<OrderNumber, u32> = HashMap::new();
     let mut flying = FuturesUnordered::new();
+    // Senders whose connection is lost, and the attempts to get it back.
+    let (mut away, mut restorations) = (HashSet::new(), FuturesUnordered::new());
     let (mut number, mut held_until) = (0, 0);
     while number < orders_max && clock.now() < end_at && !stop.is_cancelled() {
         let now = clock.now();
+        for (index, sender) in senders.iter().enumerate().filter(|(_, sender)| sender.is_lost()) {
+            if away.insert(index) {
+                let restoring = sender.restored(index as u64);
+                restorations.push(async move { (index, restoring.await) });
+            }
+        }
         let turn = (number % senders.len() as u64) as usize;
         let mut in_turn = senders.iter().cycle().skip(turn).take(senders.len());
-        let free = in_turn.find(|(link, sender)| !link.is_blocked() && !sender.is_choked());
-        if let (Some(Reverse((at, user))), Some((_, sender))) = (ready.peek().copied(), free)
+        let free = in_turn.find(|sender| !sender.is_lost() && !sender.link().is_blocked() && !sender.is_choked());
+        if let (Some(Reverse((at, user))), Some(sender)) = (ready.peek().copied(), free)
             && at <= now
         {
             ready.pop();
@@ -88,11 +95,19 @@ pub(super) async fn run(
                     back(number);
                 }
             }
+            Some((index, restored)) = restorations.next(), if !restorations.is_empty() => {
+                away.remove(&index);
+                match restored {
+                    Ok(sender) => senders[index] = sender,
+                    // It was given up, and the trial ends.
+                    Err(_) => break,
+                }
+            }
             Some(number) = finished.recv() => back(number),
             () = timer.sleep_until(wake.min(end_at)) => {}
             () = stop.cancelled() => {}
         }
     }
-    senders[0].1.meter().ended.fetch_max(clock.now(), Ordering::AcqRel);
+    senders[0].meter().ended.fetch_max(clock.now(), Ordering::AcqRel);
     while flying.next().await.is_some() {}
 }

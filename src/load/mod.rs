@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::amqp::{AmqpError, Link, Publisher};
+use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
@@ -44,7 +44,7 @@ pub enum Hold {
     Blocked,
     /// The confirm window is full.
     Window,
-    /// The socket takes nothing.
+    /// The socket takes nothing, or is gone and not yet opened anew.
     Socket,
 }
 
@@ -119,7 +119,8 @@ impl LoadMeter {
 /// A connected load that has not begun.
 #[derive(Debug)]
 pub struct Load {
-    senders: Vec<(Link, Sender)>,
+    senders: Vec<Sender>,
+    lines: Vec<Arc<Renewable>>,
     wiring: Wiring,
     meter: Arc<LoadMeter>,
 }
@@ -131,13 +132,20 @@ impl Load {
     /// What the connections may say.
     pub async fn connect(wiring: Wiring) -> Result<Self, AmqpError> {
         let meter = Arc::new(LoadMeter::for_phases(wiring.workload.load.arrival.phases()));
-        let mut senders = Vec::new();
+        let (mut senders, mut lines) = (Vec::new(), Vec::new());
         for index in 0..wiring.workload.load.connections {
-            let link = wiring.connector.connect(&format!("load {index}")).await?;
-            let publisher = Publisher::open(&link, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
-            senders.push((link, Sender::new(wiring.clone(), publisher, Arc::clone(&meter))));
+            let line = Renewable::connect(&wiring.connector, &format!("load {index}")).await?;
+            let publisher =
+                RenewablePublisher::open(&line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
+            senders.push(Sender::new(wiring.clone(), Arc::new(publisher), Arc::clone(&meter)));
+            lines.push(line);
         }
-        Ok(Load { senders, wiring, meter })
+        Ok(Load {
+            senders,
+            lines,
+            wiring,
+            meter,
+        })
     }
 
     /// Live counts.
@@ -155,22 +163,19 @@ impl Load {
     ) {
         let shares = self.senders.len() as u64;
         let mut tasks = JoinSet::new();
-        let mut links = Vec::new();
         match (
             Schedule::new(&self.wiring.workload.load, self.wiring.seed),
             &self.wiring.workload.load.arrival,
         ) {
             (Some(schedule), _) => {
-                for (share, (link, sender)) in self.senders.into_iter().enumerate() {
-                    let link = Arc::new(link);
-                    links.push(Arc::clone(&link));
+                for (share, sender) in self.senders.into_iter().enumerate() {
                     let mine = open::Share {
                         schedule: schedule.clone(),
                         began,
                         shares,
                         share: share as u64,
                     };
-                    tasks.spawn(open::run(mine, link, sender, stop.clone()));
+                    tasks.spawn(open::run(mine, sender, stop.clone()));
                 }
             }
             (None, Arrival::Closed { users, think_time }) => {
@@ -181,20 +186,14 @@ impl Load {
                     until: self.wiring.workload.load.clone(),
                     began,
                 };
-                let senders: Vec<_> = self
-                    .senders
-                    .into_iter()
-                    .map(|(link, sender)| (Arc::new(link), sender))
-                    .collect();
-                links.extend(senders.iter().map(|(link, _)| Arc::clone(link)));
-                tasks.spawn(closed::run(settings, senders, finished, stop.clone()));
+                tasks.spawn(closed::run(settings, self.senders, finished, stop.clone()));
             }
             // Only a closed loop has no schedule.
             (None, _) => {}
         }
         while tasks.join_next().await.is_some() {}
-        for link in links.into_iter().filter_map(Arc::into_inner) {
-            link.close().await;
+        for line in self.lines {
+            line.close().await;
         }
     }
 }

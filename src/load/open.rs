@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Hold;
 use super::pace::wake_at;
-use super::sender::Sender;
-use crate::amqp::Link;
+use super::sender::{Answered, Sender};
+use crate::amqp::AmqpError;
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
+use crate::timer::Timer;
 
 /// How often a held-back load looks whether the socket takes something again.
 const CHOKED_RETRY_NS: Nanos = 500_000;
@@ -28,14 +29,15 @@ pub(super) struct Share {
 
 /// Sends this connection's share until the schedule ends, then waits for the answers. An order that is due when the load
 /// ends and was held back until then is counted as unsent.
-pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: CancellationToken) {
+pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToken) {
     let Share {
         mut schedule,
         began,
         shares,
         share,
     } = share;
-    let load = &sender.wiring().workload.load;
+    let workload = Arc::clone(&sender.wiring().workload);
+    let load = &workload.load;
     // A count-based load has no end by time: after the last intended instant it has as long as the drain has.
     let grace = sender.wiring().workload.drain.deadline.as_nanos();
     let window = load
@@ -49,10 +51,23 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
     let mut flying = FuturesUnordered::new();
     while let Some((number, offset)) = next {
         let intended = began + offset;
-        let hold = hold(&link, &sender, flying.len() as u64, window);
+        let hold = hold(&sender, flying.len() as u64, window);
         let now = clock.now();
-        if now >= end_at.unwrap_or_else(|| intended.saturating_add(grace)) || stop.is_cancelled() {
+        let latest = end_at.unwrap_or_else(|| intended.saturating_add(grace));
+        if now >= latest || stop.is_cancelled() {
             break;
+        }
+        if sender.is_lost() {
+            match back(&sender, share, &mut flying, &timer, latest, &stop).await {
+                Some(Ok(restored)) => sender = restored,
+                Some(Err(_)) => break,
+                None => {}
+            }
+            if clock.now() > intended {
+                released = clock.now();
+                sender.meter().hold(Hold::Socket, released - now.max(intended));
+            }
+            continue;
         }
         if hold.is_none() && now >= intended {
             let mut flight = Box::pin(sender.send(number, intended, released));
@@ -69,12 +84,13 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
             None => wake_at(intended, last_wake),
             Some(Hold::Socket) => now + CHOKED_RETRY_NS,
             // The window and the block end by an event; the load's own end must not be missed for it.
-            Some(Hold::Blocked | Hold::Window) => end_at.unwrap_or_else(|| intended.saturating_add(grace)),
+            Some(Hold::Blocked | Hold::Window) => latest,
         };
         tokio::select! {
             Some(_) = flying.next(), if !flying.is_empty() => {}
             () = timer.sleep_until(wake) => {}
-            () = link.unblocked(), if hold == Some(Hold::Blocked) => {}
+            () = sender.link().unblocked(), if hold == Some(Hold::Blocked) => {}
+            () = sender.lost() => {}
             () = stop.cancelled() => {}
         }
         if let Some(hold) = hold
@@ -94,8 +110,29 @@ pub(super) async fn run(share: Share, link: Arc<Link>, sender: Sender, stop: Can
     while flying.next().await.is_some() {}
 }
 
-fn hold(link: &Link, sender: &Sender, in_flight: u64, window: u64) -> Option<Hold> {
-    if link.is_blocked() {
+/// Gets a sender back whose connection is lost, while the answers to what is in flight come in; absent if the load ended first.
+async fn back(
+    sender: &Sender,
+    share: u64,
+    flying: &mut FuturesUnordered<impl Future<Output = Answered> + Unpin>,
+    timer: &Timer,
+    latest: Nanos,
+    stop: &CancellationToken,
+) -> Option<Result<Sender, AmqpError>> {
+    let restoring = sender.restored(share);
+    tokio::pin!(restoring);
+    loop {
+        tokio::select! {
+            restored = &mut restoring => return Some(restored),
+            Some(_) = flying.next(), if !flying.is_empty() => {}
+            () = timer.sleep_until(latest) => return None,
+            () = stop.cancelled() => return None,
+        }
+    }
+}
+
+fn hold(sender: &Sender, in_flight: u64, window: u64) -> Option<Hold> {
+    if sender.link().is_blocked() {
         Some(Hold::Blocked)
     } else if in_flight >= window {
         Some(Hold::Window)

@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 
 use super::LoadMeter;
-use crate::amqp::{Message, Outcome, Publisher, Refusal};
+use crate::amqp::{AmqpError, Backoff, Link, Message, Outcome, Publisher, Refusal, RenewablePublisher, persist};
 use crate::clock::Nanos;
 use crate::events::{Event, PipelineKind};
 use crate::ledger::PublishFate;
@@ -21,10 +21,12 @@ use crate::wire::message::Kind;
 /// taking what it is sent, and the schedule, which needs no memory, is the better place to wait.
 const UNWRITTEN_MAX: u64 = 256;
 
-/// Publishes orders on one connection.
+/// Publishes orders on one connection, the one that is there at the moment.
 #[derive(Debug, Clone)]
 pub(super) struct Sender {
     wiring: Wiring,
+    line: Arc<RenewablePublisher>,
+    link: Arc<Link>,
     publisher: Publisher,
     meter: Arc<LoadMeter>,
     exchange: ShortString,
@@ -46,11 +48,13 @@ pub(super) struct Answered {
 }
 
 impl Sender {
-    pub(super) fn new(wiring: Wiring, publisher: Publisher, meter: Arc<LoadMeter>) -> Self {
+    pub(super) fn new(wiring: Wiring, line: Arc<RenewablePublisher>, meter: Arc<LoadMeter>) -> Self {
         let (exchange, routing_key) = wiring.topology.entrance();
         Sender {
             wiring,
-            publisher,
+            link: line.line().current(),
+            publisher: line.current(),
+            line,
             meter,
             exchange,
             routing_key,
@@ -63,6 +67,45 @@ impl Sender {
 
     pub(super) fn wiring(&self) -> &Wiring {
         &self.wiring
+    }
+
+    /// Its connection.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Whether nothing more can be sent here: the connection is gone, or its channel is.
+    pub(super) fn is_lost(&self) -> bool {
+        self.link.is_lost() || self.publisher.is_lost()
+    }
+
+    /// Waits until its connection is gone.
+    pub(super) fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let link = Arc::clone(&self.link);
+        async move { link.lost().await }
+    }
+
+    /// This sender on a connection opened anew. What was unanswered on the old one stays unknown, and is not sent again.
+    /// Whoever gives up ends the trial.
+    pub(super) fn restored(&self, index: u64) -> impl Future<Output = Result<Sender, AmqpError>> + Send + use<> {
+        let sender = self.clone();
+        async move {
+            let wiring = &sender.wiring;
+            let mut backoff = Backoff::new(wiring.workload.recovery, wiring.seed, "load", index);
+            let line = Arc::clone(&sender.line);
+            let restoring = persist(&mut backoff, wiring.timer.clock(), || line.renewed());
+            match restoring.await {
+                Ok(publisher) => Ok(Sender {
+                    link: line.line().current(),
+                    publisher,
+                    ..sender
+                }),
+                Err(error) => {
+                    line.line().give_up(&error);
+                    Err(error)
+                }
+            }
+        }
     }
 
     /// Whether the client has too much that the socket does not take.

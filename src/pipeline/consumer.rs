@@ -5,14 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{Semaphore, mpsc};
@@ -21,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Reaction, Service};
 use super::store::{Known, Store};
+use super::strike::{Armed, Planned, Strike, planned};
 use super::switch::StageSwitch;
 use super::work;
-use crate::amqp::{AmqpError, Link, Message, Outcome, Publisher, Refusal, Uncertainty};
+use crate::amqp::{AmqpError, Backoff, Message, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
 use crate::clock::Nanos;
 use crate::events::{Event, Stage};
 use crate::ledger::Finished;
@@ -32,7 +36,7 @@ use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
 use crate::wire::message::{Envelope, Kind, decode};
-use crate::workload::model::{AckMode, StageSettings};
+use crate::workload::model::{AckMode, Defect, FaultKind, Point, StageSettings};
 
 /// Before a delivery whose event could not be published goes back to its queue; else it would come straight back.
 const REQUEUE_PAUSE: Duration = Duration::from_millis(50);
@@ -69,14 +73,17 @@ impl fmt::Debug for StageContext {
     }
 }
 
-/// The place of one consumer: it stays while the consumer is held back, and is taken again when it returns.
+/// The place of one consumer: it stays while the consumer is held back or broken off, and is taken again when it returns.
 #[derive(Debug)]
 pub struct Seat {
     stage: Arc<StageContext>,
     index: u32,
-    link: Arc<Link>,
-    publisher: Option<Publisher>,
+    line: Arc<Renewable>,
+    publisher: Option<Arc<RenewablePublisher>>,
     service_times: Stream,
+    strikes: mpsc::UnboundedReceiver<Strike>,
+    armed: Armed,
+    backoff: Backoff,
 }
 
 /// Why a consumer has ended.
@@ -97,13 +104,28 @@ enum Command {
     Stop,
 }
 
+/// How a consumer came to stop consuming.
+#[derive(Debug)]
+enum Parted {
+    /// It was told to.
+    Told(Command),
+    /// A fault struck it.
+    Struck(Strike),
+    /// Its channel, its connection or its subscription is gone.
+    Lost,
+}
+
 /// One consumer with its channels.
 #[derive(Debug)]
 struct Lane<'a> {
     stage: &'a StageContext,
+    index: u32,
     meter: &'a ConsumerMeter,
     channel: Channel,
-    publisher: Option<&'a Publisher>,
+    publisher: Option<&'a RenewablePublisher>,
+    armed: &'a Armed,
+    /// The strike that has broken a job off.
+    broken_off_by: Mutex<Option<Strike>>,
     slots: Semaphore,
     /// How much longer this consumer's work takes than the stage's service time says.
     slowness: u64,
@@ -120,6 +142,17 @@ enum Settlement {
     Requeue,
     /// The connection is gone, or the stage is switched off: the delivery goes back with its channel.
     Abandon,
+    /// A fault breaks the consumer off at this point of its handler.
+    Struck,
+}
+
+/// Whether the effect behind a publish has just happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// It has.
+    First,
+    /// It stood already, and nobody knows whether its event went out.
+    Again,
 }
 
 /// When a delivery passed each point, on the run's clock.
@@ -132,14 +165,30 @@ struct Stamps {
 
 impl Seat {
     /// The place of consumer number `index` of its stage.
-    pub fn new(stage: Arc<StageContext>, index: u32, link: Arc<Link>, publisher: Option<Publisher>) -> Self {
-        let service_times = rng::stream(stage.wiring.seed, &format!("service.{}", stage.stage), u64::from(index));
+    pub fn new(
+        stage: Arc<StageContext>,
+        index: u32,
+        line: Arc<Renewable>,
+        publisher: Option<RenewablePublisher>,
+        strikes: mpsc::UnboundedReceiver<Strike>,
+    ) -> Self {
+        let wiring = &stage.wiring;
+        let service_times = rng::stream(wiring.seed, &format!("service.{}", stage.stage), u64::from(index));
+        let backoff = Backoff::new(
+            wiring.workload.recovery,
+            wiring.seed,
+            stage.stage.name(),
+            u64::from(index),
+        );
         Seat {
             stage,
             index,
-            link,
-            publisher,
+            line,
+            publisher: publisher.map(Arc::new),
             service_times,
+            strikes,
+            armed: Armed::default(),
+            backoff,
         }
     }
 
@@ -154,10 +203,11 @@ impl Seat {
             wiring,
             ..
         } = &*self.stage;
-        let channel = self.link.channel().await?;
+        let link = self.line.link().await?;
+        let channel = link.channel().await?;
         if let Some(prefetch) = settings.prefetch {
             let setting = channel.basic_qos(prefetch, BasicQosOptions::default());
-            self.link.answer("set the prefetch", setting).await?;
+            link.answer("set the prefetch", setting).await?;
         }
         let queue = wiring.topology.queue(*stage).clone();
         let options = BasicConsumeOptions {
@@ -165,7 +215,7 @@ impl Seat {
             ..BasicConsumeOptions::default()
         };
         let consuming = channel.basic_consume(queue.clone(), self.tag(), options, FieldTable::default());
-        let consumer = self.link.answer(&format!("consume from {queue}"), consuming).await?;
+        let consumer = link.answer(&format!("consume from {queue}"), consuming).await?;
         self.stage.switch.entered();
         Ok((channel, consumer))
     }
@@ -174,10 +224,12 @@ impl Seat {
         format!("{}-{}", self.stage.stage, self.index).into()
     }
 
-    /// Consumes until the trial stops it or the broker does, with a pause while the stage is switched off. `taken`: it consumes
-    /// already.
+    /// Consumes until the trial stops it, with a pause while the stage is switched off, and comes back from whatever else ends
+    /// it. `taken`: it consumes already.
     pub async fn occupy(mut self, mut taken: Option<(Channel, Consumer)>, stop: CancellationToken) -> Ended {
         let stage = Arc::clone(&self.stage);
+        // Whoever comes back after a fault: its strike; after a loss of its own: none.
+        let mut away: Option<Option<Strike>> = None;
         loop {
             let (channel, consumer) = match taken.take() {
                 Some(taken) => taken,
@@ -186,19 +238,80 @@ impl Seat {
                         () = stage.switch.is(true) => {}
                         () = stop.cancelled() => return Ended::Told,
                     }
-                    let Ok(taken) = self.take().await else {
-                        return Ended::Untold;
+                    let retaken = match &away {
+                        None => self.take().await,
+                        Some(_) => {
+                            tokio::select! {
+                                retaken = self.retake() => retaken,
+                                () = stop.cancelled() => return Ended::Told,
+                            }
+                        }
                     };
-                    taken
+                    match retaken {
+                        Ok(retaken) => retaken,
+                        Err(error) => {
+                            self.line.give_up(&error);
+                            return Ended::Untold;
+                        }
+                    }
                 }
             };
-            let told = self.consume(&stage, channel, consumer, &stop).await;
-            stage.switch.left();
-            match told {
-                Some(Command::Halt) => {}
-                Some(Command::Stop) => return Ended::Told,
-                None => return Ended::Untold,
+            if let Some(Some(strike)) = away.take() {
+                strike.healed();
             }
+            let parted = self.consume(&stage, channel, consumer, &stop).await;
+            stage.switch.left();
+            match parted {
+                Parted::Told(Command::Halt) => {}
+                Parted::Told(Command::Stop) => return Ended::Told,
+                Parted::Lost => away = Some(None),
+                Parted::Struck(strike) => {
+                    let back_at = stage.wiring.timer.clock().now() + strike.restart_after;
+                    tokio::select! {
+                        () = stage.wiring.timer.sleep_until(back_at) => {}
+                        () = strike.heal.cancelled() => {}
+                        () = stop.cancelled() => return Ended::Told,
+                    }
+                    // A restarted process connects at once, and pauses only if that fails.
+                    taken = self.take().await.ok();
+                    away = Some(Some(strike));
+                }
+            }
+        }
+    }
+
+    /// Takes the place again after a loss, on a new channel and if need be a new connection, with pauses between attempts.
+    async fn retake(&mut self) -> Result<(Channel, Consumer), AmqpError> {
+        let clock = self.stage.wiring.timer.clock();
+        let mut backoff = std::mem::replace(
+            &mut self.backoff,
+            Backoff::new(self.stage.wiring.workload.recovery, self.stage.wiring.seed, "", 0),
+        );
+        let this = &*self;
+        let retaken = persist(&mut backoff, clock, || async {
+            this.recheck_topology().await?;
+            this.take().await
+        });
+        let retaken = retaken.await;
+        self.backoff = backoff;
+        retaken
+    }
+
+    /// Declares what the broker may have forgotten; a queue that is there is left alone.
+    async fn recheck_topology(&self) -> Result<(), AmqpError> {
+        let wiring = &self.stage.wiring;
+        let link = self.line.link().await?;
+        let channel = link.channel().await?;
+        let queue = wiring.topology.queue(self.stage.stage);
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let looking = channel.queue_declare(queue.clone(), passive, FieldTable::default());
+        match link.answer(&format!("look for the queue {queue}"), looking).await {
+            Ok(_) => Ok(()),
+            Err(_) if !link.is_lost() => wiring.topology.declare(&link, &wiring.workload).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -208,52 +321,96 @@ impl Seat {
         channel: Channel,
         consumer: Consumer,
         stop: &CancellationToken,
-    ) -> Option<Command> {
+    ) -> Parted {
         let tag = self.tag();
         let slow = self.index < stage.settings.slow_consumers();
         let lane = Lane {
             stage,
+            index: self.index,
             meter: stage.meter.consumer(self.index),
-            channel,
-            publisher: self.publisher.as_ref(),
+            channel: channel.clone(),
+            publisher: self.publisher.as_deref(),
+            armed: &self.armed,
+            broken_off_by: Mutex::default(),
             slots: Semaphore::new(stage.settings.concurrency as usize),
             slowness: if slow { u64::from(stage.settings.slow_factor) } else { 1 },
         };
-        lane.run(consumer, &tag, &mut self.service_times, stop).await
+        let running = lane.run(consumer, &tag, &mut self.service_times, &mut self.strikes, stop);
+        let parted = AssertUnwindSafe(running).catch_unwind().await;
+        // What is left goes back to its queue with the channel.
+        lane.released(lane.meter.held());
+        let parted = match parted {
+            Ok(parted) => parted,
+            Err(panic) => match planned(panic) {
+                Ok(strike) => Parted::Struck(strike),
+                Err(defect) => std::panic::resume_unwind(defect),
+            },
+        };
+        match &parted {
+            Parted::Struck(strike) if strike.what == FaultKind::ConnectionDrop => {
+                self.line.current().cut();
+                if let Some(publisher) = &self.publisher {
+                    publisher.line().current().cut();
+                }
+            }
+            // Nothing of it may be settled or delivered any more; one that is gone needs no close.
+            Parted::Struck(_) | Parted::Lost | Parted::Told(Command::Halt) => {
+                let closing = channel.close(200, "held back".into());
+                let _ = tokio::time::timeout(FINISH_TIMEOUT, closing).await;
+            }
+            Parted::Told(Command::Stop) => {}
+        }
+        parted
     }
 }
 
 impl Lane<'_> {
-    /// Consumes until told to end, or until the broker ends the consumer; then nobody told it.
+    /// Consumes until told to end, until a fault strikes, or until the broker ends the consumer.
     async fn run(
         &self,
         mut consumer: Consumer,
         tag: &ShortString,
         service_times: &mut Stream,
+        strikes: &mut mpsc::UnboundedReceiver<Strike>,
         stop: &CancellationToken,
-    ) -> Option<Command> {
+    ) -> Parted {
         let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
         let flush_after = self.stage.settings.ack_flush.as_nanos();
         let halted = self.stage.switch.is(false);
         tokio::pin!(halted);
-        let told = loop {
+        let parted = loop {
             tokio::select! {
                 delivery = consumer.next() => {
-                    let Some(Ok(delivery)) = delivery else { break None };
+                    let Some(Ok(delivery)) = delivery else { break Parted::Lost };
                     let delivered = self.taken(&delivery);
                     batch.taken(delivery.delivery_tag);
                     let work_ns = work::draw(self.stage.settings.service_time, service_times) * self.slowness;
                     jobs.push(async move { (delivery.delivery_tag, self.process(delivery, delivered, work_ns).await) });
                 }
-                Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => self.settle(tag, settlement, &mut batch).await,
+                Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => {
+                    if let Some(strike) = self.broken_off() {
+                        break Parted::Struck(strike);
+                    }
+                    self.settle(tag, settlement, &mut batch).await;
+                }
                 () = self.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
                     self.flush(&mut batch).await;
                 }
-                () = &mut halted => break Some(Command::Halt),
-                () = stop.cancelled() => break Some(Command::Stop),
+                Some(strike) = strikes.recv() => {
+                    if let Some(strike) = self.struck(strike, stop).await {
+                        break Parted::Struck(strike);
+                    }
+                }
+                () = &mut halted => break Parted::Told(Command::Halt),
+                () = stop.cancelled() => break Parted::Told(Command::Stop),
             }
         };
-        if told == Some(Command::Halt) {
+        let finishes = match &parted {
+            Parted::Told(Command::Halt) => true,
+            Parted::Struck(strike) => strike.what == FaultKind::ConsumerCancel,
+            Parted::Told(Command::Stop) | Parted::Lost => false,
+        };
+        if finishes {
             // A command to stop that comes meanwhile is seen right after.
             let _ = self
                 .channel
@@ -269,13 +426,53 @@ impl Lane<'_> {
             // What is not done by then has had no effect, or is a redelivery that the store knows.
             let _ = tokio::time::timeout(FINISH_TIMEOUT, finishing).await;
         }
-        self.flush(&mut batch).await;
-        // What is left goes back to its queue with the channel.
-        self.released(self.meter.held());
-        if told == Some(Command::Halt) {
-            let _ = self.channel.close(200, "held back".into()).await;
+        if finishes || matches!(parted, Parted::Told(Command::Stop)) {
+            self.flush(&mut batch).await;
         }
-        told
+        parted
+    }
+
+    /// A fault strikes. One that waits for a point of the handler is armed, a hang is lived through here; the others break the
+    /// consumer off and are returned.
+    async fn struck(&self, strike: Strike, stop: &CancellationToken) -> Option<Strike> {
+        if strike.heal.is_cancelled() {
+            return None;
+        }
+        if strike.point.is_some() {
+            self.armed.arm(strike);
+            return None;
+        }
+        strike.bit();
+        let FaultKind::Hang(lasts) = strike.what else {
+            return Some(strike);
+        };
+        // Meanwhile nobody polls the jobs: nothing is taken, done, published or acknowledged.
+        tokio::select! {
+            () = self.stage.wiring.timer.sleep_until(self.now() + lasts.as_nanos()) => {}
+            () = strike.heal.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
+        strike.healed();
+        None
+    }
+
+    /// The strike that a job has met at its point.
+    fn broken_off(&self) -> Option<Strike> {
+        self.broken_off_by.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Breaks the consumer off if a fault waits for `point`: the job goes no further.
+    fn breaks_off_at(&self, point: Point) -> bool {
+        let Some(strike) = self.armed.bites(point) else {
+            return false;
+        };
+        strike.bit();
+        if strike.what == FaultKind::Panic {
+            // Not `panic!`: it is no defect, and nobody needs to read of it.
+            std::panic::resume_unwind(Box::new(Planned(strike)));
+        }
+        *self.broken_off_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(strike);
+        true
     }
 
     /// Counts a delivery that has come; returns when.
@@ -339,7 +536,7 @@ impl Lane<'_> {
                     )
                     .await;
             }
-            Settlement::Abandon => {
+            Settlement::Abandon | Settlement::Struck => {
                 self.released(1);
                 // It stays unfinished to the batch: no acknowledgement may reach beyond it.
                 return;
@@ -387,7 +584,12 @@ impl Lane<'_> {
             return Settlement::Abandon;
         };
         let started = self.now();
-        let emit = match store.lookup(message.number, message.event, &wiring.ledger) {
+        let known = store.lookup(message.number, message.event, &wiring.ledger);
+        let round = match known {
+            Known::Applied(_) => Round::Again,
+            Known::Fresh | Known::Done => Round::First,
+        };
+        let emit = match known {
             Known::Done => {
                 wiring.ledger.suppressed(message.number, *stage);
                 return Settlement::Ack;
@@ -397,6 +599,19 @@ impl Lane<'_> {
                 if work_ns > 0 {
                     wiring.timer.sleep_until(started + work_ns).await;
                 }
+                if self.breaks_off_at(Point::BeforeEffect) {
+                    return Settlement::Struck;
+                }
+                // Another consumer may have had the same message meanwhile: this one's connection was lost and is not yet
+                // known to be.
+                let _claim = match store.claim(message.number, message.event, &wiring.ledger) {
+                    Ok(claim) => claim,
+                    Err(Known::Fresh | Known::Applied(_)) => return Settlement::Requeue,
+                    Err(Known::Done) => {
+                        wiring.ledger.suppressed(message.number, *stage);
+                        return Settlement::Ack;
+                    }
+                };
                 match self.stage.service.handle(message) {
                     Reaction::Effect(emit) => self.effect(message, emit),
                     Reaction::EffectWithoutEvent => {
@@ -408,6 +623,7 @@ impl Lane<'_> {
                         self.effect(message, Emit::Nothing)
                     }
                     Reaction::Swallowed => return Settlement::Ack,
+                    Reaction::Rejected => return Settlement::Reject,
                 }
             }
         };
@@ -418,7 +634,13 @@ impl Lane<'_> {
             started,
             effect,
         };
-        let settlement = self.emit(message, emit, stamps).await;
+        if emit != Emit::Nothing && self.breaks_off_at(Point::EffectToPublish) {
+            return Settlement::Struck;
+        }
+        let settlement = self.emit(message, emit, round, stamps).await;
+        if settlement == Settlement::Ack && self.breaks_off_at(Point::ConfirmToAck) {
+            return Settlement::Struck;
+        }
         if settlement == Settlement::Ack {
             store.done(message.number, message.event);
             self.record(message, stamps);
@@ -430,8 +652,13 @@ impl Lane<'_> {
         let StageContext {
             stage, wiring, store, ..
         } = self.stage;
-        // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
-        store.applied(message.number, message.event, emit, &wiring.ledger);
+        let canary = wiring.workload.canary.as_ref();
+        let forgets = *stage == Stage::Payment
+            && canary.is_some_and(|canary| canary.strikes(Defect::ForgetEffect, message.number));
+        if !forgets {
+            // The store first: it asks the ledger whether the order is closed, and must not be told so by this very step.
+            store.applied(message.number, message.event, emit, &wiring.ledger);
+        }
         if let Emit::Event(event) = emit {
             // Before the effect, or an order of which nothing else is due would be closed in between.
             wiring.ledger.attempted(message.number, event);
@@ -450,7 +677,7 @@ impl Lane<'_> {
     }
 
     /// Publishes what the effect calls for and awaits the outcome.
-    async fn emit(&self, message: &Envelope, emit: Emit, stamps: Stamps) -> Settlement {
+    async fn emit(&self, message: &Envelope, emit: Emit, round: Round, stamps: Stamps) -> Settlement {
         let wiring = &self.stage.wiring;
         let (event, exchange, routing_key, kind) = match emit {
             Emit::Nothing => return Settlement::Ack,
@@ -478,25 +705,39 @@ impl Lane<'_> {
         }
         let body = wiring.encoder.event(event, message, published);
         let properties = wiring.properties(message.number, event, kind);
-        let outcome = publisher
-            .publish(Message {
-                exchange,
-                routing_key: &routing_key,
-                properties,
-                body: &body,
-            })
-            .await;
+        let parcel = || Message {
+            exchange,
+            routing_key: &routing_key,
+            properties: properties.clone(),
+            body: &body,
+        };
+        if self.breaks_off_at(Point::PublishToConfirm) {
+            publisher.current().publish_unanswered(parcel()).await;
+            return Settlement::Struck;
+        }
+        let mut outcome = publisher.current().publish(parcel()).await;
+        // At least once: what went down with its connection is published again before its input is acknowledged.
+        while outcome == Outcome::Unknown(Uncertainty::ConnectionLost) {
+            if self.renew(publisher).await.is_err() {
+                return Settlement::Abandon;
+            }
+            outcome = publisher.current().publish(parcel()).await;
+        }
         match outcome {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
                 wiring.publishes.confirmed_after(self.now().saturating_sub(published));
                 if kind == Kind::Event {
-                    self.emitted(message, event, published);
+                    self.emitted(message, event, round, published);
                 }
                 self.span(message, StageSpan::Emit, self.now().saturating_sub(stamps.effect));
                 Settlement::Ack
             }
             // Nobody will ever route it: a repetition would fail for ever.
-            Outcome::Refused(Refusal::Returned) => Settlement::Reject,
+            Outcome::Refused(Refusal::Returned) => {
+                self.stage.meter.unroutable.fetch_add(1, Ordering::Relaxed);
+                Settlement::Reject
+            }
+            // The loop above has seen to it.
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
             Outcome::Refused(Refusal::Nack) | Outcome::Unknown(Uncertainty::Timeout) => {
                 let refused = outcome == Outcome::Refused(Refusal::Nack);
@@ -511,14 +752,38 @@ impl Lane<'_> {
         }
     }
 
-    fn emitted(&self, message: &Envelope, event: Event, published: Nanos) {
+    /// Gets the publisher back; whoever gives up ends the trial.
+    async fn renew(&self, publisher: &RenewablePublisher) -> Result<(), AmqpError> {
+        let wiring = &self.stage.wiring;
+        let name = format!("{}.publisher", self.stage.stage);
+        let mut backoff = Backoff::new(wiring.workload.recovery, wiring.seed, &name, u64::from(self.index));
+        let renewing = persist(&mut backoff, wiring.timer.clock(), || async {
+            // A channel that went alone may have met an exchange that is gone.
+            let link = publisher.line().link().await?;
+            if publisher.current().is_lost() {
+                wiring.topology.declare(&link, &wiring.workload).await?;
+            }
+            publisher.renewed().await
+        });
+        let renewed = renewing.await.map(drop);
+        if let Err(error) = &renewed {
+            publisher.line().give_up(error);
+        }
+        renewed
+    }
+
+    fn emitted(&self, message: &Envelope, event: Event, round: Round, published: Nanos) {
         let ledger = &self.stage.wiring.ledger;
         let at = self.now();
         if event.is_end() {
             // The last step's confirm belongs to the order's time, as every other step's is somebody else's queue wait.
             ledger.accounted(message.number, at.saturating_sub(published));
         }
-        self.finished(message, at, ledger.emitted(message.number, event, at));
+        let finished = match round {
+            Round::First => ledger.emitted(message.number, event, at),
+            Round::Again => ledger.emitted_again(message.number, event, at),
+        };
+        self.finished(message, at, finished);
     }
 
     /// Measures an order that has just come to its end, if it has.

@@ -11,6 +11,7 @@ pub struct StageMeter {
     pub(super) redelivered: AtomicU64,
     pub(super) held: AtomicU64,
     pub(super) malformed: AtomicU64,
+    pub(super) unroutable: AtomicU64,
     pub(super) not_for_stage: AtomicU64,
     pub(super) acks: AtomicU64,
     pub(super) prefetch_exceeded: AtomicU64,
@@ -33,6 +34,7 @@ impl StageMeter {
             redelivered: AtomicU64::default(),
             held: AtomicU64::default(),
             malformed: AtomicU64::default(),
+            unroutable: AtomicU64::default(),
             not_for_stage: AtomicU64::default(),
             acks: AtomicU64::default(),
             prefetch_exceeded: AtomicU64::default(),
@@ -111,6 +113,11 @@ impl StageMeter {
     /// Deliveries that consumers hold and have not settled.
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries rejected because what they called for could not be routed.
+    pub fn unroutable(&self) -> u64 {
+        self.unroutable.load(Ordering::Relaxed)
     }
 
     /// Deliveries rejected as malformed.

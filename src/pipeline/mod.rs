@@ -9,6 +9,7 @@ pub mod meter;
 pub mod order;
 pub mod running;
 pub mod store;
+pub mod strike;
 pub mod switch;
 mod work;
 

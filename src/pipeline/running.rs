@@ -11,13 +11,15 @@ use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::store::Store;
+use super::strike::Targets;
 use super::switch::StageSwitch;
-use crate::amqp::{AmqpError, Link, Publisher};
+use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
 use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
 use crate::units::Span;
 use crate::wire::Wiring;
+use crate::workload::model::StageConnection;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +40,8 @@ pub struct Pipeline {
     inventory: Arc<Inventory>,
     meters: Vec<Arc<StageMeter>>,
     switches: Vec<(Stage, Arc<StageSwitch>)>,
-    links: Vec<Arc<Link>>,
+    targets: Vec<(Stage, Targets)>,
+    lines: Vec<Arc<Renewable>>,
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
     finished: Option<mpsc::UnboundedSender<OrderNumber>>,
@@ -67,7 +70,8 @@ impl Pipeline {
             inventory: Arc::new(Inventory::new(context.clone())),
             meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
             switches: Vec::new(),
-            links: Vec::new(),
+            targets: Vec::new(),
+            lines: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
             finished,
@@ -81,17 +85,10 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// One connection to consume and, where the stage emits, one to publish: a broker that blocks publishers must not stop
-    /// the acknowledgements.
+    /// One connection to consume and, where the stage emits, one to publish, for the stage or for each of its consumers: a
+    /// broker that blocks publishers must not stop the acknowledgements.
     async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), AmqpError> {
         let settings = wiring.workload.stage(stage).clone();
-        let consuming = Arc::new(wiring.connector.connect(&format!("{stage} consumers")).await?);
-        let emits = !matches!(stage, Stage::Email | Stage::Sms | Stage::Audit | Stage::Worker);
-        let publishing = if emits {
-            Some(wiring.connector.connect(&format!("{stage} publishers")).await?)
-        } else {
-            None
-        };
         let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
         let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
         let shared = Arc::new(StageContext {
@@ -105,21 +102,60 @@ impl Pipeline {
             wiring: wiring.clone(),
             finished: self.finished.clone(),
         });
+        let mut lines = self.connect(stage, "", wiring).await?;
+        let mut seats = Vec::new();
         for index in 0..shared.settings.consumers {
-            let publisher = match &publishing {
-                Some(link) => {
-                    Some(Publisher::open(link, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?)
+            if index > 0 && shared.settings.connection == StageConnection::Own {
+                lines = self.connect(stage, &format!(" {index}"), wiring).await?;
+            }
+            let (consuming, publishing) = &lines;
+            let publisher = match publishing {
+                Some(line) => {
+                    Some(RenewablePublisher::open(line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?)
                 }
                 None => None,
             };
-            let seat = Seat::new(Arc::clone(&shared), index, Arc::clone(&consuming), publisher);
+            let (strike, strikes) = mpsc::unbounded_channel();
+            seats.push(strike);
+            let seat = Seat::new(Arc::clone(&shared), index, Arc::clone(consuming), publisher, strikes);
             let taken = if held_back { None } else { Some(seat.take().await?) };
             self.consumers.spawn(seat.occupy(taken, self.stop.clone()));
         }
-        self.links.push(consuming);
-        self.links.extend(publishing.map(Arc::new));
+        self.targets.push((stage, Targets { seats }));
         self.switches.push((stage, switch));
         Ok(())
+    }
+
+    /// A pair of connections; the second only where the stage publishes.
+    async fn connect(
+        &mut self,
+        stage: Stage,
+        whose: &str,
+        wiring: &Wiring,
+    ) -> Result<(Arc<Renewable>, Option<Arc<Renewable>>), AmqpError> {
+        let consuming = Renewable::connect(&wiring.connector, &format!("{stage} consumers{whose}")).await?;
+        self.lines.push(Arc::clone(&consuming));
+        if !stage.emits() {
+            return Ok((consuming, None));
+        }
+        let publishing = Renewable::connect(&wiring.connector, &format!("{stage} publishers{whose}")).await?;
+        self.lines.push(Arc::clone(&publishing));
+        Ok((consuming, Some(publishing)))
+    }
+
+    /// The consumers of a stage, for a fault to strike; absent for a stage of another pipeline.
+    pub fn targets(&self, stage: Stage) -> Option<&Targets> {
+        let mut targets = self.targets.iter();
+        targets.find(|(own, _)| *own == stage).map(|(_, targets)| targets)
+    }
+
+    /// Waits until each consumer that shall consume does, but not beyond `patience`; stages with consumers missing, and how many.
+    pub async fn missing_consumers(&self, patience: Duration) -> Vec<(Stage, u32)> {
+        let settling = futures_util::future::join_all(self.switches.iter().map(|(_, switch)| switch.settled()));
+        // Those who are not back by then are counted.
+        let _ = tokio::time::timeout(patience, settling).await;
+        let missing = self.switches.iter().map(|(stage, switch)| (*stage, switch.missing()));
+        missing.filter(|(_, missing)| *missing > 0).collect()
     }
 
     /// Holds a stage's consumers back; absent for a stage of another pipeline.
@@ -164,8 +200,6 @@ impl Pipeline {
         if tokio::time::timeout(STOP_TIMEOUT, ending).await.is_err() {
             self.consumers.abort_all();
         }
-        // A link that an aborted consumer still has closes when that one lets go of it.
-        let links = self.links.into_iter().filter_map(Arc::into_inner);
-        futures_util::future::join_all(links.map(Link::close)).await;
+        futures_util::future::join_all(self.lines.iter().map(|line| line.close())).await;
     }
 }

@@ -67,6 +67,12 @@ impl StageSwitch {
         }
     }
 
+    /// Consumers that shall consume and do not.
+    pub fn missing(&self) -> u32 {
+        let wanted = if self.is_open() { self.consumers } else { 0 };
+        wanted.saturating_sub(*self.consuming.borrow())
+    }
+
     /// When the consumers were last told to stop, on the run's clock; absent if nobody has.
     pub fn closed_at(&self) -> Option<Nanos> {
         Some(self.closed_at.load(Ordering::Acquire)).filter(|at| *at > 0)

@@ -252,6 +252,8 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         phases: phases(),
         load_phases: Vec::new(),
         faults: Vec::new(),
+        fault_events: Vec::new(),
+        lost_connections: Vec::new(),
         blocked: Vec::new(),
         blocked_connections: Vec::new(),
         blocked_s: 0.0,

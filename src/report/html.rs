@@ -67,9 +67,14 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
     per_trial(&mut page, record, &details, "Dead letters", tables::dead_letters);
     for (title, any, table) in [
         (
+            "Faults",
+            record.trials.iter().any(tables::has_faults),
+            tables::faults as fn(&mut Sink, &TrialRecord),
+        ),
+        (
             "Dropped and refused",
             record.trials.iter().any(tables::has_dropped),
-            tables::dropped as fn(&mut Sink, &TrialRecord),
+            tables::dropped,
         ),
         (
             "Blocked connections",

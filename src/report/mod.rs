@@ -9,6 +9,7 @@ pub mod cells;
 pub mod chart;
 pub mod columns;
 mod consumers;
+pub mod faults;
 pub mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -17,6 +18,7 @@ pub mod human;
 pub mod insight;
 pub mod objective;
 pub mod phases;
+pub mod promised;
 pub mod stages;
 pub mod status;
 pub mod summary;
@@ -77,7 +79,7 @@ pub enum Extent {
     Tables,
 }
 
-/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
+/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `faults.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
 /// `charts/*.png` and `report.html` into a run folder that holds `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
@@ -128,11 +130,12 @@ fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> 
 /// A table: its file's name, and what writes it.
 type Table = (&'static str, fn(&RunRecord, &mut Vec<u8>) -> Result<(), csv::Error>);
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     ("summary.csv", |record, to| summary::write(record, to)),
     ("cells.csv", |record, to| cells::write(record, to)),
     ("stages.csv", |record, to| stages::write(record, to)),
     ("consumers.csv", |record, to| consumers::write(record, to)),
+    ("faults.csv", |record, to| faults::write(record, to)),
     ("phases.csv", |record, to| phases::write(record, to)),
     ("overloads.csv", |record, to| phases::write_overloads(record, to)),
 ];
@@ -277,6 +280,7 @@ mod tests {
                 "cells.csv",
                 "charts",
                 "consumers.csv",
+                "faults.csv",
                 "overloads.csv",
                 "phases.csv",
                 "report.html",
@@ -356,7 +360,7 @@ mod tests {
                         disarmed += usize::from(cell.starts_with('\''));
                     }
                 }
-                let has_texts_of_others = !["consumers.csv", "overloads.csv"].contains(&name);
+                let has_texts_of_others = !["consumers.csv", "overloads.csv", "faults.csv"].contains(&name);
                 assert!(disarmed > 0 || !has_texts_of_others, "{name} has none of the texts");
             }
         }

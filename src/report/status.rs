@@ -129,6 +129,9 @@ pub fn remedy(promise: &PromiseReport) -> Option<String> {
     }
     let advice = match (promise.verdict, promise.name.as_str()) {
         (Verdict::Pass, _) => return None,
+        (Verdict::Unknown, "faults_struck") => {
+            "let the load come to what the fault waits for, or let the fault wait for less"
+        }
         (Verdict::Unknown, _) => {
             "let the drain end: raise drain.deadline, lower the load or add consumers, and see that orders are confirmed"
         }
@@ -153,6 +156,9 @@ pub fn remedy(promise: &PromiseReport) -> Option<String> {
             "the broker delivers what has expired, or the driver took too long to receive it: look at its CPU and lag"
         }
         (Verdict::Fail, "prefetch_respected") => "set the prefetch on the channel before its consumer starts",
+        (Verdict::Fail, "consumers_back") => {
+            "see why they could not come back: the broker's log, the queue, recovery.*"
+        }
         (Verdict::Fail, "nothing_left_behind") => "`orderstorm cleanup` removes what a run left on the broker",
         (Verdict::Fail, _) => "the finding and the trails say what happened",
     };

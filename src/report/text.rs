@@ -334,6 +334,21 @@ impl Page {
             self.blocked(trial);
         }
         self.overloads(trial);
+        self.faults(trial);
+    }
+
+    /// What each fault cost, over its events.
+    fn faults(&mut self, trial: &TrialRecord) {
+        if trial.fault_events.is_empty() && trial.lost_connections.is_empty() {
+            return;
+        }
+        self.heading("Faults");
+        for sum in super::faults::summed(trial) {
+            self.wrapped(None, 4, "  ", &super::faults::sentence(&sum));
+        }
+        if let Some(lost) = super::faults::lost_connections(trial) {
+            self.wrapped(None, 4, "  ", &lost);
+        }
     }
 
     /// How the deliveries were shared out, of stages with several consumers.

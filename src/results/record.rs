@@ -259,8 +259,14 @@ pub struct TrialRecord {
     /// Phases of the load, in sequence; none where it is one whole.
     #[serde(default)]
     pub load_phases: Vec<LoadPhaseRecord>,
-    /// What was done to the broker.
+    /// What was done to the broker or to a stage, as bands of the charts.
     pub faults: Vec<Band>,
+    /// The same with what each event cost, in the order of their starts.
+    #[serde(default)]
+    pub fault_events: Vec<FaultRecord>,
+    /// Times at which a connection was lost and opened anew.
+    #[serde(default)]
+    pub lost_connections: Vec<LostConnection>,
     /// Times at which the broker blocked at least one connection.
     pub blocked: Vec<Band>,
     /// The same by connection and reason.
@@ -313,6 +319,48 @@ pub struct Band {
     pub start_s: f64,
     /// End.
     pub end_s: f64,
+}
+
+/// One event of a fault, and what it cost. Times are seconds since the load began; what is counted is counted from its start to
+/// that of the next event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultRecord {
+    /// Its position in the fault script, from 1; absent for one of `[fault]`.
+    pub fault: Option<u32>,
+    /// What was done, such as `connection-drop`.
+    pub what: String,
+    /// To which stage; absent for the broker.
+    pub stage: Option<Stage>,
+    /// Where in the handler consumers were struck; absent: anywhere.
+    pub point: Option<String>,
+    /// Consumers struck; absent for the broker.
+    pub consumers: Option<u32>,
+    /// When the first was struck.
+    pub start_s: f64,
+    /// When all were back; absent if the trial ended before.
+    pub healed_s: Option<f64>,
+    /// From the heal until the goodput was back in its band; absent where there is no level to come back to, or the next event
+    /// or the end of the load came first.
+    pub recovery_s: Option<f64>,
+    /// Longest time in which no order came to its end, as fine as the samples.
+    pub longest_gap_s: Option<f64>,
+    /// Deliveries with the redelivered flag.
+    pub redeliveries: u64,
+    /// Deliveries of what was processed already.
+    pub duplicates_delivered: u64,
+    /// … that had their effect again.
+    pub duplicates_in_effect: u64,
+}
+
+/// A connection that was lost, seconds since the load began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LostConnection {
+    /// Its name, which says whose it was.
+    pub connection: String,
+    /// When its loss was noticed.
+    pub lost_s: f64,
+    /// When it was open again; absent if it did not come back.
+    pub back_s: Option<f64>,
 }
 
 /// A phase of the load, warm-up or not.

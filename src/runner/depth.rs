@@ -60,7 +60,7 @@ pub struct CloseLook {
 
 impl CloseLook {
     /// Looks until stopped or until nobody listens. A look that gets no answer is left out.
-    pub async fn run(self, to: mpsc::Sender<Look>, stop: CancellationToken) {
+    pub async fn run(mut self, to: mpsc::Sender<Look>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(CLOSE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -101,7 +101,7 @@ pub struct DepthTask {
 
 impl DepthTask {
     /// Looks until stopped or until nobody listens.
-    pub async fn run(self, to: mpsc::Sender<Depths>, stop: CancellationToken) {
+    pub async fn run(mut self, to: mpsc::Sender<Depths>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(self.interval);
         // A late look is followed by the next at its full distance, not by a burst of looks.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -118,7 +118,7 @@ impl DepthTask {
         self.probe.close().await;
     }
 
-    async fn look(&self) -> Depths {
+    async fn look(&mut self) -> Depths {
         let mut depths = Depths {
             began: self.clock.now(),
             pipeline: self.pipeline,

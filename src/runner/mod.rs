@@ -8,6 +8,7 @@ mod backlog;
 mod between;
 mod ceiling;
 mod depth;
+mod impact;
 mod manifest;
 mod outcome;
 mod overload;

@@ -80,6 +80,8 @@ pub fn outcome(record: &RunRecord, failure: Option<&RunError>, interrupted: bool
         (4, missed)
     } else if let Some(why) = invalid {
         (5, why.clone())
+    } else if let Some(missed) = unstruck(trials) {
+        (5, format!("inconclusive: of the faults planned {missed}"))
     } else if verdict == Verdict::Unknown {
         (
             5,
@@ -95,6 +97,13 @@ pub fn outcome(record: &RunRecord, failure: Option<&RunError>, interrupted: bool
         exit_code,
         reason,
     }
+}
+
+/// What is said of planned faults that struck nobody, if there are any.
+fn unstruck(trials: &[TrialRecord]) -> Option<&str> {
+    let mut promises = trials.iter().flat_map(|trial| &trial.promises);
+    let missed = promises.find(|promise| promise.name == "faults_struck" && promise.verdict == Verdict::Unknown)?;
+    Some(&missed.finding)
 }
 
 fn interruption(record: &RunRecord) -> String {

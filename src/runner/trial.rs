@@ -5,7 +5,8 @@ mod account;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, watch::Sender};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, watch, watch::Sender};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -23,11 +24,13 @@ use crate::broker::{BrokerAlarm, Resource, RunningBroker};
 use crate::clock::{self, Clock, Nanos};
 use crate::events::Stage;
 use crate::fault::{
-    DiskAlarm, MemoryAlarm, Pausable, Switchable, run_disk_alarm, run_memory_alarm, run_outage, run_pause,
+    DiskAlarm, FaultEvent, MemoryAlarm, Pausable, ScriptSpan, Strikable, Struck, Switchable, run_disk_alarm,
+    run_memory_alarm, run_outage, run_pause, run_scripted,
 };
 use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
 use crate::measure::Recorder;
+use crate::pipeline::strike::{Mark, Strike, Targets};
 use crate::pipeline::{Pipeline, PipelineError, StageMeter, StageSwitch};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
@@ -37,7 +40,7 @@ use crate::timer::Timer;
 use crate::wire::Wiring;
 use crate::wire::topology::Topology;
 use crate::workload::Workload;
-use crate::workload::model::{BacklogArrivals, Until};
+use crate::workload::model::{BacklogArrivals, Condition, Faults, QueueFigure, ScriptedFault, Until};
 
 /// From the last preparation to the first order.
 const RUN_UP_NS: Nanos = 50_000_000;
@@ -47,6 +50,9 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 const INTERRUPTED_DRAIN: Duration = Duration::from_secs(5);
 /// With confirms off nobody knows what is still to come; then nothing may move for this long.
 const QUIET_NS: Nanos = 2_000_000_000;
+
+/// Longest wait for consumers that nothing keeps away any more.
+const CONSUMERS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks at counters of the broker that must still come, and the pause between two of them.
 const COUNTERS_LOOKS: u32 = 32;
@@ -133,7 +139,10 @@ struct Ran {
     load_ended: Nanos,
     drained_at: Option<Nanos>,
     drain_ended: Nanos,
-    faults: Vec<Band>,
+    /// Events of faults, with the bands that show them.
+    faults: Vec<RanFault>,
+    /// Consumers that were not back at the end; absent where nothing had taken any away.
+    consumers_missing: Option<Vec<(Stage, u32)>>,
     aborted: Option<String>,
     interrupted: bool,
     ended_at_window_start: u64,
@@ -165,6 +174,7 @@ impl Ran {
             drained_at: None,
             drain_ended: 0,
             faults: Vec::new(),
+            consumers_missing: None,
             aborted: None,
             interrupted: false,
             ended_at_window_start: 0,
@@ -309,6 +319,21 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     })
 }
 
+/// An event of a fault that has been.
+struct RanFault {
+    /// Its position in the script, from 1; absent for one of `[fault]`.
+    position: Option<u32>,
+    /// What a table calls it.
+    what: String,
+    /// What a chart calls its time.
+    band: String,
+    stage: Option<Stage>,
+    point: Option<String>,
+    consumers: Option<u32>,
+    start: Nanos,
+    healed: Option<Nanos>,
+}
+
 /// A running fault: its start and end, absent if the trial ended before it began.
 type FaultTask = JoinHandle<Result<Option<(Nanos, Nanos)>, String>>;
 
@@ -318,13 +343,27 @@ struct RunningFault {
     section: &'static str,
     /// What a chart calls its time.
     band: String,
+    stage: Option<Stage>,
     task: FaultTask,
+}
+
+/// A fault of the script under way.
+struct RunningScript {
+    /// From 1.
+    position: u32,
+    fault: ScriptedFault,
+    task: JoinHandle<Vec<FaultEvent>>,
 }
 
 /// The tasks that run beside the load.
 struct Tasks {
     load: JoinHandle<()>,
     faults: Vec<RunningFault>,
+    script: Vec<RunningScript>,
+    /// The last look at the queues, for faults that wait for one.
+    seen: watch::Sender<Depths>,
+    /// Cancelled as the load ends: no fault begins after it.
+    load_over: CancellationToken,
     depths: mpsc::Receiver<Depths>,
     looks: mpsc::Receiver<Look>,
     stop_load: CancellationToken,
@@ -358,7 +397,17 @@ impl Ready<'_> {
         let (look_tx, looks) = mpsc::channel(4);
         let looking = close_look.map(|close_look| tokio::spawn(close_look.run(look_tx, stop_probe.clone())));
         fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
+        let (seen, sight) = watch::channel(Depths::default());
+        let load_over = CancellationToken::new();
+        let span = ScriptSpan {
+            began,
+            load_over: load_over.clone(),
+            stop: stop_faults.clone(),
+        };
         let tasks = Tasks {
+            script: fixed.start_script(&span, &sight, &pipeline),
+            seen,
+            load_over,
             load: tokio::spawn(load.run(began, Some(finished), stop_load.clone())),
             faults: fixed.start_faults(began, &pipeline, &stop_faults),
             depths,
@@ -380,9 +429,11 @@ impl Ready<'_> {
             embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
             meters: pipeline.meters().to_vec(),
             cores: stand.cores,
+            faults: stand.workload.faults != Faults::default(),
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
-        let ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
+        let mut ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
+        ran.consumers_missing = fixed.consumers_missing(&ran, &pipeline).await;
         let inventory = pipeline.inventory_book();
         fixed.wiring.connector.incidents().closing();
         pipeline.stop().await;
@@ -443,6 +494,84 @@ impl Switchable for StageDoor {
     }
 }
 
+/// A stage's consumers as a fault of the script finds them.
+struct StageTargets {
+    fault: ScriptedFault,
+    targets: Targets,
+    meter: Arc<StageMeter>,
+    sight: watch::Receiver<Depths>,
+    clock: Clock,
+}
+
+impl Strikable for StageTargets {
+    fn consumers(&self) -> u32 {
+        self.targets.consumers()
+    }
+
+    fn delivered(&self) -> u64 {
+        self.meter.delivered()
+    }
+
+    fn sees(&self, condition: Condition) -> BoxFuture<'_, ()> {
+        let mut sight = self.sight.clone();
+        Box::pin(async move {
+            if sight.wait_for(|depths| is_so(depths, condition)).await.is_err() {
+                // The trial is over, and with it the fault.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
+    fn strike(&self, victims: &[u32], heal: &CancellationToken) -> Arc<dyn Struck> {
+        let mark = Mark::new(self.clock);
+        for victim in victims {
+            let strike = Strike {
+                what: self.fault.what,
+                point: self.fault.point,
+                restart_after: self.fault.restart_after.as_nanos(),
+                heal: heal.clone(),
+                mark: Arc::clone(&mark),
+            };
+            self.targets.strike(*victim, strike);
+        }
+        Arc::new(StruckConsumers(mark))
+    }
+}
+
+/// Whether a look at the queues shows this; a queue that did not answer shows nothing.
+fn is_so(depths: &Depths, condition: Condition) -> bool {
+    let Some(position) = depths.pipeline.position(condition.stage) else {
+        return false;
+    };
+    let messages = match condition.messages {
+        QueueFigure::Backlog => depths.backlog(condition.stage),
+        QueueFigure::Ready => depths.ready.get(position).copied().flatten(),
+        QueueFigure::Unacked => depths.unacked.get(position).copied(),
+    };
+    messages.is_some_and(|messages| messages >= condition.at_least)
+}
+
+/// What became of an event's strikes, as the fault sees it.
+struct StruckConsumers(Arc<Mark>);
+
+impl Struck for StruckConsumers {
+    fn struck(&self) -> u32 {
+        self.0.struck()
+    }
+
+    fn struck_at(&self) -> Option<Nanos> {
+        self.0.struck_at()
+    }
+
+    fn healed_at(&self) -> Option<Nanos> {
+        self.0.back_at().filter(|_| self.0.back() >= self.0.struck())
+    }
+
+    fn back(&self, consumers: u32) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.all_back(consumers))
+    }
+}
+
 /// An alarm of the broker as its fault sees it.
 struct Alarm(BrokerAlarm);
 
@@ -471,33 +600,80 @@ impl Fixed<'_> {
         let faults = &self.stand.workload.faults;
         let (timer, stop) = (self.stand.timer.clone(), stop.clone());
         let mut running = Vec::new();
-        let mut started = |section, band: String, task| running.push(RunningFault { section, band, task });
+        let mut started = |section, band: String, stage, task| {
+            running.push(RunningFault {
+                section,
+                band,
+                stage,
+                task,
+            });
+        };
         if let Some(pause) = faults.broker_pause.clone() {
             let broker = Arc::new(NodePause(Arc::clone(self.stand.broker)));
             let (timer, stop) = (timer.clone(), stop.clone());
             let task = tokio::spawn(async move { run_pause(pause, broker, began, &timer, &stop).await });
-            started("broker_pause", "broker paused".to_owned(), task);
+            started("broker_pause", "broker paused".to_owned(), None, task);
         }
         if let Some(stretch) = faults.memory_alarm {
             let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Memory)));
             let (timer, stop) = (timer.clone(), stop.clone());
             let task = tokio::spawn(async move { run_memory_alarm(stretch, broker, began, &timer, &stop).await });
-            started("memory_alarm", "memory alarm".to_owned(), task);
+            started("memory_alarm", "memory alarm".to_owned(), None, task);
         }
         if let Some(stretch) = faults.disk_alarm {
             let broker = Arc::new(Alarm(BrokerAlarm::new(Arc::clone(self.stand.broker), Resource::Disk)));
             let (timer, stop) = (timer.clone(), stop.clone());
             let task = tokio::spawn(async move { run_disk_alarm(stretch, broker, began, &timer, &stop).await });
-            started("disk_alarm", "disk alarm".to_owned(), task);
+            started("disk_alarm", "disk alarm".to_owned(), None, task);
         }
         if let Some(outage) = faults.stage_outage.clone()
             && let Some(switch) = pipeline.switch(outage.stage)
         {
+            let stage = Some(outage.stage);
             let (band, door) = (format!("{} out", outage.stage), Arc::new(StageDoor(Arc::clone(switch))));
             let task = tokio::spawn(async move { Ok(run_outage(outage, door, began, &timer, &stop).await) });
-            started("stage_outage", band, task);
+            started("stage_outage", band, stage, task);
         }
         running
+    }
+
+    fn start_script(
+        &self,
+        span: &ScriptSpan,
+        sight: &watch::Receiver<Depths>,
+        pipeline: &Pipeline,
+    ) -> Vec<RunningScript> {
+        let script = self.stand.workload.faults.script.iter().enumerate();
+        let started = script.filter_map(|(position, fault)| {
+            let position = position + 1;
+            let targets = Arc::new(StageTargets {
+                fault: fault.clone(),
+                targets: pipeline.targets(fault.stage)?.clone(),
+                meter: Arc::clone(pipeline.meter(fault.stage)),
+                sight: sight.clone(),
+                clock: self.stand.clock,
+            });
+            let (planned, span, timer) = (fault.clone(), span.clone(), self.stand.timer.clone());
+            let seed = self.trial.seed;
+            let task =
+                tokio::spawn(async move { run_scripted(&planned, (seed, position), targets, span, &timer).await });
+            Some(RunningScript {
+                position: position as u32,
+                fault: fault.clone(),
+                task,
+            })
+        });
+        started.collect()
+    }
+
+    /// Consumers that are not back although nothing keeps them away any more; absent where nothing had taken any away.
+    async fn consumers_missing(&self, ran: &Ran, pipeline: &Pipeline) -> Option<Vec<(Stage, u32)>> {
+        let lost = !self.wiring.connector.incidents().absences().is_empty();
+        let taken_away = lost || ran.faults.iter().any(|fault| fault.stage.is_some());
+        if !taken_away || ran.aborted.is_some() || ran.interrupted {
+            return None;
+        }
+        Some(pipeline.missing_consumers(CONSUMERS_PATIENCE).await)
     }
 
     /// Takes note of a close look at the stage that is held back, and lets it begin when its backlog stands.
@@ -567,6 +743,7 @@ impl Fixed<'_> {
                 _ = seconds.tick() => watch.second(),
                 Some(depths) = tasks.depths.recv() => {
                     watch.depths(&depths);
+                    tasks.seen.send_replace(depths.clone());
                     drain.depths = Some(depths);
                 }
                 Some(look) = tasks.looks.recv() => self.look(look, &mut ran, pipeline, load_meter, &tasks.stop_load),
@@ -589,6 +766,7 @@ impl Fixed<'_> {
             }
             if let (0, Some(ended)) = (ran.load_ended, load_meter.ended()) {
                 self.end_load(&mut ran, ended, &before);
+                tasks.load_over.cancel();
                 ran.hiccups = hiccups.take().map(HiccupProbe::finish);
                 watch.phase(Phase::Drain);
             }
@@ -658,17 +836,46 @@ impl Fixed<'_> {
     }
 
     async fn end_tasks(&self, tasks: Tasks, ran: &mut Ran) {
-        for RunningFault { section, band, task } in tasks.faults {
+        let fault_of = |section: &str, band, stage, start, healed| RanFault {
+            position: None,
+            what: section.replace('_', "-"),
+            band,
+            stage,
+            point: None,
+            consumers: None,
+            start,
+            healed: Some(healed),
+        };
+        for RunningFault {
+            section,
+            band,
+            stage,
+            task,
+        } in tasks.faults
+        {
             match task.await {
-                Ok(Ok(Some((start, end)))) => {
-                    let band = self.band(&band, ran.began, start, end);
-                    ran.faults.push(band);
-                }
+                Ok(Ok(Some((start, end)))) => ran.faults.push(fault_of(section, band, stage, start, end)),
                 Ok(Ok(None)) => {}
                 Ok(Err(why)) => ran.aborted = Some(format!("the fault {section} failed: {why}")),
                 Err(error) => ran.aborted = Some(format!("the fault {section} ended early: {error}")),
             }
         }
+        for RunningScript { position, fault, task } in tasks.script {
+            match task.await {
+                Ok(events) => ran.faults.extend(events.into_iter().map(|event| RanFault {
+                    position: Some(position),
+                    what: fault.what.name().to_owned(),
+                    band: format!("{} {}", fault.stage, fault.what.name()),
+                    stage: Some(fault.stage),
+                    point: fault.point.map(|point| point.name().to_owned()),
+                    consumers: Some(event.consumers),
+                    start: event.struck_at,
+                    healed: event.healed_at,
+                })),
+                Err(error) => ran.aborted = Some(format!("fault {position} of the script ended early: {error}")),
+            }
+        }
+        ran.faults.sort_by_key(|fault| fault.start);
         let load = tasks.load;
         let abort = load.abort_handle();
         // Answers that a dead broker never gives end by their own time-out, which may be longer than anybody wants to wait.

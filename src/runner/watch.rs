@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch::Sender;
 
 use super::depth::Depths;
+use super::impact::Counts;
 use super::overload::OverloadWatch;
 use super::slope::Points;
 use super::snapshot::{Phase, Snapshot};
@@ -55,6 +56,8 @@ pub struct Sources {
     /// Stages, by [`Stage::index`].
     pub meters: Vec<Arc<StageMeter>>,
     pub cores: u32,
+    /// Whether faults are to be measured.
+    pub faults: bool,
 }
 
 /// Greatest values seen.
@@ -84,6 +87,8 @@ pub struct Course {
     pub overloads: Vec<OverloadRecord>,
     /// When the load began, seconds since the base time of the latency log.
     pub log_began_s: Option<f64>,
+    /// What faults are measured by; empty where the workload has none.
+    pub counts: Vec<Counts>,
 }
 
 /// A mean of samples.
@@ -213,12 +218,28 @@ impl<'a> Watch<'a> {
                 self.row(at, &format!("delivery_age_ns_max.{stage}"), wait as f64);
             }
         }
+        self.count(at);
         self.row(at, "in_flight_messages", self.sources.publishes.in_flight() as f64);
         self.row(at, "open_orders", self.sources.ledger.open() as f64);
         self.snapshot.elapsed_s = self.seconds(at).max(0.0);
         self.snapshot.sent = self.sources.load.sent();
         self.snapshot.finished = self.sources.ledger.ended();
         self.show();
+    }
+
+    /// Notes the counts that faults are measured by.
+    fn count(&mut self, at: Nanos) {
+        if !self.sources.faults {
+            return;
+        }
+        let (suppressed, repeated) = self.sources.ledger.duplicates();
+        self.course.counts.push(Counts {
+            at,
+            ended: self.sources.ledger.ended(),
+            redelivered: self.sources.meters.iter().map(|meter| meter.redelivered()).sum(),
+            suppressed,
+            repeated,
+        });
     }
 
     /// A look at the queues.
@@ -347,6 +368,7 @@ impl<'a> Watch<'a> {
         self.second();
         let log_began_s = (self.began as f64 - self.files.hlog_began as f64) / 1e9;
         self.course.log_began_s = Some(self.files.hlog_offset.as_secs_f64() + log_began_s);
+        self.count(self.sources.clock.now());
         self.course.overloads = self.overloads.records();
         (self.maxima, self.course, self.failure)
     }

@@ -9,6 +9,8 @@ mod objectives;
 mod promises;
 mod publish;
 mod queue;
+mod recovery;
+mod script;
 mod stage;
 mod topology;
 
@@ -346,8 +348,8 @@ impl Found {
 #[derive(Debug, Clone)]
 struct Settings {
     found: HashMap<String, Found>,
-    /// Phases of the load; 0: it is one whole.
-    phases: usize,
+    /// Its arrays of tables.
+    tables: keys::Tables,
 }
 
 impl Settings {
@@ -355,18 +357,21 @@ impl Settings {
         let found = keys::concrete()
             .map(|(path, key)| (path, Found::default_of(key)))
             .collect();
-        Settings { found, phases: 0 }
+        Settings {
+            found,
+            tables: keys::Tables::default(),
+        }
     }
 
     /// Later entries win.
     fn apply(&mut self, entries: &[Entry], problems: &mut Vec<Problem>) {
-        self.phases = keys::phases_in(entries.iter().map(|entry| entry.path.as_str()));
-        for (path, key) in keys::concrete_with_phases(self.phases) {
+        self.tables = keys::tables_in(entries.iter().map(|entry| entry.path.as_str()));
+        for (path, key) in keys::concrete_with_tables(self.tables) {
             self.found.entry(path).or_insert_with(|| Found::default_of(key));
         }
         for entry in entries {
             let Some(key) = keys::find(&entry.path) else {
-                problems.push(unknown_key(entry, self.phases));
+                problems.push(unknown_key(entry, self.tables));
                 continue;
             };
             match key.kind.read(&entry.raw) {
@@ -412,7 +417,7 @@ impl Settings {
 
     /// A load that nobody gave an end has one all the same, and the plan says which.
     fn default_duration(&mut self) {
-        let brings_its_own = self.phases > 0 || self.value("load.arrival") == Some(&Value::Choice("replay"));
+        let brings_its_own = self.tables.phases > 0 || self.value("load.arrival") == Some(&Value::Choice("replay"));
         if self.written("load.orders").is_none()
             && !brings_its_own
             && let Some(duration) = self.found.get_mut("load.duration")
@@ -460,8 +465,8 @@ impl Settings {
     fn listed(&self) -> Vec<Setting> {
         let pipeline = self.pipeline();
         // With phases the load as a whole has no shape.
-        let speaks = |path: &str| self.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
-        keys::concrete_with_phases(self.phases)
+        let speaks = |path: &str| self.tables.phases == 0 || self.written(path).is_some() || !keys::is_shape(path);
+        keys::concrete_with_tables(self.tables)
             .filter(|(path, _)| keys::is_of(path, pipeline) && speaks(path))
             .filter_map(|(path, _)| {
                 let found = self.found.get(&path)?;
@@ -473,8 +478,8 @@ impl Settings {
     }
 }
 
-fn unknown_key(entry: &Entry, phases: usize) -> Problem {
-    let nearest = keys::concrete_with_phases(phases)
+fn unknown_key(entry: &Entry, tables: keys::Tables) -> Problem {
+    let nearest = keys::concrete_with_tables(tables)
         .map(|(path, _)| (strsim::jaro_winkler(&path, &entry.path), path))
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .filter(|(similarity, _)| *similarity >= SIMILAR);
@@ -523,6 +528,7 @@ impl Builder<'_> {
         file: File -> String,
         service_time: ServiceTime -> super::model::ServiceTime,
         bound: Bound -> super::objective::Bound,
+        condition: Condition -> super::model::Condition,
     }
 
     fn count_u32(&self, path: &str) -> u32 {
@@ -584,8 +590,9 @@ impl Builder<'_> {
         let orders = self.orders();
         let stages: Vec<StageSettings> = pipeline.stages().iter().map(|stage| self.stage(*stage)).collect();
         let backlog = self.backlog(pipeline, &load);
-        let faults = self.faults(pipeline, &load);
-        let canary = self.canary(pipeline, &orders);
+        let faults = self.faults(pipeline, &load, &stages);
+        let recovery = self.recovery();
+        let canary = self.canary(pipeline, &orders, &faults);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
@@ -604,6 +611,7 @@ impl Builder<'_> {
             },
             objectives: self.objectives(),
             compare: self.compare(),
+            recovery,
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),
             },

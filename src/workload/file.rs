@@ -282,9 +282,9 @@ fn flatten_one(
         DeValue::Table(inner) if keys::find(&path).is_none() && !inner.is_empty() && is_section(&path) => {
             flatten(source, &path, inner, entries);
         }
-        DeValue::Array(phases) if path == keys::PHASES && are_phases(phases) => {
-            for (i, phase) in phases.iter().enumerate() {
-                if let DeValue::Table(inner) = phase.get_ref() {
+        DeValue::Array(tables) if are_tables(&path, tables) => {
+            for (i, table) in tables.iter().enumerate() {
+                if let DeValue::Table(inner) = table.get_ref() {
                     flatten(source, &format!("{path}.{}", i + 1), inner, entries);
                 }
             }
@@ -304,11 +304,12 @@ fn flatten_one(
     }
 }
 
-/// Whether each is a table that says something; else the whole is refused at its place.
-fn are_phases(values: &[Spanned<DeValue<'_>>]) -> bool {
+/// Whether an array of tables stands at `path` and each of these is one that says something; else the whole is refused at its
+/// place.
+fn are_tables(path: &str, values: &[Spanned<DeValue<'_>>]) -> bool {
     let says_something =
         |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Table(inner) if !inner.is_empty());
-    (1..=keys::PHASES_MAX).contains(&values.len()) && values.iter().all(says_something)
+    keys::most_tables(path).is_some_and(|most| (1..=most).contains(&values.len())) && values.iter().all(says_something)
 }
 
 /// Whether some key's path continues from here; conditions of the matrix may name variants.

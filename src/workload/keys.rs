@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Defect, Overflow, ServiceTime};
+use super::model::{Condition, Defect, FaultKind, Overflow, Point, ServiceTime};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -75,6 +75,10 @@ pub enum Kind {
     File,
     /// An array of tables, whose keys are those of [`phase_keys`].
     Phases,
+    /// What a queue looks like.
+    Condition,
+    /// An array of tables, whose keys are [`FAULT_KEYS`].
+    Faults,
 }
 
 /// A value of its kind.
@@ -104,6 +108,8 @@ pub enum Value {
     Bound(Bound),
     /// Of [`Kind::File`].
     File(String),
+    /// Of [`Kind::Condition`].
+    Condition(Condition),
 }
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -115,6 +121,16 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     let mut i = 0;
     while i < names.len() {
         names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const POINTS: [&str; Point::NAMES.len()] = {
+    let mut names = [""; Point::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Point::NAMES[i].0;
         i += 1;
     }
     names
@@ -219,25 +235,171 @@ pub fn is_shape(path: &str) -> bool {
         .is_some_and(|name| SHAPE_KEYS.contains(&name))
 }
 
+/// Where the fault script stands in a file.
+pub const FAULTS: &str = "faults";
+/// Most faults of a script.
+pub const FAULTS_MAX: usize = 100;
+
+/// The keys of a fault, without their section.
+pub const FAULT_KEYS: &[Key] = &[
+    key(
+        "what",
+        Kind::Choice(&FaultKind::NAMES),
+        None,
+        "What is done to a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics.",
+    ),
+    key(
+        "stage",
+        Kind::Choice(&STAGES),
+        None,
+        "The stage whose consumers are struck.",
+    ),
+    key(
+        "at",
+        duration(0),
+        None,
+        "When: once, so long after the start of the load.",
+    ),
+    key(
+        "every",
+        duration(10),
+        None,
+        "When: again and again, this far from each other, the first as far from the start of the load.",
+    ),
+    key(
+        "random",
+        Kind::Rate { max: 100.0 },
+        None,
+        "When: at random with this rate, as a Poisson process drawn from the seed.",
+    ),
+    key(
+        "on",
+        Kind::Condition,
+        None,
+        "When: once, as a sample first sees a queue like this, such as \"inventory.backlog >= 1000\" (backlog, ready or unacked).",
+    ),
+    key(
+        "after",
+        count(1, 1_000_000_000),
+        None,
+        "When: once, after so many deliveries to the stage.",
+    ),
+    key(
+        "until",
+        duration(1),
+        None,
+        "No more of every or random after this; the end of the load when absent.",
+    ),
+    key(
+        "times",
+        count(1, 1_000_000),
+        None,
+        "No more of every or random than this.",
+    ),
+    key(
+        "count",
+        count(1, 1_000),
+        None,
+        "How many consumers of the stage are struck, each time drawn from the seed; 1 when neither this nor share is given.",
+    ),
+    key(
+        "share",
+        Kind::Share,
+        None,
+        "What share of the stage's consumers is struck, at least one; instead of count.",
+    ),
+    key(
+        "restart_after",
+        duration(0),
+        Some("0s"),
+        "How long a consumer stays away before it comes back.",
+    ),
+    key("lasts", duration(1), None, "How long a hang lasts."),
+    key(
+        "point",
+        Kind::Choice(&POINTS),
+        None,
+        "Where in its handler a consumer is struck, with the next message that comes there: before its effect, between effect and publish, between publish and confirm, between confirm and acknowledgement. Wherever it is when absent; a panic is before the effect then.",
+    ),
+];
+
+/// An array of tables in a file, whose settings bear the table's position: `load.phases.2.rate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Array {
+    Phases,
+    Faults,
+}
+
+impl Array {
+    const ALL: [Array; 2] = [Array::Phases, Array::Faults];
+
+    const fn path(self) -> &'static str {
+        match self {
+            Array::Phases => PHASES,
+            Array::Faults => FAULTS,
+        }
+    }
+
+    const fn most(self) -> usize {
+        match self {
+            Array::Phases => PHASES_MAX,
+            Array::Faults => FAULTS_MAX,
+        }
+    }
+
+    fn key(self, name: &str) -> Option<&'static Key> {
+        match self {
+            Array::Phases => phase_keys().find(|(key, _)| *key == name).map(|(_, key)| key),
+            Array::Faults => FAULT_KEYS.iter().find(|key| key.path == name),
+        }
+    }
+}
+
+/// How many tables a file has of each array.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Phases of the load; 0: it is one whole.
+    pub phases: usize,
+    /// Faults of the script.
+    pub faults: usize,
+}
+
+/// Most tables of the array that stands at `path`; absent if none does.
+pub fn most_tables(path: &str) -> Option<usize> {
+    let mut arrays = Array::ALL.into_iter();
+    arrays.find(|array| array.path() == path).map(Array::most)
+}
+
 /// The path of `key` in the phase at `position`, from 1: `load.phases.1.rate`.
 pub fn phase_path(position: usize, key: &str) -> String {
     format!("{PHASES}.{position}.{key}")
 }
 
-/// The phase, from 1, and its key that a path such as `load.phases.1.rate` means.
-fn split_phase(path: &str) -> Option<(usize, &str)> {
-    let (position, key) = path.strip_prefix(PHASES)?.strip_prefix('.')?.split_once('.')?;
-    let position = position.parse().ok().filter(|n| (1..=PHASES_MAX).contains(n))?;
-    Some((position, key))
+/// The path of `key` in the fault at `position`, from 1: `faults.1.at`.
+pub fn fault_path(position: usize, key: &str) -> String {
+    format!("{FAULTS}.{position}.{key}")
 }
 
-/// How many phases these paths speak of.
-pub fn phases_in<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
-    paths
-        .filter_map(split_phase)
-        .map(|(position, _)| position)
-        .max()
-        .unwrap_or(0)
+/// The array, the table's position from 1, and its key that a path such as `load.phases.1.rate` means.
+fn split_table(path: &str) -> Option<(Array, usize, &str)> {
+    Array::ALL.into_iter().find_map(|array| {
+        let (position, key) = path.strip_prefix(array.path())?.strip_prefix('.')?.split_once('.')?;
+        let position = position.parse().ok().filter(|n| (1..=array.most()).contains(n))?;
+        Some((array, position, key))
+    })
+}
+
+/// How many tables these paths speak of.
+pub fn tables_in<'a>(paths: impl Iterator<Item = &'a str>) -> Tables {
+    let mut tables = Tables::default();
+    for (array, position, _) in paths.filter_map(split_table) {
+        let count = match array {
+            Array::Phases => &mut tables.phases,
+            Array::Faults => &mut tables.faults,
+        };
+        *count = position.max(*count);
+    }
+    tables
 }
 
 /// Every key, in the order in which a plan prints them.
@@ -551,6 +713,12 @@ pub const KEYS: &[Key] = &[
         "How many times as long the work of a slow consumer takes.",
     ),
     key(
+        "stage.*.connection",
+        Kind::Choice(&["shared", "own"]),
+        Some("shared"),
+        "Whether the stage's consumers share a pair of connections, one to consume and one to publish, or each has a pair of its own, as a process has: what drops a connection strikes all who share it.",
+    ),
+    key(
         "backlog.stage",
         Kind::Choice(&STAGES),
         None,
@@ -775,6 +943,33 @@ pub const KEYS: &[Key] = &[
         "State that what the broker confirmed survives a restart of the broker: settings that cannot give it are refused, and so is the embedded broker, which keeps everything in memory.",
     ),
     key(
+        "recovery.backoff_initial",
+        Kind::Duration {
+            min_ms: 1,
+            max_ms: 60_000,
+        },
+        Some("100ms"),
+        "First pause before a lost connection, channel or consumer is opened anew; each next one is twice as long, all with jitter down to half.",
+    ),
+    key(
+        "recovery.backoff_max",
+        Kind::Duration {
+            min_ms: 1,
+            max_ms: 600_000,
+        },
+        Some("5s"),
+        "Longest pause between two attempts.",
+    ),
+    key(
+        "recovery.give_up_after",
+        Kind::Duration {
+            min_ms: 0,
+            max_ms: 3_600_000,
+        },
+        Some("30s"),
+        "What has not come back so long after its loss ends the trial; 0s ends it at the first loss.",
+    ),
+    key(
         "drain.deadline",
         duration(100),
         Some("60s"),
@@ -856,6 +1051,12 @@ pub const KEYS: &[Key] = &[
         "How long until the disk limit is restored.",
     ),
     key(
+        "faults",
+        Kind::Faults,
+        None,
+        "The fault script, `[[faults]]`: what is done to consumers of stages, when, and to how many.",
+    ),
+    key(
         "canary.defect",
         Kind::Choice(&DEFECTS),
         None,
@@ -871,8 +1072,8 @@ pub const KEYS: &[Key] = &[
 
 /// The row for a concrete path, such as `stage.payment.prefetch` or `load.phases.1.rate`.
 pub fn find(path: &str) -> Option<&'static Key> {
-    match split_phase(path) {
-        Some((_, name)) => phase_keys().find(|(key, _)| *key == name).map(|(_, key)| key),
+    match split_table(path) {
+        Some((array, _, name)) => array.key(name),
         None => KEYS.iter().find(|key| matches(key.path, path)),
     }
 }
@@ -889,13 +1090,16 @@ fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// All concrete paths of a file with this many phases.
-pub fn concrete_with_phases(phases: usize) -> impl Iterator<Item = (String, &'static Key)> {
+/// All concrete paths of a file with so many tables.
+pub fn concrete_with_tables(tables: Tables) -> impl Iterator<Item = (String, &'static Key)> {
     let of_phase = |position| phase_keys().map(move |(name, key)| (phase_path(position, name), key));
-    concrete().chain((1..=phases).flat_map(of_phase))
+    let of_fault = |position| FAULT_KEYS.iter().map(move |key| (fault_path(position, key.path), key));
+    concrete()
+        .chain((1..=tables.phases).flat_map(of_phase))
+        .chain((1..=tables.faults).flat_map(of_fault))
 }
 
-/// All concrete paths outside phases: a row with `*` once for each stage.
+/// All concrete paths outside arrays of tables: a row with `*` once for each stage.
 pub fn concrete() -> impl Iterator<Item = (String, &'static Key)> {
     KEYS.iter().flat_map(|key| {
         let stages: &[Stage] = if key.path.contains('*') {
@@ -943,8 +1147,9 @@ impl Kind {
             | Kind::Name
             | Kind::File
             | Kind::ServiceTime
+            | Kind::Condition
             | Kind::Bound(_) => false,
-            Kind::Phases => true,
+            Kind::Phases | Kind::Faults => true,
         }
     }
 
@@ -971,6 +1176,7 @@ impl Kind {
             }
             (Kind::Bound(unit), Raw::Text(text)) => Bound::read(text, unit).map(Value::Bound),
             (Kind::ServiceTime, raw) => service_time(raw).map(Value::ServiceTime),
+            (Kind::Condition, Raw::Text(text)) => text.parse().map(Value::Condition),
             (Kind::File, Raw::Text(text)) if !text.is_empty() => Ok(Value::File(text.clone())),
             (kind, raw) => Err(format!("expected {kind}, found {raw}")),
         }
@@ -1123,6 +1329,8 @@ impl fmt::Display for Kind {
             Kind::Bound(unit) => f.write_str(unit.example()),
             Kind::File => f.write_str("the name of a file"),
             Kind::Phases => f.write_str("tables: [[load.phases]], each with a duration"),
+            Kind::Condition => f.write_str("what a queue looks like, such as \"inventory.backlog >= 1000\""),
+            Kind::Faults => f.write_str("tables: [[faults]], each with what, a stage and when"),
             Kind::ServiceTime => f.write_str(
                 "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
             ),
@@ -1144,6 +1352,7 @@ impl Value {
             | Value::Choice(_)
             | Value::Name(_)
             | Value::File(_)
+            | Value::Condition(_)
             | Value::ServiceTime(_)
             | Value::Bound(_) => None,
         }
@@ -1164,6 +1373,7 @@ impl fmt::Display for Value {
             Value::Choice(word) => write!(f, "\"{word}\""),
             Value::Name(name) => write!(f, "\"{name}\""),
             Value::Bound(bound) => write!(f, "\"{bound}\""),
+            Value::Condition(condition) => write!(f, "\"{condition}\""),
             // A name may hold what TOML escapes, as JSON does.
             Value::File(name) => write!(f, "{}", serde_json::Value::from(name.as_str())),
             Value::ServiceTime(time) => match time {
@@ -1216,13 +1426,16 @@ mod tests {
             "load.phases.1.users",
             "load.phases.x.rate",
             "load.phases.1",
+            "faults.1",
+            "faults.0.at",
+            "faults.101.at",
+            "faults.1.rate",
         ] {
             assert!(find(path).is_none(), "{path}");
         }
-        assert_eq!(
-            phases_in(["load.rate", "load.phases.2.rate", "load.phases.1.rate"].into_iter()),
-            2
-        );
+        assert_eq!(find("faults.3.at").map(|key| key.path), Some("at"));
+        let paths = ["load.rate", "load.phases.2.rate", "faults.3.at", "load.phases.1.rate"];
+        assert_eq!(tables_in(paths.into_iter()), Tables { phases: 2, faults: 3 });
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Workload {
     /// The changes that matter when runs of it are compared.
     #[serde(default)]
     pub compare: Compare,
+    /// How lost connections come back.
+    #[serde(default)]
+    pub recovery: Recovery,
     /// The end of a trial.
     pub drain: Drain,
     /// How often things are looked at.
@@ -207,6 +210,9 @@ pub struct StageSettings {
     pub slow_share: Share,
     /// How many times as long the work of a slow consumer takes, from 2.
     pub slow_factor: u32,
+    /// Whose connections its consumers use.
+    #[serde(default)]
+    pub connection: StageConnection,
 }
 
 /// A stage's queue.
@@ -329,6 +335,17 @@ pub fn lognormal_sigma(median: Span, p99: Span) -> f64 {
     (p99.as_secs_f64() / median.as_secs_f64()).ln() / NORMAL_P99
 }
 
+/// Whose connections the consumers of a stage use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageConnection {
+    /// All of them share a pair, one to consume and one to publish.
+    #[default]
+    Shared,
+    /// Each has a pair of its own, as a process has.
+    Own,
+}
+
 /// When a delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -360,6 +377,27 @@ pub struct StatedPromises {
     pub prefetch_respected: bool,
     /// What the broker confirmed is still there after a restart of the broker.
     pub survives_broker_restart: bool,
+}
+
+/// How a lost connection, channel or consumer comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// First pause before an attempt; each next one is twice as long.
+    pub backoff_initial: Span,
+    /// Longest pause.
+    pub backoff_max: Span,
+    /// Away for longer, it ends the trial.
+    pub give_up_after: Span,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Recovery {
+            backoff_initial: Span::from_millis(100),
+            backoff_max: Span::from_secs(5),
+            give_up_after: Span::from_secs(30),
+        }
+    }
 }
 
 /// The end of a trial.
@@ -449,6 +487,204 @@ pub struct Faults {
     pub memory_alarm: Option<Stretch>,
     /// The broker's limit of free disk space is raised above what there is, and restored.
     pub disk_alarm: Option<Stretch>,
+    /// What is done to the consumers of stages, in the order of the file.
+    #[serde(default)]
+    pub script: Vec<ScriptedFault>,
+}
+
+/// One `[[faults]]` of a workload file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScriptedFault {
+    /// What is done.
+    pub what: FaultKind,
+    /// To whose consumers.
+    pub stage: Stage,
+    /// When.
+    pub when: When,
+    /// To how many of them.
+    pub whom: Whom,
+    /// How long a consumer stays away before it comes back.
+    pub restart_after: Span,
+    /// Where in its handler a consumer is struck; absent: wherever it is.
+    pub point: Option<Point>,
+}
+
+/// What is done to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// Its connections end with no goodbye.
+    ConnectionDrop,
+    /// Its channel is closed.
+    ChannelClose,
+    /// It stops consuming, and finishes what it has begun.
+    ConsumerCancel,
+    /// It stands still with what it holds, for this long.
+    Hang(Span),
+    /// Its handler panics.
+    Panic,
+}
+
+impl FaultKind {
+    /// The names in workload files.
+    pub const NAMES: [&'static str; 5] = ["connection-drop", "channel-close", "consumer-cancel", "hang", "panic"];
+
+    /// The name in workload files and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FaultKind::ConnectionDrop => Self::NAMES[0],
+            FaultKind::ChannelClose => Self::NAMES[1],
+            FaultKind::ConsumerCancel => Self::NAMES[2],
+            FaultKind::Hang(_) => Self::NAMES[3],
+            FaultKind::Panic => Self::NAMES[4],
+        }
+    }
+}
+
+/// When a fault happens; times count from the start of the load, with which every fault ends.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Once.
+    At(Span),
+    /// Again and again.
+    Repeated {
+        /// How the instants lie.
+        pace: Pace,
+        /// None after this.
+        until: Option<Span>,
+        /// No more than so many.
+        times: Option<u64>,
+    },
+    /// Once, when a queue is first seen like this.
+    On(Condition),
+    /// Once, when the stage has had so many deliveries.
+    After(u64),
+}
+
+/// How the instants of a repeated fault lie.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// As far from each other, and the first as far from the start.
+    Every(Span),
+    /// At random, as a Poisson process of that rate.
+    Random(crate::units::Rate),
+}
+
+/// How many consumers of a stage a fault strikes; which ones is drawn each time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whom {
+    /// So many.
+    Count(u32),
+    /// This share of them, at least one.
+    Share(Share),
+}
+
+impl Whom {
+    /// Consumers struck of `consumers`.
+    pub fn of(self, consumers: u32) -> u32 {
+        match self {
+            Whom::Count(count) => count.min(consumers),
+            Whom::Share(share) => ((share.0 * f64::from(consumers)).round() as u32).clamp(1, consumers),
+        }
+    }
+}
+
+/// A point in the handler of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Point {
+    /// The work is done, and has had no effect.
+    BeforeEffect,
+    /// The effect stands, and its event is not published.
+    EffectToPublish,
+    /// The event is published, and not confirmed.
+    PublishToConfirm,
+    /// The event is confirmed, and the delivery not acknowledged.
+    ConfirmToAck,
+}
+
+impl Point {
+    /// All of them with their names in workload files.
+    pub const NAMES: [(&'static str, Point); 4] = [
+        ("before-effect", Point::BeforeEffect),
+        ("effect-to-publish", Point::EffectToPublish),
+        ("publish-to-confirm", Point::PublishToConfirm),
+        ("confirm-to-ack", Point::ConfirmToAck),
+    ];
+
+    /// The name in workload files.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+/// What a stage's queue looks like: `inventory.backlog >= 1000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Whose queue.
+    pub stage: Stage,
+    /// Which of its messages.
+    pub messages: QueueFigure,
+    /// How many there are at least, 1 or more.
+    pub at_least: u64,
+}
+
+/// A count of a queue's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueFigure {
+    /// Ready and unacked.
+    Backlog,
+    /// Ready.
+    Ready,
+    /// Unacked.
+    Unacked,
+}
+
+impl QueueFigure {
+    const NAMES: [(&'static str, QueueFigure); 3] = [
+        ("backlog", QueueFigure::Backlog),
+        ("ready", QueueFigure::Ready),
+        ("unacked", QueueFigure::Unacked),
+    ];
+}
+
+impl std::str::FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "`{text}` is no condition; write one such as \"inventory.backlog >= 1000\" (backlog, ready or unacked)"
+            )
+        };
+        let (left, right) = text.split_once(">=").ok_or_else(expected)?;
+        let (stage, figure) = left.trim().split_once('.').ok_or_else(expected)?;
+        let stage = Stage::ALL
+            .into_iter()
+            .find(|known| known.name() == stage)
+            .ok_or_else(expected)?;
+        let named = QueueFigure::NAMES.into_iter().find(|(name, _)| *name == figure);
+        let at_least = right.trim().replace('_', "").parse().map_err(|_| expected())?;
+        match named {
+            Some((_, messages)) if at_least > 0 => Ok(Condition {
+                stage,
+                messages,
+                at_least,
+            }),
+            _ => Err(expected()),
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let figure = QueueFigure::NAMES[self.messages as usize].0;
+        write!(f, "{}.{figure} >= {}", self.stage, self.at_least)
+    }
 }
 
 /// When a fault lasts.
@@ -509,11 +745,24 @@ pub enum Defect {
     SkipNotification,
     /// The worker does a job twice.
     WorkTwice,
+    /// Order completes an order that is only paid.
+    SkipAhead,
+    /// Payment rejects a sound message: a dead letter without a cause.
+    RejectSound,
+    /// Payment does not remember its effect: a redelivery has it again.
+    ForgetEffect,
+}
+
+impl Canary {
+    /// Whether the defect is planted and strikes this order.
+    pub fn strikes(&self, defect: Defect, order: u64) -> bool {
+        self.defect == defect && order % self.every == self.every - 1
+    }
 }
 
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 8] = [
+    pub const NAMES: [(&'static str, Defect); 11] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -522,6 +771,9 @@ impl Defect {
         ("skip-audit", Defect::SkipAudit),
         ("skip-notification", Defect::SkipNotification),
         ("work-twice", Defect::WorkTwice),
+        ("skip-ahead", Defect::SkipAhead),
+        ("reject-sound", Defect::RejectSound),
+        ("forget-effect", Defect::ForgetEffect),
     ];
 
     /// Whether `pipeline` has the stage that it is planted in.
@@ -534,7 +786,10 @@ impl Defect {
             | Defect::Oversell
             | Defect::CommitTwice
             | Defect::SkipAudit
-            | Defect::SkipNotification => matches!(pipeline, PipelineKind::Orders),
+            | Defect::SkipNotification
+            | Defect::SkipAhead
+            | Defect::RejectSound
+            | Defect::ForgetEffect => matches!(pipeline, PipelineKind::Orders),
         }
     }
 }

@@ -113,6 +113,11 @@ fn introduction(section: &str) -> &'static str {
              queue clears then is measured (docs/METHOD.md). Absent: none."
         }
         "fault" => "What is done to the broker or to a stage in the middle of a trial. Absent: nothing.",
+        "recovery" => {
+            "How a stage's or the load's lost connection, channel or consumer comes back: it is opened anew with pauses that double, up to a limit, \
+             with jitter from the seed. What a stage had not had confirmed is published again before its input is acknowledged; what the load had \
+             not had confirmed stays unknown, unless its effect is seen."
+        }
         "canary" => "Defects planted on purpose, to see the ledger find them. Absent: none.",
         _ => "",
     }
@@ -123,6 +128,12 @@ const PHASES_INTRODUCTION: &str = "\
 One table for each phase, in sequence; each is a band in the charts and a row in the record. A phase has the keys of a shape
 that `[load]` has, and times inside it count from its start. A rate of 0/s is a pause. On the command line a phase is named by
 its position, from 1: `--set load.phases.2.rate=50/s`.";
+
+/// What the fault script is about, above its table.
+const FAULTS_INTRODUCTION: &str = "\
+One table for each fault. Each names what is done, to which stage, and when, by one of `at`, `every`, `random`, `on` and `after`. Whom it
+strikes and, for `random`, when, are drawn from the seed. Faults end with the load, and what is away then comes back at once. On the
+command line a fault is named by its position, from 1: `--set faults.1.count=2`.";
 
 /// The whole reference.
 pub fn reference() -> String {
@@ -135,7 +146,10 @@ pub fn reference() -> String {
                 text.push_str(&phases());
             }
             section = Some(this);
-            text.push_str(&heading(this));
+            text.push_str(&if this == keys::FAULTS { faults() } else { heading(this) });
+        }
+        if this == keys::FAULTS {
+            continue;
         }
         text.push_str(&row(key.path, key));
     }
@@ -148,6 +162,14 @@ fn phases() -> String {
     format!(
         "\n## `[[{}]]`\n\n{PHASES_INTRODUCTION}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}",
         keys::PHASES
+    )
+}
+
+fn faults() -> String {
+    let rows: String = keys::FAULT_KEYS.iter().map(|key| row(key.path, key)).collect();
+    format!(
+        "\n## `[[{}]]`\n\n{FAULTS_INTRODUCTION}\n\n| key | value | default | meaning |\n|---|---|---|---|\n{rows}",
+        keys::FAULTS
     )
 }
 
@@ -205,6 +227,8 @@ fn range(kind: Kind) -> String {
         Kind::ServiceTime => "service time".to_owned(),
         Kind::Bound(unit) => format!("bound: {}", unit.example()),
         Kind::File => "file".to_owned(),
+        Kind::Condition => "condition of a queue".to_owned(),
+        Kind::Faults => format!("tables, up to {}", keys::FAULTS_MAX),
         Kind::Phases => format!("tables, up to {}, see below", keys::PHASES_MAX),
     }
 }

@@ -117,7 +117,7 @@ fn insert(at: &mut Value, parts: &[&str], key: &Key, form: Form) {
 fn reference(key: &Key, form: Form) -> Value {
     let one = json!({ "$ref": format!("#/$defs/{}", key.path) });
     // A list of phases is one value, whose own values may be lists.
-    if form == Form::Variant || key.kind == Kind::Phases || takes_no_list(key.path).is_some() {
+    if form == Form::Variant || matches!(key.kind, Kind::Phases | Kind::Faults) || takes_no_list(key.path).is_some() {
         return one;
     }
     let mut schema = json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
@@ -155,6 +155,8 @@ fn leaf_schema(key: &Key) -> Value {
         Kind::Bound(_) => quantity(r"^ *(<=|>=|==|<|>) *[0-9].*$"),
         Kind::File => json!({ "type": "string", "minLength": 1 }),
         Kind::Phases => phases_schema(),
+        Kind::Condition => quantity(r"^ *[a-z]+\.(backlog|ready|unacked) *>= *[0-9_]+ *$"),
+        Kind::Faults => faults_schema(),
     };
     describe(key, &mut schema);
     schema
@@ -171,6 +173,19 @@ fn phases_schema() -> Value {
         };
     }
     json!({ "type": "array", "minItems": 1, "maxItems": keys::PHASES_MAX, "items": phase })
+}
+
+fn faults_schema() -> Value {
+    let mut fault = section();
+    for key in keys::FAULT_KEYS {
+        let one = leaf_schema(key);
+        let mut schema =
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] });
+        describe(key, &mut schema);
+        fault["properties"][key.path] = schema;
+    }
+    fault["required"] = json!(["what", "stage"]);
+    json!({ "type": "array", "minItems": 1, "maxItems": keys::FAULTS_MAX, "items": fault })
 }
 
 fn service_time_schema() -> Value {

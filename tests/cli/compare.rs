@@ -233,3 +233,42 @@ fn benchstat_reads_the_go_format_and_finds_the_same_changes() {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
 }
+
+#[test]
+fn the_committed_baseline_is_small_sound_and_found_by_its_name() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let baseline = results.join("baseline");
+    let record = orderstorm::results::record::read(&baseline).expect("it can be read");
+    assert_eq!((record.outcome.exit_code, record.name.as_str()), (0, "quickstart"));
+    assert_eq!(
+        (record.tool.build.as_str(), record.broker.kind.as_str()),
+        ("release", "embedded")
+    );
+    assert!(record.commit.is_some_and(|commit| !commit.dirty));
+    let mut bytes = 0;
+    let mut folders = vec![baseline.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            match entry.file_type().expect("a type").is_dir() {
+                true => folders.push(entry.path()),
+                false => bytes += entry.metadata().expect("a file").len(),
+            }
+        }
+    }
+    assert!(bytes < 400_000, "{bytes} bytes");
+    // Against itself: nothing is worse, and a lone trial can tell nothing else.
+    let said = say(&[
+        "compare",
+        "baseline",
+        text(&baseline),
+        "--results",
+        text(&results),
+        "--strict",
+    ]);
+    assert_eq!(said.code, Some(5), "{said:#?}");
+    assert!(
+        said.out.starts_with("CANNOT TELL") && said.out.contains("1 pairs: 6 are the least"),
+        "{}",
+        said.out
+    );
+}

@@ -15,7 +15,7 @@ use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::wire::message::Envelope;
 use crate::workload::Workload;
-use crate::workload::model::{Canary, Defect};
+use crate::workload::model::Defect;
 
 /// What goes out after an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum Reaction {
     EffectWithoutEvent,
     /// A planted defect: the effect happens twice.
     EffectTwice,
+    /// A planted defect: rejected, though there is nothing wrong with it.
+    Rejected,
 }
 
 /// One service's business. `handle` is called once per order and event unless the stage remembers nothing; it must not wait
@@ -62,14 +64,15 @@ pub struct Context {
 impl Context {
     /// Whether the planted defect `defect` strikes this order.
     fn struck_by(&self, defect: Defect, message: &Envelope) -> bool {
-        matches!(&self.workload.canary, Some(Canary { defect: planted, every }) if *planted == defect && message.number % every == every - 1)
+        let canary = self.workload.canary.as_ref();
+        canary.is_some_and(|canary| canary.strikes(defect, message.number))
     }
 }
 
 /// The service of `stage`; inventory's is handed in, because its stock book is read at the end.
 pub fn service(stage: Stage, context: &Context, inventory: &Arc<Inventory>) -> Arc<dyn Service> {
     match stage {
-        Stage::Order => Arc::new(status::Order),
+        Stage::Order => Arc::new(status::Order::new(context.clone())),
         Stage::Inventory => Arc::clone(inventory) as Arc<dyn Service>,
         Stage::Payment => Arc::new(payment::Payment::new(context.clone())),
         Stage::Shipping => Arc::new(transport::Shipping),

@@ -23,6 +23,9 @@ impl Service for Payment {
         if self.context.struck_by(Defect::LoseDelivery, message) {
             return Reaction::Swallowed;
         }
+        if self.context.struck_by(Defect::RejectSound, message) {
+            return Reaction::Rejected;
+        }
         if payment_declined(self.context.seed, message.number, &self.context.workload.orders) {
             return Reaction::Effect(Emit::Event(Event::PaymentFailed));
         }

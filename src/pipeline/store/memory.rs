@@ -1,6 +1,6 @@
 //! Idempotency in memory: order and event, forgotten when the order is closed, so that memory follows the open orders.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Known;
@@ -21,8 +21,23 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Steps {
     known: HashMap<(OrderNumber, Event), Known>,
+    /// Steps whose effect somebody is about to have.
+    claimed: HashSet<(OrderNumber, Event)>,
     /// Size at which closed orders are forgotten next.
     sweep_at: usize,
+}
+
+/// A step that one consumer has taken on.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    store: &'a MemoryStore,
+    step: (OrderNumber, Event),
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.store.lock().claimed.remove(&self.step);
+    }
 }
 
 impl MemoryStore {
@@ -39,6 +54,20 @@ impl MemoryStore {
             None if ledger.is_closed(number) => Known::Done,
             None => Known::Fresh,
         }
+    }
+
+    pub(super) fn claim(&self, number: OrderNumber, event: Event, ledger: &Ledger) -> Result<Claim<'_>, Known> {
+        let step = (number, event);
+        let mut steps = self.lock();
+        match steps.known.get(&step).copied() {
+            Some(known) => return Err(known),
+            None if ledger.is_closed(number) => return Err(Known::Done),
+            None => {}
+        }
+        if !steps.claimed.insert(step) {
+            return Err(Known::Fresh);
+        }
+        Ok(Claim { store: self, step })
     }
 
     pub(super) fn applied(&self, number: OrderNumber, event: Event, emit: Emit, ledger: &Ledger) {
@@ -60,6 +89,20 @@ impl MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_one_consumer_at_a_time_may_have_the_effect_of_a_step() {
+        let (store, ledger) = (MemoryStore::default(), Ledger::new(1, None));
+        ledger.placed(7, 0, 0, 1);
+        let claim = |event| store.claim(7, event, &ledger).map(drop);
+        let held = store.claim(7, Event::OrderCreated, &ledger).expect("nobody has it");
+        assert_eq!(claim(Event::OrderCreated), Err(Known::Fresh));
+        assert_eq!(claim(Event::PaymentSuccess), Ok(()));
+        drop(held);
+        assert_eq!(claim(Event::OrderCreated), Ok(()));
+        store.applied(7, Event::OrderCreated, Emit::Nothing, &ledger);
+        assert_eq!(claim(Event::OrderCreated), Err(Known::Applied(Emit::Nothing)));
+    }
 
     #[test]
     fn a_step_is_fresh_then_applied_then_done() {

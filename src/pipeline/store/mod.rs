@@ -10,6 +10,7 @@ use crate::orders::OrderNumber;
 use crate::workload::model::Dedupe;
 
 use super::order::Emit;
+use memory::Claim;
 
 /// What is known of a step when its message comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,17 @@ impl Store {
         match self {
             Store::None => Known::Fresh,
             Store::Memory(store) => store.lookup(number, event, ledger),
+        }
+    }
+
+    /// Takes the step on: until the claim is dropped, nobody else may have its effect.
+    ///
+    /// # Errors
+    /// What is known of the step if somebody was faster; `Fresh` while they are at it.
+    pub fn claim(&self, number: OrderNumber, event: Event, ledger: &Ledger) -> Result<Option<Claim<'_>>, Known> {
+        match self {
+            Store::None => Ok(None),
+            Store::Memory(store) => store.claim(number, event, ledger).map(Some),
         }
     }
 

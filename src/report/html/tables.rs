@@ -6,10 +6,10 @@ use super::sink::{Align, Sink};
 use crate::events::Stage;
 use crate::ledger::{PromiseReport, Verdict};
 use crate::measure::{Quantile, Series, StageSpan, Summary};
-use crate::report::backlog;
 use crate::report::human::{self, ABSENT};
 use crate::report::status;
 use crate::report::text::trail_text;
+use crate::report::{backlog, faults as fault_report};
 use crate::results::record::{CellRecord, RunRecord, StageRecord, TrialRecord};
 
 use Align::{Number, Text};
@@ -155,6 +155,46 @@ pub(super) fn latency(page: &mut Sink, trial: &TrialRecord) {
         ));
     }
     page.raw("</p>\n");
+}
+
+pub(super) fn has_faults(trial: &TrialRecord) -> bool {
+    !trial.fault_events.is_empty() || !trial.lost_connections.is_empty()
+}
+
+/// What each fault cost, over its events.
+pub(super) fn faults(page: &mut Sink, trial: &TrialRecord) {
+    let sums = fault_report::summed(trial);
+    if !sums.is_empty() {
+        let columns = [
+            ("Fault", Text),
+            ("Events", Number),
+            ("Consumers struck", Number),
+            ("Away at most", Number),
+            ("Recovery time", Text),
+            ("Longest gap", Number),
+            ("Redeliveries", Number),
+            ("Duplicates delivered", Number),
+            ("… in effect", Number),
+        ];
+        page.table("Faults", &columns);
+        let seconds = |value: Option<f64>| value.map_or(ABSENT.to_owned(), human::seconds);
+        for sum in &sums {
+            page.raw("<tr>").row_name(&sum.name).number(&human::count(sum.events));
+            page.number(&sum.consumers.map_or(ABSENT.to_owned(), human::count));
+            page.number(&seconds(sum.away_s_max));
+            page.cell(&sum.recovery_words());
+            page.number(&seconds(sum.longest_gap_s));
+            for again in sum.again {
+                page.number(&human::count(again));
+            }
+            page.raw("</tr>\n");
+        }
+        page.table_end();
+        page.raw("<p class=\"soft\">Recovery time: from the heal until the goodput was back in its band. Longest gap: in which no order came to its end. What came again is counted from the start of an event to that of the next. Each event is in faults.csv.</p>\n");
+    }
+    if let Some(lost) = fault_report::lost_connections(trial) {
+        page.element("<p>", &lost, ".</p>\n");
+    }
 }
 
 pub(super) fn stages(page: &mut Sink, trial: &TrialRecord) {

@@ -125,43 +125,6 @@ pub async fn ab(
     let started = clock::wall_time();
     let id = format!("ab-{}-{}-{}", request.plan.name, clock::compact(started), random_id());
     let folder = RunFolder::create(&request.results, &id)?;
-    let error = match pairs(&request, &folder, id, started, interrupt, &mut tell).await {
-        Ok((record, failure)) if !record.pairs.is_empty() => {
-            return Ok(AbFinished {
-                record,
-                folder,
-                failure,
-            });
-        }
-        Ok((_, failure)) => failure.unwrap_or(ChildError::Interrupted.into()),
-        Err(error) => error,
-    };
-    // Nothing was measured: what stands in the folder explains nothing that the error does not.
-    let _ = std::fs::remove_dir_all(folder.path());
-    Err(error)
-}
-
-/// A broker that is shared must come out of each trial as it went in.
-fn check_faults(faults: &Faults) -> Result<(), AbError> {
-    let found = [
-        (faults.broker_pause.is_some(), "fault.broker_pause"),
-        (faults.memory_alarm.is_some(), "fault.memory_alarm"),
-        (faults.disk_alarm.is_some(), "fault.disk_alarm"),
-    ];
-    match found.into_iter().find(|(there, _)| *there) {
-        Some((_, fault)) => Err(AbError::Fault { fault }),
-        None => Ok(()),
-    }
-}
-
-async fn pairs(
-    request: &AbRequest,
-    folder: &RunFolder,
-    id: String,
-    started: std::time::SystemTime,
-    interrupt: &Interrupt,
-    tell: &mut impl FnMut(Told<'_>),
-) -> Result<(AbRecord, Option<AbError>), AbError> {
     let mut record = AbRecord {
         schema_version: SCHEMA_VERSION,
         id,
@@ -177,6 +140,40 @@ async fn pairs(
         pairs: Vec::new(),
         ended_because: None,
     };
+    let failure = pairs(&request, &folder, &mut record, interrupt, &mut tell).await.err();
+    if record.pairs.is_empty() {
+        // Nothing was measured: what stands in the folder explains nothing that the error does not.
+        let _ = std::fs::remove_dir_all(folder.path());
+        return Err(failure.unwrap_or(ChildError::Interrupted.into()));
+    }
+    Ok(AbFinished {
+        record,
+        folder,
+        failure,
+    })
+}
+
+/// A broker that is shared must come out of each trial as it went in.
+fn check_faults(faults: &Faults) -> Result<(), AbError> {
+    let found = [
+        (faults.broker_pause.is_some(), "fault.broker_pause"),
+        (faults.memory_alarm.is_some(), "fault.memory_alarm"),
+        (faults.disk_alarm.is_some(), "fault.disk_alarm"),
+    ];
+    match found.into_iter().find(|(there, _)| *there) {
+        Some((_, fault)) => Err(AbError::Fault { fault }),
+        None => Ok(()),
+    }
+}
+
+/// Fills `record` pair by pair.
+async fn pairs(
+    request: &AbRequest,
+    folder: &RunFolder,
+    record: &mut AbRecord,
+    interrupt: &Interrupt,
+    tell: &mut impl FnMut(Told<'_>),
+) -> Result<(), AbError> {
     // A file that is edited meanwhile must not become two experiments. One that replays a file beside it has to stay where it is.
     let workload = if request.plan.folder.is_some() {
         request.workload.clone()
@@ -199,28 +196,28 @@ async fn pairs(
         broker: broker.as_ref(),
         start: &request.start,
     };
-    let mut failure = None;
+    let mut outcome = Ok(());
     for (pair, first) in (1..).zip(order(record.seed, request.pairs)) {
-        match one_pair(&record, &child, folder.path(), pair, first, interrupt, tell).await {
+        let done = one_pair(record, &child, folder.path(), pair, first, interrupt, tell).await;
+        match done {
             Ok(Some(done)) => record.pairs.push(done),
-            Ok(None) => {
-                record.ended_because = Some("interrupted".to_owned());
-                break;
-            }
+            Ok(None) => record.ended_because = Some("interrupted".to_owned()),
             Err(error) => {
                 record.ended_because = Some(error.to_string());
-                failure = Some(error);
-                break;
+                outcome = Err(error);
             }
         }
         // Whatever happens to this process now, the pairs so far are there.
-        write(folder, &mut record)?;
+        outcome = outcome.and(write(folder, record));
+        if outcome.is_err() || record.ended_because.is_some() {
+            break;
+        }
     }
-    write(folder, &mut record)?;
-    if let Some(broker) = broker {
-        broker.stop().await?;
-    }
-    Ok((record, failure))
+    let stopped = match broker {
+        Some(broker) => broker.stop().await,
+        None => Ok(()),
+    };
+    outcome.and(stopped.map_err(AbError::from))
 }
 
 async fn shared_broker(request: &AbRequest, interrupt: &Interrupt) -> Result<RunningBroker, AbError> {

@@ -1,6 +1,7 @@
 //! From what the phases left to the trial's record.
 
 mod checks;
+mod faults;
 
 use super::{Fixed, Ran};
 use std::collections::BTreeSet;
@@ -54,6 +55,14 @@ impl Fixed<'_> {
                 .publish
                 .confirms
                 .then(|| self.wiring.publishes.slowest_confirm()),
+            rejected: Some(
+                ran.meters
+                    .iter()
+                    .map(|meter| meter.malformed() + meter.unroutable())
+                    .sum(),
+            ),
+            consumers_missing: ran.consumers_missing.clone(),
+            faults: self.faults_struck(&ran),
             left_behind: None,
         };
         let promises = ledger::judge(workload, &report, &observed);
@@ -69,7 +78,8 @@ impl Fixed<'_> {
             .total(Series::EndToEnd)
             .map_or(0, |recorder| recorder.count());
         let backlog = ran.held.as_ref().and_then(|held| held.record(ran.began));
-        let mut faults = ran.faults.clone();
+        let fault_events = self.fault_events(&ran);
+        let mut faults = self.fault_bands(&ran);
         faults.extend(self.held_back(&backlog, &ran));
         let blocked_connections = self.blocked_connections(&ran);
         let blocked = blocked_bands(&blocked_connections);
@@ -123,6 +133,8 @@ impl Fixed<'_> {
             promises,
             verdict,
             faults,
+            fault_events,
+            lost_connections: self.lost_connections(&ran),
             aborted: ran.aborted,
             interrupted: ran.interrupted,
             ledger: report,

@@ -3,16 +3,17 @@
 use super::Builder;
 use crate::events::PipelineKind;
 use crate::units::Span;
-use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, Stretch, Until};
+use crate::workload::model::{BrokerPause, Canary, Defect, Faults, Load, Orders, StageSettings, Stretch, Until};
 
 impl Builder<'_> {
-    pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load) -> Faults {
+    pub(super) fn faults(&mut self, pipeline: PipelineKind, load: &Load, stages: &[StageSettings]) -> Faults {
         let pause = self.stretch("broker_pause", "a pause of the broker", load);
         Faults {
             stage_outage: self.stage_outage(pipeline, load),
             broker_pause: pause.map(|Stretch { at, lasts }| BrokerPause { at, lasts }),
             memory_alarm: self.stretch("memory_alarm", "a memory alarm", load),
             disk_alarm: self.stretch("disk_alarm", "a disk alarm", load),
+            script: self.script(pipeline, load, stages),
         }
     }
 
@@ -44,7 +45,7 @@ impl Builder<'_> {
         Some(stretch)
     }
 
-    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders) -> Option<Canary> {
+    pub(super) fn canary(&mut self, pipeline: PipelineKind, orders: &Orders, faults: &Faults) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
                 "canary.every",
@@ -67,6 +68,13 @@ impl Builder<'_> {
                 &["canary.defect"],
                 "an unlimited stock cannot be oversold",
                 "set orders.stock_per_item",
+            );
+        }
+        if defect == Defect::ForgetEffect && faults.script.is_empty() {
+            self.refuse(
+                &["canary.defect"],
+                "what is forgotten does no harm where nothing comes again",
+                "add a fault such as [[faults]] with what = \"connection-drop\", stage = \"payment\", point = \"confirm-to-ack\"",
             );
         }
         Some(Canary {

@@ -14,7 +14,7 @@ const LENGTH_MAX: Span = Span::from_secs(24 * 3600);
 impl Builder<'_> {
     pub(super) fn load(&mut self) -> Load {
         let warm_up = self.duration("load.warm_up").unwrap_or_default();
-        let (arrival, until) = if self.settings.phases > 0 {
+        let (arrival, until) = if self.settings.tables.phases > 0 {
             self.load_in_phases(warm_up)
         } else {
             self.load_as_one(warm_up)
@@ -160,7 +160,7 @@ impl Builder<'_> {
                 "leave it out: each phase has its own shape, and their lengths end the load",
             );
         }
-        let phases: Vec<LoadPhase> = (1..=self.settings.phases)
+        let phases: Vec<LoadPhase> = (1..=self.settings.tables.phases)
             .map(|position| self.phase(position))
             .collect();
         let length = phases

@@ -2,7 +2,7 @@
 
 use super::Builder;
 use crate::events::Stage;
-use crate::workload::model::{AckMode, Dedupe, ServiceTime, StageSettings};
+use crate::workload::model::{AckMode, Dedupe, ServiceTime, StageConnection, StageSettings};
 
 impl Builder<'_> {
     pub(super) fn stage(&mut self, stage: Stage) -> StageSettings {
@@ -69,6 +69,10 @@ impl Builder<'_> {
             queue: self.queue(stage),
             slow_share: self.share(&path("slow_share")).unwrap_or_default(),
             slow_factor: self.count_u32(&path("slow_factor")),
+            connection: match self.choice(&path("connection")) {
+                Some("own") => StageConnection::Own,
+                _ => StageConnection::Shared,
+            },
         }
     }
 

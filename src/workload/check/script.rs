@@ -1,0 +1,249 @@
+//! The fault script: what is done to consumers, when, and to how many.
+
+use super::Builder;
+use crate::events::{PipelineKind, Stage};
+use crate::units::{Share, Span};
+use crate::workload::keys::fault_path;
+use crate::workload::model::{FaultKind, Load, Pace, Point, ScriptedFault, StageSettings, Until, When, Whom};
+
+/// Ways to say when.
+const TRIGGERS: [&str; 5] = ["at", "every", "random", "on", "after"];
+
+impl Builder<'_> {
+    pub(super) fn script(
+        &mut self,
+        pipeline: PipelineKind,
+        load: &Load,
+        stages: &[StageSettings],
+    ) -> Vec<ScriptedFault> {
+        let positions = 1..=self.settings.tables.faults;
+        positions
+            .filter_map(|position| self.scripted(position, pipeline, load, stages))
+            .collect()
+    }
+
+    fn scripted(
+        &mut self,
+        position: usize,
+        pipeline: PipelineKind,
+        load: &Load,
+        stages: &[StageSettings],
+    ) -> Option<ScriptedFault> {
+        let path = |key: &str| fault_path(position, key);
+        let anywhere: Vec<String> = crate::workload::keys::FAULT_KEYS
+            .iter()
+            .map(|key| path(key.path))
+            .collect();
+        let anywhere: Vec<&str> = anywhere.iter().map(String::as_str).collect();
+        let word = self.choice(&path("what"));
+        let named = self.choice(&path("stage"));
+        let stage = Stage::ALL.into_iter().find(|stage| Some(stage.name()) == named);
+        for (key, given, help) in [
+            (
+                "what",
+                word.is_some(),
+                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\" or \"panic\"",
+            ),
+            ("stage", stage.is_some(), "add stage = \"…\""),
+        ] {
+            // A value that could not be read has been refused already.
+            if !given && self.settings.written(&path(key)).is_none() {
+                self.refuse(&anywhere, format!("fault {position} does not say its `{key}`"), help);
+            }
+        }
+        let when = self.when(position, &anywhere, pipeline, load);
+        let what = self.fault_kind(position, &anywhere, word);
+        let (what, stage, when) = (what?, stage?, when?);
+        let Some(at) = pipeline.position(stage) else {
+            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            self.refuse(
+                &[&path("stage")],
+                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
+                format!("its stages are {}", known.join(", ")),
+            );
+            return None;
+        };
+        let whom = self.whom(position, stage, &stages[at]);
+        let point = self.point(position, stage, what);
+        Some(ScriptedFault {
+            what,
+            stage,
+            when,
+            whom,
+            restart_after: self.duration(&path("restart_after")).unwrap_or_default(),
+            point,
+        })
+    }
+
+    fn fault_kind(&mut self, position: usize, anywhere: &[&str], word: Option<&str>) -> Option<FaultKind> {
+        let (lasts_path, restart_path) = (fault_path(position, "lasts"), fault_path(position, "restart_after"));
+        let lasts = self.duration(&lasts_path);
+        let kind = match word? {
+            "hang" => {
+                self.refuse_written(
+                    &restart_path,
+                    format!("`{restart_path}` has no effect on a hang: the consumer never leaves"),
+                    format!("leave it out; {lasts_path} says how long it stands still"),
+                );
+                let Some(lasts) = lasts else {
+                    self.refuse(
+                        anywhere,
+                        format!("fault {position} does not say how long its hang lasts"),
+                        "add lasts = \"5s\"",
+                    );
+                    return None;
+                };
+                return Some(FaultKind::Hang(lasts));
+            }
+            "connection-drop" => FaultKind::ConnectionDrop,
+            "channel-close" => FaultKind::ChannelClose,
+            "consumer-cancel" => FaultKind::ConsumerCancel,
+            _ => FaultKind::Panic,
+        };
+        self.refuse_written(
+            &lasts_path,
+            format!("`{lasts_path}` has an effect on a hang only"),
+            "leave it out; restart_after says how long a consumer stays away",
+        );
+        Some(kind)
+    }
+
+    fn when(&mut self, position: usize, anywhere: &[&str], pipeline: PipelineKind, load: &Load) -> Option<When> {
+        let path = |key: &str| fault_path(position, key);
+        let given: Vec<&str> = TRIGGERS
+            .into_iter()
+            .filter(|key| self.settings.written(&path(key)).is_some())
+            .collect();
+        if given.len() != 1 {
+            let places: Vec<String> = given.iter().skip(1).map(|key| path(key)).collect();
+            let places: Vec<&str> = places
+                .iter()
+                .map(String::as_str)
+                .chain(anywhere.iter().copied())
+                .collect();
+            let message = match given.as_slice() {
+                [] => format!("fault {position} does not say when it happens"),
+                [first, second, ..] => {
+                    format!("fault {position} says twice when it happens, by `{first}` and by `{second}`")
+                }
+                [_] => return None,
+            };
+            self.refuse(&places, message, "give one of at, every, random, on and after");
+            return None;
+        }
+        let repeated = matches!(given[0], "every" | "random");
+        let (until, times) = (self.duration(&path("until")), self.count(&path("times")));
+        if !repeated {
+            for key in ["until", "times"] {
+                self.refuse_written(
+                    &path(key),
+                    format!("`{}` has an effect with every or random only", path(key)),
+                    "leave it out",
+                );
+            }
+        }
+        let end = match load.until {
+            Until::Duration(duration) => Some(Span(load.warm_up.0 + duration.0)),
+            Until::Orders(_) => None,
+        };
+        for key in ["at", "every", "until"] {
+            if let (Some(when), Some(end)) = (self.duration(&path(key)), end)
+                && when >= end
+            {
+                self.refuse(
+                    &[&path(key)],
+                    format!(
+                        "`{}` comes after the load has ended ({end}), and with it the faults",
+                        path(key)
+                    ),
+                    "choose an earlier time, or make the load longer",
+                );
+            }
+        }
+        let again = |pace| When::Repeated { pace, until, times };
+        match given[0] {
+            "at" => self.duration(&path("at")).map(When::At),
+            "every" => self.duration(&path("every")).map(|every| again(Pace::Every(every))),
+            "random" => {
+                let rate = self.rate(&path("random"))?;
+                if rate.per_second() <= 0.0 {
+                    self.refuse(
+                        &[&path("random")],
+                        "a rate of nothing strikes nobody",
+                        "raise it, or leave the fault out",
+                    );
+                }
+                Some(again(Pace::Random(rate)))
+            }
+            "on" => {
+                let condition = self.condition(&path("on"))?;
+                if pipeline.position(condition.stage).is_none() {
+                    self.refuse(
+                        &[&path("on")],
+                        format!("there is no {} stage in pipeline = \"{pipeline}\"", condition.stage),
+                        "name a stage of this pipeline",
+                    );
+                }
+                Some(When::On(condition))
+            }
+            _ => self.count(&path("after")).map(When::After),
+        }
+    }
+
+    fn whom(&mut self, position: usize, stage: Stage, settings: &StageSettings) -> Whom {
+        let (count_path, share_path) = (fault_path(position, "count"), fault_path(position, "share"));
+        let (count, share) = (self.count(&count_path), self.share(&share_path));
+        if count.is_some() && share.is_some() {
+            self.refuse(
+                &[&share_path],
+                "whom a fault strikes is said twice, by `count` and by `share`",
+                "leave one of them out",
+            );
+        }
+        if let Some(count) = count.filter(|count| *count > u64::from(settings.consumers)) {
+            self.refuse(
+                &[&count_path],
+                format!("the {stage} stage has {} consumers, not {count}", settings.consumers),
+                format!("lower it, or raise stage.{stage}.consumers"),
+            );
+        }
+        if share.is_some_and(|share| share.0 <= 0.0) {
+            self.refuse(
+                &[&share_path],
+                "a share of nothing strikes nobody",
+                "raise it, or leave the fault out",
+            );
+        }
+        match (count, share) {
+            (_, Some(Share(share))) => Whom::Share(Share(share)),
+            (Some(count), None) => Whom::Count(u32::try_from(count).unwrap_or(u32::MAX)),
+            (None, None) => Whom::Count(1),
+        }
+    }
+
+    fn point(&mut self, position: usize, stage: Stage, what: FaultKind) -> Option<Point> {
+        let path = fault_path(position, "point");
+        let word = self.choice(&path);
+        let point = Point::NAMES
+            .into_iter()
+            .find(|(name, _)| Some(*name) == word)
+            .map(|(_, point)| point);
+        if matches!(what, FaultKind::Hang(_) | FaultKind::ConsumerCancel) {
+            self.refuse_written(
+                &path,
+                format!("`{path}` has no effect on a {}: it breaks no handler off", what.name()),
+                "leave it out, or choose connection-drop, channel-close or panic",
+            );
+        } else if matches!(point, Some(Point::EffectToPublish | Point::PublishToConfirm)) && !stage.emits() {
+            self.refuse(
+                &[&path],
+                format!("the {stage} stage publishes nothing, so nobody comes to that point"),
+                "choose before-effect or confirm-to-ack, or another stage",
+            );
+        }
+        match what {
+            FaultKind::Panic => Some(point.unwrap_or(Point::BeforeEffect)),
+            _ => point,
+        }
+    }
+}

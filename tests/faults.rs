@@ -1,0 +1,114 @@
+//! Safe runs under random faults: whatever the seed strikes, the ledger finds nothing to convict.
+//!
+//! `ORDERSTORM_SAFE_RUNS=50 cargo test --test faults` takes as many seeds; the default is what CI has time for.
+
+mod support;
+
+use orderstorm::ledger::Verdict;
+use orderstorm::rng;
+use support::drive::run_alone;
+
+/// Runs with different seeds; by default as many as fit into a minute.
+fn runs() -> u64 {
+    let asked = std::env::var("ORDERSTORM_SAFE_RUNS").ok();
+    asked.map_or(10, |runs| runs.parse().expect("ORDERSTORM_SAFE_RUNS is a number"))
+}
+
+/// Settings of a safe pipeline, and a script that is drawn from `seed`: four faults at a random pace, of random kinds, at random
+/// stages and points.
+fn settings(seed: u64) -> Vec<String> {
+    let mut draws = 0;
+    let mut draw = |below: usize| {
+        draws += 1;
+        (rng::unit(seed, "safe runs", draws) * below as f64) as usize
+    };
+    let mut settings: Vec<String> = [
+        "load.rate=120/s",
+        "load.duration=1500ms",
+        "orders.payment_decline=5%",
+        "drain.deadline=20s",
+        "sample.interval=50ms",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    settings.push(format!("seed={seed}"));
+    let stages = ["order", "inventory", "payment", "shipping", "notification", "audit"];
+    for stage in stages {
+        let prefetch = [1, 5, 100][draw(3)];
+        settings.push(format!("stage.{stage}.consumers={}", 1 + draw(3)));
+        settings.push(format!("stage.{stage}.connection={}", ["shared", "own"][draw(2)]));
+        settings.push(format!("stage.{stage}.prefetch={prefetch}"));
+        if prefetch > 1 && draw(2) == 0 {
+            settings.push(format!("stage.{stage}.ack_batch={}", prefetch.min(4)));
+        }
+    }
+    for fault in 1..=4 {
+        let what = ["connection-drop", "channel-close", "consumer-cancel", "hang", "panic"][draw(5)];
+        let stage = stages[draw(stages.len())];
+        let mut set = |key: &str, value: &str| settings.push(format!("faults.{fault}.{key}={value}"));
+        set("what", what);
+        set("stage", stage);
+        set("random", "3/s");
+        set("share", "50%");
+        match what {
+            "hang" => set("lasts", "100ms"),
+            _ => set("restart_after", ["0s", "50ms"][draw(2)]),
+        }
+        let points = [
+            "before-effect",
+            "confirm-to-ack",
+            "effect-to-publish",
+            "publish-to-confirm",
+        ];
+        let points = if stage == "audit" { &points[..2] } else { &points[..] };
+        if !matches!(what, "hang" | "consumer-cancel") && draw(2) == 0 {
+            set("point", points[draw(points.len())]);
+        }
+    }
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn safe_runs_under_random_faults_convict_nobody() {
+    let mut events = 0;
+    for seed in 1..=runs() {
+        let settings = settings(seed);
+        let done = run_alone(&settings.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let trial = done.trial();
+        assert_eq!(trial.aborted, None, "seed {seed}: {settings:#?}");
+        assert_eq!(
+            done.broken(),
+            Vec::<&str>::new(),
+            "seed {seed}: {settings:#?}: {:#?}",
+            trial.promises
+        );
+        assert!(trial.drain.drained, "seed {seed}: {settings:#?}");
+        assert_eq!(done.promise("nothing_lost").verdict, Verdict::Pass, "seed {seed}");
+        assert_eq!(trial.ledger.fates.total(), trial.orders.published, "seed {seed}");
+        events += trial.fault_events.len() as u64;
+    }
+    assert!(events >= 3 * runs(), "{events} events in {} runs", runs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_forgets_what_it_did_is_convicted_when_a_fault_brings_it_back() {
+    let done = run_alone(&[
+        "load.rate=100/s",
+        "load.duration=1500ms",
+        "stage.payment.prefetch=1",
+        "faults.1.what=connection-drop",
+        "faults.1.stage=payment",
+        "faults.1.every=400ms",
+        "faults.1.point=confirm-to-ack",
+        "canary.defect=forget-effect",
+        "canary.every=1",
+    ])
+    .await;
+    assert_eq!(done.broken(), ["nothing_twice", "charged_once"]);
+    let event = &done.trial().fault_events[0];
+    assert!(
+        event.duplicates_in_effect >= 1 && event.duplicates_delivered >= 1,
+        "{event:?}"
+    );
+    assert_eq!(done.record.outcome.exit_code, 3);
+}
