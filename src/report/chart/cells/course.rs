@@ -154,6 +154,20 @@ impl CourseChart<'_> {
         picture::write_png(self, path)
     }
 
+    /// The values of all dimensions with their names, or without, where there is no room.
+    fn name_of<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, cell: &Cell<'_>) -> String {
+        let room = (PANEL_WIDTH - 36.0) * 0.92;
+        let whole = human::plain(&self.sweep.others(cell, &[]));
+        if canvas.text_width(&whole, 11.0) <= room {
+            return whole;
+        }
+        let dimensions = self.sweep.dimensions.iter().zip(&cell.place);
+        let values: Vec<&str> = dimensions
+            .map(|(dimension, at)| dimension.values[*at].label.as_str())
+            .collect();
+        canvas.fitting(&human::plain(&values.join(", ")), 11.0, room)
+    }
+
     /// The y axis of all panels, with few ticks, and how a value gets onto it.
     fn up(&self, lines: &[Vec<Line>]) -> (Axis, fn(f64) -> f64) {
         let values = lines
@@ -267,8 +281,7 @@ impl Drawing for CourseChart<'_> {
             let plot = Plot::new(canvas, x.clone(), y.clone(), area, shades(&figures))
                 .between((left + LABELS, left + PANEL_WIDTH - 20.0));
             plot.axes()?;
-            let name = human::plain(&self.sweep.others(panel.cell, &[]));
-            let name = canvas.fitting(&name, 11.0, (PANEL_WIDTH - 36.0) * 0.92);
+            let name = self.name_of(canvas, panel.cell);
             canvas.text((left + 16.0, top + 9.0), &name, 11.0, INK, Anchor::Start)?;
             for line in lines {
                 if line.filled {
