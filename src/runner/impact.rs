@@ -177,7 +177,7 @@ mod tests {
         ];
         let found = impacts(&stalled(), &faults, frame());
         let first = Impact {
-            recovery_s: Some(0.75),
+            recovery_s: Some(0.5),
             longest_gap_s: Some(2.25),
             redeliveries: 7,
             duplicates_delivered: 3,

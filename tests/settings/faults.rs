@@ -14,6 +14,9 @@ const LOAD: [&str; 4] = [
     "drain.deadline=20s",
 ];
 
+/// Times in `series.csv` are rounded.
+const ROUNDING_S: f64 = 0.01;
+
 async fn run(settings: &[&str]) -> Done {
     run_alone(&[&LOAD[..], settings].concat()).await
 }
@@ -123,7 +126,7 @@ async fn a_fault_waits_for_what_it_sees_and_one_that_never_sees_it_leaves_the_ve
     let [ready, unacked] = ["ready", "unacked"].map(|part| done.series(&format!("backlog_messages.payment.{part}")));
     // A look that got no answer has a row of unacked messages only.
     let backlog = |until: f64| {
-        let looks = ready.iter().filter(|(time_s, _)| *time_s <= until);
+        let looks = ready.iter().filter(|(time_s, _)| *time_s <= until + ROUNDING_S);
         let sums = looks.filter_map(|(time_s, ready)| {
             let same = unacked.iter().find(|(other_s, _)| other_s == time_s)?;
             Some(ready + same.1)
