@@ -8,9 +8,10 @@ use orderstorm::workload::check::check;
 use crate::support::drive::run_alone;
 
 /// Eight pairs of a few jobs.
-const TWO_CELLS: [&str; 7] = [
+const TWO_CELLS: [&str; 8] = [
     "pipeline=work-queue",
     "load.arrival=closed",
+    "load.users=4",
     "load.orders=40",
     "load.warm_up=0s",
     "stage.worker.service_time=[\"1ms\", \"2ms\"]",
