@@ -458,7 +458,14 @@ impl Page {
     /// Median and 99th percentile of the parts of a delivery's time, a line per stage; says whether one is rough.
     fn stages(&mut self, trial: &TrialRecord) -> bool {
         let cells = |stage: Stage| {
-            StageSpan::ALL.map(|span| {
+            // The commits of the few stages with a database stand with their stores.
+            [
+                StageSpan::QueueWait,
+                StageSpan::BufferWait,
+                StageSpan::Service,
+                StageSpan::Emit,
+            ]
+            .map(|span| {
                 let name = Series::Stage(stage, span).to_string();
                 let summary = trial.latencies.iter().find(|summary| summary.series == name)?;
                 Some((summary.p50, summary.p99))
@@ -469,16 +476,9 @@ impl Page {
         if !rows.iter().any(|(_, cells)| known(cells)) {
             return false;
         }
-        let names = ["queue wait", "buffer wait", "service time", "commit", "emit"];
-        let shown: [bool; StageSpan::ALL.len()] =
-            std::array::from_fn(|span| rows.iter().any(|(_, cells)| cells[span].is_some()));
-        let of_shown = |texts: Vec<String>| {
-            let texts = texts.into_iter().zip(shown);
-            let shown: Vec<String> = texts.filter(|(_, shown)| *shown).map(|(text, _)| text).collect();
-            shown.join(" ")
-        };
-        let header = of_shown(names.iter().map(|name| format!("{name:>20}")).collect());
-        self.line(&format!("  {:<14}{}", "p50 / p99", header));
+        let names = ["queue wait", "buffer wait", "service time", "emit"];
+        let header: Vec<String> = names.iter().map(|name| format!("{name:>20}")).collect();
+        self.line(&format!("  {:<14}{}", "p50 / p99", header.join(" ")));
         for (stage, cells) in rows.iter().filter(|(_, cells)| known(cells)) {
             let texts = cells.map(|cell| {
                 let text = cell.map_or(String::new(), |(p50, p99)| {
@@ -486,7 +486,7 @@ impl Page {
                 });
                 format!("{text:>20}")
             });
-            self.line(&format!("  {:<14}{}", stage.name(), of_shown(texts.to_vec())));
+            self.line(&format!("  {:<14}{}", stage.name(), texts.join(" ")));
         }
         let quantiles = rows.iter().flat_map(|(_, cells)| cells).flatten();
         quantiles
@@ -510,15 +510,27 @@ impl Page {
                 human::count(store.steps),
                 human::count(store.commits)
             );
-            if store.errors > 0 {
-                line.push_str(&format!(", {} failed and tried again", human::count(store.errors)));
+            let commit = Series::Stage(stage.stage, StageSpan::Commit).to_string();
+            if let Some(summary) = trial.latencies.iter().find(|summary| summary.series == commit) {
+                line.push_str(&format!(", {} / {}", quantile(summary.p50), quantile(summary.p99)));
             }
-            if let Some(outbox) = &store.outbox {
-                line.push_str(&format!("; outbox: at most {} unsent", human::count(outbox.unsent_max)));
-                for (rows, what) in [(outbox.unsent, "never sent"), (outbox.unroutable, "unroutable")] {
-                    if rows > 0 {
-                        line.push_str(&format!(", {} {what}", human::count(rows)));
-                    }
+            self.line(&line);
+            if store.errors > 0 {
+                let failed = human::count(store.errors);
+                self.line(&format!(
+                    "  {:<14}{failed} look-ups or steps failed and were tried again",
+                    ""
+                ));
+            }
+            let Some(outbox) = &store.outbox else { continue };
+            let mut line = format!(
+                "  {:<14}outbox: at most {} rows unsent",
+                "",
+                human::count(outbox.unsent_max)
+            );
+            for (rows, what) in [(outbox.unsent, "never sent"), (outbox.unroutable, "unroutable")] {
+                if rows > 0 {
+                    line.push_str(&format!(", {} {what}", human::count(rows)));
                 }
             }
             self.line(&line);

@@ -453,6 +453,9 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
                             | "urgent_priority"
                             | "slow_factor"
                             | "arrivals"
+                            | "publish"
+                            | "commit_batch"
+                            | "commit_flush"
                     )
                 )
         })
