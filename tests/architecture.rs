@@ -395,11 +395,18 @@ fn good_imports_comments_and_strings_raise_no_objection() {
     }
 }
 
-/// Two clocks would mean two axes: latencies are differences on one of them. Brokers, live view and signals have deadlines and
-/// cadences of their own, which no figure is made of.
+/// Two clocks would mean two axes: latencies are differences on one of them. Brokers, live view, signals, the
+/// batches of a store and the browser of a test have deadlines and cadences of their own, which no figure is made of.
 #[test]
 fn only_the_clock_reads_the_system_clocks_for_measures() {
-    let may = ["clock.rs", "broker", "ui", "cli"];
+    let may = [
+        "clock.rs",
+        "broker",
+        "ui",
+        "cli",
+        "pipeline/store/durable.rs",
+        "report/html/browser",
+    ];
     let reads = |text: &str| {
         let code = code_of(text.split("#[cfg(test)]").next().unwrap_or_default());
         ["SystemTime::now", "Instant::now", "clock_gettime"]

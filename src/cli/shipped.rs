@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 18] = [
+pub const WORKLOADS: [(&str, &str); 24] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -28,6 +28,18 @@ pub const WORKLOADS: [(&str, &str); 18] = [
     ("ttl", include_str!("../../workloads/ttl.toml")),
     ("alarm", include_str!("../../workloads/alarm.toml")),
     ("backpressure", include_str!("../../workloads/backpressure.toml")),
+    ("kill-storm", include_str!("../../workloads/kill-storm.toml")),
+    ("crash-points", include_str!("../../workloads/crash-points.toml")),
+    ("prefetch-kill", include_str!("../../workloads/prefetch-kill.toml")),
+    (
+        "stop-the-inventory",
+        include_str!("../../workloads/stop-the-inventory.toml"),
+    ),
+    (
+        "outbox-vs-dual-write",
+        include_str!("../../workloads/outbox-vs-dual-write.toml"),
+    ),
+    ("store-cost", include_str!("../../workloads/store-cost.toml")),
     ("gate", include_str!("../../workloads/gate.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
