@@ -11,8 +11,10 @@ pub struct List {}
 
 impl List {
     pub(super) fn execute(self) -> Outcome {
+        let longest = shipped::WORKLOADS.iter().map(|(name, _)| name.len()).max();
+        let width = longest.unwrap_or_default();
         for (name, text) in shipped::WORKLOADS {
-            print_line(&format!("{name:<14} {}", question(text)));
+            print_line(&format!("{name:<width$}  {}", question(text)));
         }
         Ok(exit::PASS)
     }

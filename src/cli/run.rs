@@ -132,9 +132,7 @@ impl Run {
         };
         let (quiet, ceiling, extent) = (self.quiet, self.ceiling, request.report);
         let cells = request.plan.cells.iter();
-        for line in promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload))) {
-            print_line(&line);
-        }
+        let promised = promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload)));
         let because = selection.because;
         runtime()?.block_on(async move {
             let interrupt = Interrupt::default();
@@ -148,7 +146,10 @@ impl Run {
             }
             let (screen, snapshots) = tokio::sync::watch::channel(runner::Snapshot::default());
             let view = tokio::spawn(follow(snapshots, View::fitting(quiet)));
-            let announce = |info: &BrokerInfo| print_line(&format!("broker: {info} ({because})"));
+            let announce = |info: &BrokerInfo| {
+                print_line(&format!("broker: {info} ({because})"));
+                promised.iter().for_each(|line| print_line(line));
+            };
             let result = match from {
                 None => runner::run(request, &screen, &interrupt, announce).await,
                 Some(from) => {
