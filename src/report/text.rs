@@ -299,7 +299,7 @@ impl Page {
         if refused > 0 {
             self.line(&format!(
                 "  {} of stages refused by full queues, each tried again",
-                human::plural(refused, "publish")
+                human::plural(refused, "message")
             ));
         }
     }

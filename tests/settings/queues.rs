@@ -358,6 +358,7 @@ async fn the_age_of_the_oldest_message_is_followed() {
     let oldest = ages.iter().map(|(_, age)| *age).fold(0.0, f64::max);
     let age = done.stage(Stage::Payment).delivery_age_ns_max.expect("deliveries");
     assert!(oldest >= 300e6, "60 orders of 15 ms: {oldest} ns");
-    assert_eq!(age, oldest as u64);
+    // The last interval may end with the trial, after its last row.
+    assert!(age >= oldest as u64, "{age} {oldest}");
     assert!(done.stage(Stage::Audit).delivery_age_ns_max.expect("deliveries") < age);
 }
