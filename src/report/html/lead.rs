@@ -24,7 +24,11 @@ pub(super) fn verdict(page: &mut Sink, record: &RunRecord) {
     });
     page.element("<p class=\"word\">", status.word(), "</p>");
     page.element("<p class=\"reason\">", &record.outcome.reason, "</p>");
-    let meaning = format!("{} (exit code {})", status.meaning(), record.outcome.exit_code);
+    let code = format!("exit code {}", record.outcome.exit_code);
+    let meaning = match status.meaning() {
+        said if said == record.outcome.reason => code,
+        meaning => format!("{meaning} ({code})"),
+    };
     page.element("<p class=\"soft\">", &meaning, "</p></section>\n");
 
     page.raw("<ul class=\"notes\">");

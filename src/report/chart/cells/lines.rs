@@ -15,6 +15,8 @@ use crate::report::sweep::{Cell, Dimension, Spread};
 
 const COLOURS: [RGBColor; 7] = [BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK];
 const TEXT: f64 = 12.0;
+/// Least end of an axis of ratios.
+const RATIO_MIN: f64 = 0.1;
 /// Title and legend.
 const HEAD: f64 = 104.0;
 /// Title of the y axis and name of the panel.
@@ -119,6 +121,8 @@ impl Up {
         let axis = match (logarithmic, figure.unit()) {
             (true, _) => Axis::log(min, max, title, label),
             (_, Unit::Bytes) => Axis::bytes(max, title),
+            // Its labels have two decimals.
+            (_, Unit::Ratio) => Axis::from_zero(max.max(RATIO_MIN), title, label),
             _ => Axis::from_zero(max, title, label),
         };
         Up { axis, logarithmic }
