@@ -288,88 +288,150 @@ fn given_target() -> Option<Target> {
     })
 }
 
+/// A RabbitMQ and an embedded broker that scripts run on side by side.
+struct Pair {
+    /// The private node, unless another was given.
+    node: Option<ManagedNode>,
+    broker: EmbeddedBroker,
+    rabbitmq: Side,
+    embedded: Side,
+}
+
+impl Pair {
+    async fn start(node: Option<ManagedNode>, target: Target) -> Self {
+        let broker = EmbeddedBroker::start(EmbeddedOptions {
+            // A consumer that is behind with its reading is passed over: by octets here, by messages on RabbitMQ. Neither shall.
+            output_limit: 64 << 20,
+            ..EmbeddedOptions::default()
+        })
+        .expect("starts");
+        let own = Target {
+            address: broker.addr(),
+            user: "guest".to_owned(),
+            password: "guest".to_owned(),
+        };
+        Pair {
+            node,
+            broker,
+            rabbitmq: Side::new("rabbitmq", target),
+            embedded: Side::new("embedded", own),
+        }
+    }
+
+    async fn with_private_node(server: &std::path::Path) -> Self {
+        let options = ManagedOptions {
+            server: Some(server.to_owned()),
+            management: false,
+            prometheus: false,
+            ..ManagedOptions::default()
+        };
+        let node = ManagedNode::start(options).await.expect("a private node");
+        let uri = node.uri();
+        let target = Target {
+            address: SocketAddr::new(uri.host().parse().expect("an address"), uri.port()),
+            user: uri.user().to_owned(),
+            password: uri.password().expose().to_owned(),
+        };
+        Pair::start(Some(node), target).await
+    }
+
+    async fn stop(self) {
+        if let Some(node) = self.node {
+            node.stop().await.expect("the node stops");
+        }
+        self.broker.stop().await;
+    }
+
+    /// Runs the scripts of `seeds`.
+    fn compare(&mut self, seeds: impl Iterator<Item = u64>) -> Tally {
+        /// Enough to see a pattern; each costs a minute of shrinking at worst.
+        const MOST_FAILURES: usize = 8;
+        let (rabbitmq, embedded) = (&mut self.rabbitmq, &mut self.embedded);
+        rabbitmq.clean().expect("a clean RabbitMQ");
+        embedded.clean().expect("a clean broker");
+        let mut tally = Tally::default();
+        for seed in seeds {
+            let script = Script::from_seed(seed);
+            tally.steps += script.steps.len();
+            match run(rabbitmq, embedded, &script) {
+                Ok(Outcome::Same) => {}
+                Ok(Outcome::Chance) => tally.by_chance += 1,
+                Ok(Outcome::Differs(mismatch)) => {
+                    tally
+                        .failures
+                        .push(report(rabbitmq, embedded, seed, &script, &mismatch));
+                }
+                Err(error) => tally.failures.push(format!("seed {seed}: {error}\n")),
+            }
+            if tally.failures.len() >= MOST_FAILURES {
+                break;
+            }
+        }
+        tally
+    }
+}
+
+/// What came of many scripts.
+#[derive(Default)]
+struct Tally {
+    steps: usize,
+    by_chance: u64,
+    failures: Vec<String>,
+}
+
+/// One pair for each processor, two at most: a script waits more than it works.
+async fn pairs() -> Option<Vec<Pair>> {
+    if let Some(target) = given_target() {
+        return Some(vec![Pair::start(None, target).await]);
+    }
+    let server = common::rabbitmq_or_skip()?;
+    let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
+    let mut pairs = Vec::new();
+    for _ in 0..processors.min(2) {
+        pairs.push(Pair::with_private_node(&server).await);
+    }
+    Some(pairs)
+}
+
 #[test]
 fn random_scripts_show_the_same_on_rabbitmq_and_on_the_embedded_broker() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (node, target) = match given_target() {
-        Some(target) => (None, target),
-        None => {
-            let Some(server) = common::rabbitmq_or_skip() else {
-                return;
-            };
-            let options = ManagedOptions {
-                server: Some(server),
-                management: false,
-                prometheus: false,
-                ..ManagedOptions::default()
-            };
-            let node = runtime.block_on(ManagedNode::start(options)).expect("a private node");
-            let uri = node.uri();
-            let target = Target {
-                address: SocketAddr::new(uri.host().parse().expect("an address"), uri.port()),
-                user: uri.user().to_owned(),
-                password: uri.password().expose().to_owned(),
-            };
-            (Some(node), target)
-        }
+    let Some(mut pairs) = runtime.block_on(pairs()) else {
+        return;
     };
-    let broker = EmbeddedBroker::start(EmbeddedOptions {
-        // A consumer that is behind with its reading is passed over: by octets here, by messages on RabbitMQ. Neither shall.
-        output_limit: 64 << 20,
-        ..EmbeddedOptions::default()
-    })
-    .expect("starts");
-    let mut rabbitmq = Side::new("rabbitmq", target);
-    let own = Target {
-        address: broker.addr(),
-        user: "guest".to_owned(),
-        password: "guest".to_owned(),
-    };
-    let mut embedded = Side::new("embedded", own);
-    let failures = compare(&mut rabbitmq, &mut embedded);
-    // How much of the broker the scripts reached: mostly refused steps would prove little.
-    println!("{:?}", broker.counters());
-    if let Some(node) = node {
-        runtime.block_on(node.stop()).expect("the node stops");
+    let count = number("ORDERSTORM_DIFFERENTIAL_SCRIPTS", 1000);
+    let first = number("ORDERSTORM_DIFFERENTIAL_SEED", 1);
+    let (started, step) = (Instant::now(), pairs.len());
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (first..)
+            .zip(&mut pairs)
+            .map(|(own, pair)| scope.spawn(move || pair.compare((own..first + count).step_by(step))))
+            .collect();
+        let finished = lanes.into_iter().map(|lane| lane.join().expect("a lane"));
+        finished.collect()
+    });
+    let steps: usize = tallies.iter().map(|tally| tally.steps).sum();
+    let by_chance: u64 = tallies.iter().map(|tally| tally.by_chance).sum();
+    let failures: Vec<&str> = tallies
+        .iter()
+        .flat_map(|tally| tally.failures.iter().map(String::as_str))
+        .collect();
+    println!(
+        "{count} scripts from seed {first}, {steps} steps, {} differ, {by_chance} ended early at RabbitMQ's own chance, {:?}",
+        failures.len(),
+        started.elapsed()
+    );
+    for pair in pairs {
+        // How much of the broker the scripts reached: mostly refused steps would prove little.
+        println!("{:?}", pair.broker.counters());
+        runtime.block_on(pair.stop());
     }
-    runtime.block_on(broker.stop());
     assert!(
         failures.is_empty(),
         "{} scripts differ:\n{}",
         failures.len(),
         failures.join("\n")
     );
-}
-
-fn compare(rabbitmq: &mut Side, embedded: &mut Side) -> Vec<String> {
-    /// Enough to see a pattern; each costs a minute of shrinking at worst.
-    const MOST_FAILURES: usize = 8;
-    let count = number("ORDERSTORM_DIFFERENTIAL_SCRIPTS", 1000);
-    let first = number("ORDERSTORM_DIFFERENTIAL_SEED", 1);
-    rabbitmq.clean().expect("a clean RabbitMQ");
-    embedded.clean().expect("a clean broker");
-    let started = Instant::now();
-    let mut failures = Vec::new();
-    let (mut steps, mut by_chance) = (0, 0);
-    for seed in first..first + count {
-        let script = Script::from_seed(seed);
-        steps += script.steps.len();
-        match run(rabbitmq, embedded, &script) {
-            Ok(Outcome::Same) => {}
-            Ok(Outcome::Chance) => by_chance += 1,
-            Ok(Outcome::Differs(mismatch)) => failures.push(report(rabbitmq, embedded, seed, &script, &mismatch)),
-            Err(error) => failures.push(format!("seed {seed}: {error}\n")),
-        }
-        if failures.len() >= MOST_FAILURES {
-            break;
-        }
-    }
-    println!(
-        "{count} scripts from seed {first}, {steps} steps, {} differ, {by_chance} ended early at RabbitMQ's own chance, {:?}",
-        failures.len(),
-        started.elapsed()
-    );
-    failures
 }
 
 fn report(rabbitmq: &mut Side, embedded: &mut Side, seed: u64, script: &Script, mismatch: &Mismatch) -> String {
