@@ -44,16 +44,17 @@ enum Scope {
     Stages,
 }
 
-/// Each variant changes one setting; the defaults are `prefetch` 100, `ack_batch` 1 and `dedupe` memory.
-const VARIANTS: [(&str, &str, Scope, &str); 11] = [
+/// Each variant changes one setting; the defaults are `prefetch` 100, `ack_batch` 1 and `store` memory.
+const VARIANTS: [(&str, &str, Scope, &str); 12] = [
     ("prefetch/1", "prefetch", Scope::Stages, "1"),
     ("prefetch/10", "prefetch", Scope::Stages, "10"),
     ("prefetch/100", "prefetch", Scope::Stages, "100"),
     ("prefetch/unlimited", "prefetch", Scope::Stages, "unlimited"),
     ("ack_batch/10", "ack_batch", Scope::Stages, "10"),
     ("ack_batch/100", "ack_batch", Scope::Stages, "100"),
-    ("store/none", "dedupe", Scope::Stages, "none"),
-    ("store/memory", "dedupe", Scope::Stages, "memory"),
+    ("store/none", "store", Scope::Stages, "none"),
+    ("store/memory", "store", Scope::Stages, "memory"),
+    ("store/sqlite", "store", Scope::Stages, "sqlite"),
     ("publish/no_confirms", "publish.confirms", Scope::Workload, "false"),
     ("publish/transient", "publish.persistent", Scope::Workload, "false"),
     ("body/4KiB", "orders.body_size", Scope::Workload, "4KiB"),
