@@ -16,6 +16,10 @@ mod hlog;
 mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/python.rs"]
+mod python;
+#[path = "cli/schema.rs"]
+mod schema;
 #[path = "cli/secrets.rs"]
 mod secrets;
 #[path = "cli/verbs.rs"]

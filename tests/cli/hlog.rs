@@ -2,44 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use orderstorm::measure::Summary;
 use orderstorm::results::record;
 use serde_json::Value;
 
+use crate::python::python_with;
 use crate::{results, short_run};
 
 const PACKAGE: &str = "hdrhistogram==0.10.3";
 /// Our histograms count from 1 µs on, so their finest step is half of that, and 3 digits mean a thousandth.
 const STEP_NS: f64 = 1_024.0;
 
-/// A Python that has the package, in a virtual environment under `target`.
-fn python() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/hlog/venv");
-    let python = folder.join("bin/python");
-    let has_it = |python: &Path| {
-        let mut command = Command::new(python);
-        command.args(["-c", "import hdrh"]).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !has_it(&python) {
-        for command in [
-            Command::new("python3").args(["-m", "venv"]).arg(&folder),
-            Command::new(folder.join("bin/pip")).args(["-q", "install", PACKAGE]),
-        ] {
-            let status = command.status().expect("python3 with venv is installed");
-            assert!(status.success(), "{command:?} failed");
-        }
-    }
-    python
-}
-
 /// What the Python port finds in a log: for each tag its count, greatest value, and values at `ranks`.
 fn read(log: &Path, ranks: &BTreeMap<String, Vec<u64>>) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/hlog.py");
-    let mut child = Command::new(python())
+    let mut child = Command::new(python_with(PACKAGE, "hdrh"))
         .arg(script)
         .arg(log)
         .stdin(Stdio::piped())
