@@ -291,12 +291,17 @@ async fn core_a_stalled_broker_shows_in_the_quantiles_as_predicted() {
     // Just above 1 − f lie the orders that came when the stall was nearly over and then waited for those before them: the
     // formula leaves out the broker's catching up.
     let beyond = series.spectrum.iter().filter(|(q, _)| *q > 1.0 - 0.8 * share);
+    // A machine that others keep busy catches up more slowly; it is never ahead of the formula.
+    let warnings = &trial.validity.warnings;
+    let noisy = warnings.iter().any(|warning| warning.starts_with("noisy host"));
+    let late = if noisy { 0.15 } else { 0.05 };
     let mut checked = 0;
     for (q, ns) in beyond {
         let (predicted_s, measured_s) = (stall_s * (q - (1.0 - share)) / share, *ns as f64 / 1e9);
         assert!(
-            (measured_s - predicted_s).abs() <= 0.05 * stall_s,
-            "q {q}: {measured_s} s measured, {predicted_s} s predicted"
+            ((predicted_s - 0.05 * stall_s)..=(predicted_s + late * stall_s)).contains(&measured_s),
+            "q {q}: {measured_s} s measured, {predicted_s} s predicted, {:?}",
+            trial.validity.warnings
         );
         checked += 1;
     }
