@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{BrokerRecord, RecordError};
+use super::record::{BrokerRecord, RecordError, read_version};
 
 /// The file.
 pub const FILE: &str = "ab.json";
@@ -119,18 +119,5 @@ impl AbRecord {
 /// # Errors
 /// [`RecordError`]; another layout version is refused before its fields are looked at.
 pub fn read(folder: &Path) -> Result<AbRecord, RecordError> {
-    let path = folder.join(FILE);
-    let bytes = std::fs::read(&path).map_err(|source| RecordError::Read {
-        path: path.clone(),
-        source,
-    })?;
-    let parse = |source| RecordError::Parse {
-        path: path.clone(),
-        source,
-    };
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(parse)?;
-    match value.get("schema_version").and_then(serde_json::Value::as_u64) {
-        Some(found) if found != u64::from(SCHEMA_VERSION) => Err(RecordError::Version { path, found }),
-        _ => serde_json::from_value(value).map_err(parse),
-    }
+    read_version(folder.join(FILE), SCHEMA_VERSION)
 }

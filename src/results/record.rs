@@ -2,6 +2,9 @@
 //!
 //! Absent values are absent (`null` or missing), never zero. Times inside a trial are seconds since the load began.
 
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::events::Stage;
@@ -723,7 +726,11 @@ pub enum RecordError {
 /// # Errors
 /// [`RecordError`]; a record of another layout version is refused before its fields are looked at.
 pub fn read(folder: &std::path::Path) -> Result<RunRecord, RecordError> {
-    let path = folder.join("run.json");
+    read_version(folder.join("run.json"), SCHEMA_VERSION)
+}
+
+/// Reads a JSON file that bears its layout's version.
+pub(super) fn read_version<T: DeserializeOwned>(path: PathBuf, version: u32) -> Result<T, RecordError> {
     let bytes = std::fs::read(&path).map_err(|source| RecordError::Read {
         path: path.clone(),
         source,
@@ -734,7 +741,7 @@ pub fn read(folder: &std::path::Path) -> Result<RunRecord, RecordError> {
     };
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(parse)?;
     match value.get("schema_version").and_then(serde_json::Value::as_u64) {
-        Some(found) if found != u64::from(SCHEMA_VERSION) => Err(RecordError::Version { path, found }),
+        Some(found) if found != u64::from(version) => Err(RecordError::Version { path, found }),
         _ => serde_json::from_value(value).map_err(parse),
     }
 }
