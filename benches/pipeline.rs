@@ -123,7 +123,9 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     let ledger = Arc::clone(&wiring.ledger);
     let (finished_to, finished) = mpsc::unbounded_channel();
     wiring.window.open(0);
-    let running = Pipeline::start(&wiring, Some(finished_to)).await.expect("a pipeline");
+    let running = Pipeline::start(&wiring, Some(finished_to), &orderstorm::runner::own_program())
+        .await
+        .expect("a pipeline");
     let load = Load::connect(wiring).await.expect("a load");
     let began = clock.now();
     let loading = load.run(began, Some(finished), CancellationToken::new());

@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 25] = [
+const MODULES: [(&str, Layer); 26] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -36,6 +36,7 @@ const MODULES: [(&str, Layer); 25] = [
     ("ledger", Engines),
     ("plan", Engines),
     ("stats", Engines),
+    ("tally", Field),
     ("timer", Field),
     ("amqp", Field),
     ("wire", Field),
@@ -53,13 +54,20 @@ const MODULES: [(&str, Layer); 25] = [
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 15] = [
+const BESIDE: [(&str, &str, &str); 18] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
     ("load", "amqp", "orders are published"),
     ("load", "wire", "orders have bodies and an exchange"),
     ("wire", "timer", "orders are paced and service times end on time"),
+    (
+        "amqp",
+        "tally",
+        "publishes of worker processes are counted where the driver sees them",
+    ),
+    ("pipeline", "tally", "so are the deliveries of their stages"),
+    ("pipeline", "timer", "a worker process has a timer of its own"),
     ("pipeline", "amqp", "stages consume and publish"),
     ("pipeline", "wire", "stages read and write bodies"),
     ("fault", "timer", "faults begin on time"),

@@ -76,6 +76,11 @@ impl Connector {
         }
     }
 
+    /// The broker's address as it was given.
+    pub fn address(&self) -> &BrokerUri {
+        &self.given
+    }
+
     /// The incidents of this connector's connections.
     pub fn incidents(&self) -> &Arc<Incidents> {
         &self.incidents

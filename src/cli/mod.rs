@@ -11,6 +11,7 @@ mod list;
 mod report;
 mod run;
 mod shipped;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Verb {
     History(history::History),
     Cleanup(cleanup::Cleanup),
     Broker(broker::Serve),
+    #[command(hide = true)]
+    Worker(worker::Worker),
     /// Print the JSON Schema of workload files, for editors.
     Schema,
 }
@@ -102,6 +105,7 @@ impl Cli {
             Verb::History(history) => history.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Broker(serve) => serve.execute(),
+            Verb::Worker(worker) => worker.execute(),
             Verb::Schema => schema(),
         };
         let code = outcome.unwrap_or_else(|Failure { code, error }| {

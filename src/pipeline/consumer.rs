@@ -24,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use super::emission::Emission;
 use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Service};
+use super::process::Teller;
 use super::step::CarriedOut;
 use super::store::{Known, Store};
-use super::strike::{Armed, Planned, Strike, planned};
+use super::strike::{Armed, Planned, Strike, die, planned};
 use super::switch::StageSwitch;
 use super::work;
 use crate::amqp::{AmqpError, Backoff, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
@@ -65,6 +66,8 @@ pub struct StageContext {
     pub wiring: Wiring,
     /// Where ends of orders go, for a closed loop.
     pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// In a worker process: whom it tells.
+    pub(super) teller: Option<Arc<Teller>>,
 }
 
 impl fmt::Debug for StageContext {
@@ -470,8 +473,17 @@ impl Lane<'_> {
             // Not `panic!`: it is no defect, and nobody needs to read of it.
             std::panic::resume_unwind(Box::new(Planned(strike)));
         }
+        if strike.what == FaultKind::Sigkill && point != Point::PublishToConfirm {
+            die();
+        }
         *self.broken_off_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(strike);
         true
+    }
+
+    /// Whether the strike that a job has met kills the process.
+    fn is_to_die(&self) -> bool {
+        let met = self.broken_off_by.lock().unwrap_or_else(PoisonError::into_inner);
+        met.as_ref().is_some_and(|strike| strike.what == FaultKind::Sigkill)
     }
 
     /// Counts a delivery that has come; returns when.
@@ -481,8 +493,8 @@ impl Lane<'_> {
         meter
             .redelivered
             .fetch_add(u64::from(delivery.redelivered), Ordering::Relaxed);
-        meter.take();
         let held = self.meter.take();
+        meter.take();
         let StageSettings { ack, prefetch, .. } = self.stage.settings;
         // The broker limits nothing that it takes for acknowledged as it sends.
         let beyond = ack == AckMode::Manual && prefetch.is_some_and(|prefetch| held > u64::from(prefetch));
@@ -585,6 +597,9 @@ impl Lane<'_> {
             self.stage.meter.store().failed();
             return self.requeue().await;
         };
+        if known != Known::Fresh {
+            self.stage.recall(message).await;
+        }
         if known == Known::Fresh {
             if work_ns > 0 {
                 wiring.timer.sleep_until(started + work_ns).await;
@@ -650,6 +665,9 @@ impl Lane<'_> {
         };
         if self.breaks_off_at(Point::PublishToConfirm) {
             publisher.current().publish_unanswered(parcel.message()).await;
+            if self.is_to_die() {
+                die();
+            }
             return Settlement::Struck;
         }
         match self
@@ -703,9 +721,7 @@ impl Lane<'_> {
         let busy_ns = done.saturating_sub(started);
         stage.span(message, StageSpan::Service, busy_ns);
         self.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        if stage.wiring.window.contains(started) {
-            stage.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        }
+        stage.busy(started, busy_ns);
     }
 }
 

@@ -6,10 +6,13 @@
 
 pub mod consumer;
 mod emission;
+mod evidence;
 pub mod meter;
 pub mod order;
+pub mod process;
 mod relay;
 pub mod running;
+mod staff;
 mod step;
 pub mod store;
 pub mod strike;

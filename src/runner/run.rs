@@ -45,6 +45,8 @@ pub struct RunRequest {
     pub start: StartOptions,
     /// Where result folders go.
     pub results: PathBuf,
+    /// What worker processes run: this program ([`super::own_program`]).
+    pub program: PathBuf,
     /// The command that repeats the run, without secrets.
     pub command: String,
     /// The driver's ceiling, if it was measured ([`super::measure_ceiling`]).
@@ -441,6 +443,7 @@ impl Run<'_> {
             interrupt: self.interrupt.0.clone(),
             screen: self.screen,
             cores: provenance::cores(),
+            program: &self.request.program,
             later_s: None,
         };
         let mut failure: Option<RunError> = self.checkpoint(leave.folder(), &mut files).err();

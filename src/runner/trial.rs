@@ -2,6 +2,7 @@
 
 mod account;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +31,7 @@ use crate::fault::{
 use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
 use crate::measure::Recorder;
+use crate::pipeline::process::WorkerCosts;
 use crate::pipeline::strike::{Mark, Strike, Targets};
 use crate::pipeline::{Pipeline, PipelineError, StageMeter, StageSwitch};
 use crate::plan::{Plan, TrialPlan};
@@ -82,6 +84,8 @@ pub struct Stand<'a> {
     pub interrupt: CancellationToken,
     pub screen: &'a Sender<Snapshot>,
     pub cores: u32,
+    /// What worker processes run: this program.
+    pub program: &'a Path,
     /// Seconds that the trials after this one take, about.
     pub later_s: Option<f64>,
 }
@@ -127,6 +131,8 @@ struct Fixed<'a> {
     started: SystemTime,
     prepared_at: Nanos,
     wiring: Wiring,
+    /// What the worker processes cost.
+    workers: WorkerCosts,
     /// What the broker's queues had dropped before the trial; absent where it does not tell.
     drops_before: Option<u64>,
 }
@@ -207,7 +213,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn look(stand: &Stand<'_>) -> Self {
+    fn look(stand: &Stand<'_>, workers: &WorkerCosts) -> Self {
         let (mut probe, clocks) = (ProcessProbe::default(), clock::offsets());
         // The embedded broker is part of the driver's process and of its account.
         let broker_s = match stand.broker.embedded() {
@@ -219,7 +225,8 @@ impl Usage {
                 .map(|sample| sample.cpu_s),
         };
         Usage {
-            driver_s: driver_cpu_seconds(),
+            // What runs in worker processes is the driver's work all the same.
+            driver_s: driver_cpu_seconds().map(|driver_s| driver_s + workers.cpu_s()),
             broker_s,
             host_s: busy_seconds(),
             stolen_s: stolen_seconds(),
@@ -283,7 +290,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let waits = workload.load.arrival.is_closed();
     let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     let (finished_tx, finished) = mpsc::unbounded_channel();
-    let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
+    let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx), stand.program).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
     let stages = topology.stages().iter().copied();
@@ -307,6 +314,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         started,
         prepared_at,
         wiring,
+        workers: pipeline.worker_costs(),
         drops_before: dropped_by_queues(stand.broker).await,
     };
     Ok(Ready {
@@ -429,6 +437,7 @@ impl Ready<'_> {
             embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
             meters: pipeline.meters().to_vec(),
             cores: stand.cores,
+            workers: fixed.workers.clone(),
             faults: stand.workload.faults != Faults::default(),
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
@@ -504,7 +513,7 @@ struct StageTargets {
 
 impl Strikable for StageTargets {
     fn consumers(&self) -> u32 {
-        self.targets.consumers()
+        self.targets.count(self.fault.what)
     }
 
     fn delivered(&self) -> u64 {
@@ -719,7 +728,7 @@ impl Fixed<'_> {
     ) -> Ran {
         let stand = self.stand;
         let mut ran = Ran::new(began, stand, load_meter, pipeline);
-        let before = Usage::look(stand);
+        let before = Usage::look(stand, &self.workers);
         let mut hiccups = HiccupProbe::start(stand.clock).ok();
         let incidents = Arc::clone(self.wiring.connector.incidents());
         let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
@@ -778,7 +787,7 @@ impl Fixed<'_> {
             let ended = ran.drain_ended;
             self.end_load(&mut ran, ended, &before);
         }
-        ran.usage = Usage::look(stand).since(&before);
+        ran.usage = Usage::look(stand, &self.workers).since(&before);
         if let (Some(at), Some(held)) = (ran.drained_at, &mut ran.held) {
             let meter = pipeline.meter(held.stage);
             held.drained(at, meter.delivered().saturating_sub(meter.held()));
@@ -799,7 +808,7 @@ impl Fixed<'_> {
         self.wiring.window.close(ended);
         ran.ended_at_load_end = self.wiring.ledger.ended();
         ran.population[1] = Some((self.stand.clock.now(), self.wiring.ledger.population()));
-        ran.load_usage = Usage::look(self.stand).since(before);
+        ran.load_usage = Usage::look(self.stand, &self.workers).since(before);
     }
 
     /// Whether the pipeline ran empty, which is noted, or the time for that is up.

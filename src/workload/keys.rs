@@ -266,7 +266,7 @@ pub const FAULT_KEYS: &[Key] = &[
         "what",
         Kind::Choice(&FaultKind::NAMES),
         None,
-        "What is done to a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics.",
+        "What is done to a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. Or to a worker process (stage.*.placement = \"process\"): it is killed (SIGKILL), or stopped and continued (SIGSTOP).",
     ),
     key(
         "stage",
@@ -320,21 +320,21 @@ pub const FAULT_KEYS: &[Key] = &[
         "count",
         count(1, 1_000),
         None,
-        "How many consumers of the stage are struck, each time drawn from the seed; 1 when neither this nor share is given.",
+        "How many consumers of the stage (worker processes, for sigkill and sigstop) are struck, each time drawn from the seed; 1 when neither this nor share is given.",
     ),
     key(
         "share",
         Kind::Share,
         None,
-        "What share of the stage's consumers is struck, at least one; instead of count.",
+        "What share of the stage's consumers (worker processes, for sigkill and sigstop) is struck, at least one; instead of count.",
     ),
     key(
         "restart_after",
         duration(0),
         Some("0s"),
-        "How long a consumer stays away before it comes back.",
+        "How long a consumer, or a worker process that was killed, stays away before it comes back.",
     ),
-    key("lasts", duration(1), None, "How long a hang lasts."),
+    key("lasts", duration(1), None, "How long a hang or a stop (sigstop) lasts."),
     key(
         "point",
         Kind::Choice(&POINTS),
@@ -758,6 +758,18 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["shared", "own"]),
         Some("shared"),
         "Whether the stage's consumers share a pair of connections, one to consume and one to publish, or each has a pair of its own, as a process has: what drops a connection strikes all who share it.",
+    ),
+    key(
+        "stage.*.placement",
+        Kind::Choice(&["in-process", "process"]),
+        Some("in-process"),
+        "Where the stage's consumers run: in the driver's process, or in worker processes (this program again) that a fault can kill. A store in memory dies with its process.",
+    ),
+    key(
+        "stage.*.processes",
+        count(1, 64),
+        Some("1"),
+        "Worker processes that the stage's consumers are shared out over.",
     ),
     key(
         "backlog.stage",

@@ -225,6 +225,17 @@ pub struct StageSettings {
     /// Whose connections its consumers use.
     #[serde(default)]
     pub connection: StageConnection,
+    /// Where its consumers run.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Worker processes that they are shared out over, 1 to 64 and no more than there are consumers; 1 in the driver's process.
+    #[serde(default = "one")]
+    pub processes: u32,
+}
+
+/// Records of before there were worker processes have none.
+const fn one() -> u32 {
+    1
 }
 
 /// A stage's queue.
@@ -356,6 +367,17 @@ pub enum StageConnection {
     Shared,
     /// Each has a pair of its own, as a process has.
     Own,
+}
+
+/// Where the consumers of a stage run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// In the driver.
+    #[default]
+    InProcess,
+    /// In worker processes, which can be killed.
+    Process,
 }
 
 /// When a delivery is settled.
@@ -582,11 +604,23 @@ pub enum FaultKind {
     Hang(Span),
     /// Its handler panics.
     Panic,
+    /// Its process is killed, as a crash does.
+    Sigkill,
+    /// Its process stands still, for this long.
+    Sigstop(Span),
 }
 
 impl FaultKind {
     /// The names in workload files.
-    pub const NAMES: [&'static str; 5] = ["connection-drop", "channel-close", "consumer-cancel", "hang", "panic"];
+    pub const NAMES: [&'static str; 7] = [
+        "connection-drop",
+        "channel-close",
+        "consumer-cancel",
+        "hang",
+        "panic",
+        "sigkill",
+        "sigstop",
+    ];
 
     /// The name in workload files and tables.
     pub const fn name(self) -> &'static str {
@@ -596,7 +630,14 @@ impl FaultKind {
             FaultKind::ConsumerCancel => Self::NAMES[2],
             FaultKind::Hang(_) => Self::NAMES[3],
             FaultKind::Panic => Self::NAMES[4],
+            FaultKind::Sigkill => Self::NAMES[5],
+            FaultKind::Sigstop(_) => Self::NAMES[6],
         }
+    }
+
+    /// Whether it is done to worker processes, not to single consumers.
+    pub const fn strikes_processes(self) -> bool {
+        matches!(self, FaultKind::Sigkill | FaultKind::Sigstop(_))
     }
 }
 

@@ -68,6 +68,7 @@ fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
             ..StartOptions::default()
         },
         results: results.path().to_owned(),
+        program: env!("CARGO_BIN_EXE_orderstorm").into(),
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,

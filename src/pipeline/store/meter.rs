@@ -1,19 +1,33 @@
 //! What a stage's database did, read while it runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::tally::{Tallies, Tally};
 
 /// Live counts of one stage's database; all zero for a stage without one.
 #[derive(Debug, Default)]
 pub struct StoreMeter {
-    commits: AtomicU64,
-    steps: AtomicU64,
-    errors: AtomicU64,
-    unsent: AtomicU64,
-    unsent_max: AtomicU64,
-    unroutable: AtomicU64,
+    commits: Tally,
+    steps: Tally,
+    errors: Tally,
+    unsent: Tally,
+    unsent_max: Tally,
+    unroutable: Tally,
 }
 
 impl StoreMeter {
+    /// One whose counters come from `tallies`.
+    pub fn within(tallies: &mut Tallies) -> Self {
+        StoreMeter {
+            commits: tallies.tally(),
+            steps: tallies.tally(),
+            errors: tallies.tally(),
+            unsent: tallies.tally(),
+            unsent_max: tallies.tally(),
+            unroutable: tallies.tally(),
+        }
+    }
+
     /// Transactions that were committed with at least one new step.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
@@ -51,9 +65,15 @@ impl StoreMeter {
     }
 
     /// More rows wait to be sent.
-    pub(super) fn waiting(&self, rows: u64) {
+    fn waiting(&self, rows: u64) {
         let unsent = self.unsent.fetch_add(rows, Ordering::AcqRel) + rows;
         self.unsent_max.fetch_max(unsent, Ordering::Relaxed);
+    }
+
+    /// So many rows wait in a database that was opened just now.
+    pub(super) fn found(&self, rows: u64) {
+        self.unsent.store(rows, Ordering::Release);
+        self.unsent_max.fetch_max(rows, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, rows: u64) {

@@ -14,15 +14,17 @@ mod sqlite;
 #[cfg(test)]
 mod suite;
 
-pub use database::{OutboxRow, Step, StoreError};
+pub use database::{OutboxRow, PastStep, Step, StoreError};
 pub use durable::DurableStore;
 pub use memory::MemoryStore;
 pub use meter::StoreMeter;
 pub use scratch::{Scratch, remove_all as remove_all_files};
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::Database as _;
 use sqlite::Sqlite;
 
 use crate::events::{Event, Stage};
@@ -66,7 +68,14 @@ pub struct CommitRule {
 /// Where the databases of a trial are.
 #[derive(Debug)]
 pub struct StoreSite {
-    scratch: Option<Scratch>,
+    folder: Option<Folder>,
+}
+
+#[derive(Debug)]
+enum Folder {
+    Own(Scratch),
+    /// Of the driver that this process works for.
+    Another(PathBuf),
 }
 
 impl StoreSite {
@@ -76,10 +85,49 @@ impl StoreSite {
     /// When it cannot be made.
     pub fn prepare(stages: &[StageSettings]) -> Result<Self, StoreError> {
         let files = stages.iter().any(|settings| settings.store == StoreKind::Sqlite);
+        let own = files.then(Scratch::new).transpose()?;
         Ok(StoreSite {
-            scratch: files.then(Scratch::new).transpose()?,
+            folder: own.map(Folder::Own),
         })
     }
+
+    /// That of another process, as its [`StoreSite::path`] says.
+    pub fn of_another(path: Option<PathBuf>) -> Self {
+        StoreSite {
+            folder: path.map(Folder::Another),
+        }
+    }
+
+    /// The folder of the files, if there are any.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.folder {
+            Some(Folder::Own(scratch)) => Some(scratch.path()),
+            Some(Folder::Another(path)) => Some(path),
+            None => None,
+        }
+    }
+}
+
+/// The file of a stage in the folder of its trial.
+fn file_of(stage: Stage, folder: &Path) -> PathBuf {
+    folder.join(format!("{stage}.sqlite"))
+}
+
+/// All steps that a stage's database has; none for a stage without one.
+///
+/// # Errors
+/// When it does not answer.
+pub(in crate::pipeline) async fn past_steps(
+    stage: Stage,
+    settings: &StageSettings,
+    site: &StoreSite,
+) -> Result<Vec<PastStep>, StoreError> {
+    let (StoreKind::Sqlite, Some(folder)) = (settings.store, site.path()) else {
+        return Ok(Vec::new());
+    };
+    let file = file_of(stage, folder);
+    let reading = tokio::task::spawn_blocking(move || Sqlite::open(&file)?.steps());
+    reading.await.map_err(|_| StoreError::Closed)?
 }
 
 /// A stage's memory, by the setting `stage.*.store`.
@@ -109,11 +157,11 @@ impl Store {
             flush: settings.commit_flush.0,
             publish: settings.publish,
         };
-        match (settings.store, &site.scratch) {
+        match (settings.store, site.path()) {
             (StoreKind::None, _) => Ok(Store::None),
             (StoreKind::Memory, _) => Ok(Store::Memory(MemoryStore::new(settings.publish))),
-            (StoreKind::Sqlite, Some(scratch)) => {
-                let path = scratch.path().join(format!("{stage}.sqlite"));
+            (StoreKind::Sqlite, Some(folder)) => {
+                let path = file_of(stage, folder);
                 let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
                 DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))
                     .map(Store::Durable)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::database::{Database, OutboxRow, Step, StoreError, Transaction};
+use super::database::{Database, OutboxRow, PastStep, Step, StoreError, Transaction};
 use super::sqlite::Sqlite;
 use super::{CommitRule, Committed, DurableStore, Known, MemoryStore, Scratch, Store, StoreMeter};
 use crate::events::{Event, Stage};
@@ -258,6 +258,27 @@ fn a_transaction_changes_everything_or_nothing() {
     }
 }
 
+#[test]
+fn a_database_lists_each_step_that_stands_once() {
+    for site in Site::all() {
+        let mut database = site.connect();
+        let steps = [step(3, Event::OrderCreated, RESERVED), with_row(4), with_row(4)];
+        let transaction = Transaction {
+            steps: &steps,
+            ..Transaction::default()
+        };
+        database.commit(&transaction).expect("committed");
+        let mut found = site.connect().steps().expect("another connection sees them");
+        found.sort_by_key(|step| step.number);
+        let past = |number| PastStep {
+            number,
+            event: Event::OrderCreated,
+            emit: RESERVED,
+        };
+        assert_eq!(found, [past(3), past(4)]);
+    }
+}
+
 /// A database whose commits fail as often as it says.
 struct Failing {
     inner: Box<dyn Database>,
@@ -278,6 +299,10 @@ impl Database for Failing {
             }
             None => self.inner.commit(transaction),
         }
+    }
+
+    fn steps(&mut self) -> Result<Vec<PastStep>, StoreError> {
+        self.inner.steps()
     }
 
     fn unsent(&mut self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
