@@ -280,7 +280,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     topology.declare(&declaring, &workload).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
-    let waits = workload.load.arrival.is_closed();
+    let waits = workload.load.arrival.waits_for_orders();
     let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     let (finished_tx, finished) = mpsc::unbounded_channel();
     let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;

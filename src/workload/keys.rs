@@ -445,10 +445,10 @@ pub const KEYS: &[Key] = &[
     key(
         "load.arrival",
         Kind::Choice(&[
-            "constant", "poisson", "ramp", "steps", "burst", "sine", "spike", "replay", "closed",
+            "constant", "poisson", "ramp", "steps", "burst", "sine", "spike", "replay", "closed", "saturate",
         ]),
         Some("constant"),
-        "Shape of the load. Open loop: an even rate, the same with exponential gaps, a ramp, stairs, a train of bursts, a wave, a spike that is held, or a file. Closed loop: users who wait for their order.",
+        "Shape of the load. Open loop: an even rate, the same with exponential gaps, a ramp, stairs, a train of bursts, a wave, a spike that is held, or a file. Closed loop: users who wait for their order, or publishers who send as fast as load.confirm_window and the socket let them.",
     ),
     key(
         "load.jitter",

@@ -81,7 +81,8 @@ fn introduction(section: &str) -> &'static str {
         "" => "Keys at the top of the file.",
         "load" => {
             "How orders arrive. In open loop every instant is drawn from the seed beforehand and nothing delays it; with \
-             `closed` each user waits for the end of its order. docs/METHOD.md says what that does to the figures. Times \
+             `closed` each user waits for the end of its order, and with `saturate` publishers only for room in \
+             `load.confirm_window` and the socket. docs/METHOD.md says what that does to the figures. Times \
              inside a shape count from the start of the load, the warm-up among it."
         }
         "orders" => "What is in an order, and what may go wrong with it.",

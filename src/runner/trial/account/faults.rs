@@ -43,7 +43,7 @@ impl Fixed<'_> {
         let even = match &self.stand.workload.load.arrival {
             Arrival::Open(Pattern { shape, .. }) => matches!(shape, Shape::Constant { .. }),
             Arrival::Phases(_) => false,
-            Arrival::Closed { .. } => true,
+            Arrival::Closed { .. } | Arrival::Saturate => true,
         };
         let frame = Frame {
             from: ran.warm_until,
