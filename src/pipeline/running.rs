@@ -11,7 +11,7 @@ use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::relay::Relay;
-use super::store::{Store, StoreError, StoreSite};
+use super::store::{Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
@@ -62,12 +62,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Connects and starts every consumer; the topology must be declared. Ends of orders go to `finished`, for a closed loop.
+    /// Connects and starts every consumer; the topology must be declared. Databases are made on `ground`. Ends of orders go to
+    /// `finished`, for a closed loop.
     ///
     /// # Errors
     /// [`PipelineError`] with the stage that did not start.
     pub async fn start(
         wiring: &Wiring,
+        ground: StoreGround,
         finished: Option<mpsc::UnboundedSender<OrderNumber>>,
     ) -> Result<Self, PipelineError> {
         let context = Context {
@@ -81,7 +83,7 @@ impl Pipeline {
             None => StageMeter::new(0),
         };
         let first = workload.pipeline.stages()[0];
-        let site = StoreSite::prepare(&workload.stages).map_err(|error| PipelineError {
+        let site = StoreSite::prepare(&workload.stages, ground).map_err(|error| PipelineError {
             stage: first,
             source: error.into(),
         })?;
@@ -209,6 +211,15 @@ impl Pipeline {
     /// Rows of outboxes that are not sent, over all stages.
     pub fn unsent(&self) -> u64 {
         self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
+    /// Why a database is given up, if one is: the trial cannot go on.
+    pub fn store_given_up(&self) -> Option<String> {
+        let stages = Stage::ALL.iter().zip(&self.meters);
+        let mut given_up = stages.filter_map(|(stage, meter)| Some((stage, meter.store().gave_up()?)));
+        given_up
+            .next()
+            .map(|(stage, why)| format!("the {stage} stage lost its store: {why}"))
     }
 
     /// Whether a consumer has ended that nobody stopped: a panic, or a consumer that the broker cancelled.

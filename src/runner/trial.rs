@@ -15,6 +15,7 @@ use super::depth::{CloseLook, DepthTask, Depths};
 use super::overload::OverloadWatch;
 use super::residue;
 use super::snapshot::{Phase, Snapshot};
+use super::stores::Stores;
 use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
@@ -75,6 +76,7 @@ pub struct Stand<'a> {
     pub plan: &'a Plan,
     pub workload: Arc<Workload>,
     pub broker: &'a Arc<RunningBroker>,
+    pub stores: Stores,
     pub uri: BrokerUri,
     pub run_id: String,
     pub clock: Clock,
@@ -283,7 +285,10 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let waits = workload.load.arrival.is_closed();
     let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     let (finished_tx, finished) = mpsc::unbounded_channel();
-    let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
+    let ground = stand
+        .stores
+        .ground(&stand.workload, &stand.run_id, trial.trial, trial.seed);
+    let pipeline = Pipeline::start(&wiring, ground, waits.then_some(finished_tx)).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
     let stages = topology.stages().iter().copied();
@@ -735,7 +740,9 @@ impl Fixed<'_> {
                 _ = ticks.tick() => {
                     watch.tick();
                     watch.blocked(incidents.blocked_periods().iter().any(|period| period.end.is_none()));
-                    if pipeline.consumers_lost() > 0 {
+                    if let Some(why) = pipeline.store_given_up() {
+                        ran.aborted = Some(why);
+                    } else if pipeline.consumers_lost() > 0 {
                         ran.aborted = Some(consumer_lost(&incidents).await);
                     }
                 }

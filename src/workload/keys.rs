@@ -718,7 +718,7 @@ pub const KEYS: &[Key] = &[
         "stage.*.store",
         Kind::Choice(&STORES),
         Some("memory"),
-        "Where the stage keeps its state and what it has done, to do nothing twice: nowhere, in the process (lost with it), or in a SQLite file (each commit waits for the disk).",
+        "Where the stage keeps its state and what it has done, to do nothing twice: nowhere, in the process (lost with it), in a SQLite file, or on a PostgreSQL server (the one that ORDERSTORM_POSTGRES_URL names, else a throw-away cluster); in both of these each commit waits for the disk.",
     ),
     key(
         "stage.*.publish",

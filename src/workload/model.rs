@@ -378,14 +378,17 @@ pub enum StoreKind {
     Memory,
     /// In a SQLite file of the stage's own.
     Sqlite,
+    /// In a schema of the stage's own on a PostgreSQL server.
+    Postgres,
 }
 
 impl StoreKind {
     /// All kinds with their names in workload files.
-    pub const NAMES: [(&'static str, StoreKind); 3] = [
+    pub const NAMES: [(&'static str, StoreKind); 4] = [
         ("none", StoreKind::None),
         ("memory", StoreKind::Memory),
         ("sqlite", StoreKind::Sqlite),
+        ("postgres", StoreKind::Postgres),
     ];
 
     /// The name in workload files.
@@ -395,7 +398,7 @@ impl StoreKind {
 
     /// Whether what is committed survives the process.
     pub const fn is_durable(self) -> bool {
-        matches!(self, StoreKind::Sqlite)
+        matches!(self, StoreKind::Sqlite | StoreKind::Postgres)
     }
 }
 
