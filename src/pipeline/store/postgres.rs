@@ -29,6 +29,9 @@ use crate::events::{Event, Stage};
 use crate::orders::OrderNumber;
 use link::{Link, Trouble};
 
+#[cfg(test)]
+mod tests;
+
 /// The environment variable that names a server.
 pub const URL_VARIABLE: &str = "ORDERSTORM_POSTGRES_URL";
 

@@ -92,7 +92,7 @@ pub(super) fn validity(page: &mut Sink, trial: &TrialRecord) {
 }
 
 /// A quantile: rough ones bear `~` and their interval.
-fn quantile(page: &mut Sink, quantile: Option<Quantile>, count: u64) {
+pub(super) fn quantile(page: &mut Sink, quantile: Option<Quantile>, count: u64) {
     let Some(quantile) = quantile else {
         page.number(&not_available(count));
         return;
@@ -257,7 +257,7 @@ fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
     page.raw("</tr>\n");
 }
 
-fn summary(trial: &TrialRecord, stage: Stage, span: StageSpan) -> Option<&Summary> {
+pub(super) fn summary(trial: &TrialRecord, stage: Stage, span: StageSpan) -> Option<&Summary> {
     let name = Series::Stage(stage, span).to_string();
     trial.latencies.iter().find(|summary| summary.series == name)
 }

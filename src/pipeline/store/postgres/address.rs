@@ -8,7 +8,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::{PostgresError, URL_VARIABLE};
-use crate::amqp::secret::Secret;
+use crate::amqp::secret::{Secret, percent_encode};
 
 /// Longest wait for a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -85,6 +85,24 @@ impl PostgresAddress {
         PostgresAddress { config }
     }
 
+    /// The whole address, password and all: for another process, never for an output.
+    pub fn exposed(&self) -> Secret {
+        let mut login = String::new();
+        if let Some(user) = self.config.get_user() {
+            login.push_str(&percent_encode(user));
+        }
+        if let Some(password) = self.config.get_password() {
+            login.push_str(&format!(":{}", percent_encode(&String::from_utf8_lossy(password))));
+        }
+        let hosts: Vec<String> = self
+            .places()
+            .iter()
+            .filter_map(|(host, port)| host.as_ref().map(|host| bracketed(host, *port)))
+            .collect();
+        let database = self.config.get_dbname().map(percent_encode).unwrap_or_default();
+        Secret::new(format!("postgresql://{login}@{}/{database}", hosts.join(",")))
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
@@ -129,6 +147,15 @@ impl PostgresAddress {
     }
 }
 
+/// `host:port`, with the brackets of an IPv6 address.
+fn bracketed(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 impl fmt::Display for PostgresAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "postgresql://")?;
@@ -137,7 +164,11 @@ impl fmt::Display for PostgresAddress {
         }
         for (at, (host, port)) in self.places().iter().enumerate() {
             let comma = if at > 0 { "," } else { "" };
-            write!(f, "{comma}{}:{port}", host.as_deref().unwrap_or("local-socket"))?;
+            write!(
+                f,
+                "{comma}{}",
+                bracketed(host.as_deref().unwrap_or("local-socket"), *port)
+            )?;
         }
         write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
     }
@@ -166,6 +197,9 @@ mod tests {
             "postgresql://shop@db.example:6543/orders PostgresAddress(postgresql://shop@db.example:6543/orders)"
         );
         assert!(!shown("host=127.0.0.1 user=shop password=s3cret").contains("s3cret"));
+        let whole = parse("postgres://shop:s3cr%65t%40@[::1]/orders").exposed();
+        assert_eq!(whole.expose(), "postgresql://shop:s3cret%40@[::1]:5432/orders");
+        assert!(parse(whole.expose()).is_local());
         let proxied = parse("postgres://shop:s3cret@db.example/orders").by_way_of(([127, 0, 0, 1], 7).into());
         assert_eq!(proxied.to_string(), "postgresql://shop@127.0.0.1:7/orders");
     }

@@ -48,8 +48,7 @@ impl Cluster {
     /// # Errors
     /// [`PostgresError`], with the end of the server's log where that tells why; nothing is left behind.
     pub fn start() -> Result<Self, PostgresError> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let programs = find_programs(&path, Path::new(INSTALLED)).ok_or_else(|| PostgresError::NotInstalled {
+        let programs = Self::installed().ok_or_else(|| PostgresError::NotInstalled {
             looked_in: format!("{INSTALLED}/*/bin"),
         })?;
         let password = Secret::new(random_hex::<16>()?);
@@ -86,6 +85,11 @@ impl Cluster {
             }
         }
         Ok(cluster)
+    }
+
+    /// The folder of the programs that [`Cluster::start`] takes; absent where there are none.
+    pub fn installed() -> Option<PathBuf> {
+        find_programs(&std::env::var_os("PATH").unwrap_or_default(), Path::new(INSTALLED))
     }
 
     /// Starts the shell, as a user that the server accepts.
