@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::acked::AckLog;
 use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
@@ -19,7 +20,7 @@ use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
 use crate::units::Span;
-use crate::wire::Wiring;
+use crate::wire::{Peer, Wiring};
 use crate::workload::model::{Publishing, StageConnection};
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
@@ -53,6 +54,7 @@ pub struct Pipeline {
     meters: Vec<Arc<StageMeter>>,
     switches: Vec<(Stage, Arc<StageSwitch>)>,
     targets: Vec<(Stage, Targets)>,
+    acks: Vec<Arc<AckLog>>,
     lines: Vec<Arc<Renewable>>,
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
@@ -92,6 +94,7 @@ impl Pipeline {
             meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
             switches: Vec::new(),
             targets: Vec::new(),
+            acks: Vec::new(),
             lines: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
@@ -114,6 +117,8 @@ impl Pipeline {
         let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
         let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
         let meter = Arc::clone(&self.meters[stage.index()]);
+        let acks = wiring.workload.faults.take_broker_down().then(Arc::<AckLog>::default);
+        self.acks.extend(acks.clone());
         let shared = Arc::new(StageContext {
             stage,
             service: service(stage, context, &self.inventory),
@@ -124,6 +129,7 @@ impl Pipeline {
             time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
             wiring: wiring.clone(),
             finished: self.finished.clone(),
+            acks,
         });
         let mut lines = self.connect(stage, "", wiring).await?;
         let mut seats = Vec::new();
@@ -162,12 +168,13 @@ impl Pipeline {
         whose: &str,
         wiring: &Wiring,
     ) -> Result<(Arc<Renewable>, Option<Arc<Renewable>>), AmqpError> {
-        let consuming = Renewable::connect(&wiring.connector, &format!("{stage} consumers{whose}")).await?;
+        let connector = wiring.connector_of(Peer::Stage(stage));
+        let consuming = Renewable::connect(connector, &format!("{stage} consumers{whose}")).await?;
         self.lines.push(Arc::clone(&consuming));
         if !stage.emits() {
             return Ok((consuming, None));
         }
-        let publishing = Renewable::connect(&wiring.connector, &format!("{stage} publishers{whose}")).await?;
+        let publishing = Renewable::connect(connector, &format!("{stage} publishers{whose}")).await?;
         self.lines.push(Arc::clone(&publishing));
         Ok((consuming, Some(publishing)))
     }
@@ -185,6 +192,11 @@ impl Pipeline {
         let _ = tokio::time::timeout(patience, settling).await;
         let missing = self.switches.iter().map(|(stage, switch)| (*stage, switch.missing()));
         missing.filter(|(_, missing)| *missing > 0).collect()
+    }
+
+    /// The stages' logs of what they acknowledged; none where no fault takes the broker down.
+    pub fn ack_logs(&self) -> &[Arc<AckLog>] {
+        &self.acks
     }
 
     /// Holds a stage's consumers back; absent for a stage of another pipeline.

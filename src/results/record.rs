@@ -372,6 +372,16 @@ pub struct FaultRecord {
     pub duplicates_delivered: u64,
     /// … that had their effect again.
     pub duplicates_in_effect: u64,
+    /// Messages that had been acknowledged before the broker went down and were delivered again after it; absent for other
+    /// faults.
+    #[serde(default)]
+    pub acked_returned: Option<u64>,
+    /// Duplicate exposure: of those, the longest time from the acknowledgement to the broker's end. Absent if none came back.
+    #[serde(default)]
+    pub duplicate_exposure_s: Option<f64>,
+    /// Of those, the longest time from the acknowledgement to the return. Absent if none came back.
+    #[serde(default)]
+    pub acked_to_return_s: Option<f64>,
 }
 
 /// A connection that was lost, seconds since the load began.

@@ -10,6 +10,8 @@ mod ceiling;
 mod depth;
 mod impact;
 mod manifest;
+mod network;
+mod node_down;
 mod outcome;
 mod overload;
 mod provenance;

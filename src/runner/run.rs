@@ -69,6 +69,16 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// As above, for a fault that takes the broker down.
+    #[error(
+        "fault {position} of the script ({what}) needs a broker that the run may stop and start on its data\nhelp: use --broker managed (it needs rabbitmq-server), or leave the fault out"
+    )]
+    CannotRestart {
+        /// Its position in the script, from 1.
+        position: usize,
+        /// What it does.
+        what: &'static str,
+    },
     /// The run that was left cannot be gone on with here.
     #[error(transparent)]
     Resume(#[from] ResumeError),
@@ -141,6 +151,7 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             RunError::CannotPause
+            | RunError::CannotRestart { .. }
             | RunError::CannotAlarm { .. }
             | RunError::CannotSurviveRestart
             | RunError::Resume(_) => true,
@@ -338,6 +349,11 @@ pub(super) fn tool() -> Tool {
 
 /// What a broker cannot be told to do is refused before anything is touched.
 fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> {
+    if let Some((position, what)) = faults.of_broker()
+        && !choice.can_restart()
+    {
+        return Err(RunError::CannotRestart { position, what });
+    }
     if faults.broker_pause.is_some() && !choice.can_pause() {
         return Err(RunError::CannotPause);
     }

@@ -190,6 +190,9 @@ pub(super) fn faults(page: &mut Sink, trial: &TrialRecord) {
             page.raw("</tr>\n");
         }
         page.table_end();
+        for (sum, words) in sums.iter().filter_map(|sum| Some((sum, sum.exposure_words()?))) {
+            page.element("<p>", &format!("{}: {words}", sum.name), ".</p>\n");
+        }
         page.raw("<p class=\"soft\">Recovery time: from the heal until the goodput was back in its band. Longest gap: in which no order came to its end. What came again is counted from the start of an event to that of the next. Each event is in faults.csv.</p>\n");
     }
     if let Some(lost) = fault_report::lost_connections(trial) {
