@@ -21,7 +21,7 @@ use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
-use crate::wire::Wiring;
+use crate::wire::{Peer, Wiring};
 use crate::workload::model::{Arrival, LoadPhase};
 use sender::Sender;
 
@@ -138,7 +138,7 @@ impl Load {
         let meter = Arc::new(LoadMeter::for_phases(wiring.workload.load.arrival.phases()));
         let (mut senders, mut lines) = (Vec::new(), Vec::new());
         for index in 0..wiring.workload.load.connections {
-            let line = Renewable::connect(&wiring.connector, &format!("load {index}")).await?;
+            let line = Renewable::connect(wiring.connector_of(Peer::Load), &format!("load {index}")).await?;
             let publisher =
                 RenewablePublisher::open(&line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
             senders.push(Sender::new(wiring.clone(), Arc::new(publisher), Arc::clone(&meter)));
