@@ -38,6 +38,7 @@ const MODULES: [(&str, Layer); 26] = [
     ("stats", Engines),
     ("tally", Field),
     ("timer", Field),
+    ("proxy", Field),
     ("amqp", Field),
     ("wire", Field),
     ("broker", Field),
@@ -54,7 +55,7 @@ const MODULES: [(&str, Layer); 26] = [
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 18] = [
+const BESIDE: [(&str, &str, &str); 19] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
@@ -71,6 +72,7 @@ const BESIDE: [(&str, &str, &str); 18] = [
     ("pipeline", "amqp", "stages consume and publish"),
     ("pipeline", "wire", "stages read and write bodies"),
     ("fault", "timer", "faults begin on time"),
+    ("proxy", "timer", "late bytes come on time"),
     ("sample", "amqp", "depths are asked for on a link"),
     (
         "report",

@@ -71,6 +71,7 @@ impl Running {
             command: "test".to_owned(),
             ceiling: None,
             report: orderstorm::report::Extent::Full,
+            postgres: None,
         };
         runner::run(request, &self.screen, &self.interrupt, |_| ()).await
     }

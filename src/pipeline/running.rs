@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::acked::AckLog;
 use super::consumer::Ended;
 use super::evidence;
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::process::{Crew, StageSeats, WorkerCosts};
 use super::staff::{Staff, Staffed};
-use super::store::{Store, StoreError, StoreSite};
+use super::store::{Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Renewable};
@@ -62,6 +63,7 @@ pub struct Pipeline {
     meters: Vec<Arc<StageMeter>>,
     switches: Vec<(Stage, Arc<StageSwitch>)>,
     targets: Vec<(Stage, Targets)>,
+    acks: Vec<Arc<AckLog>>,
     lines: Vec<Arc<Renewable>>,
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
@@ -74,20 +76,21 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Connects and starts every consumer; the topology must be declared. Ends of orders go to `finished`, for a closed loop.
-    /// Worker processes run `program`, which must be this one.
+    /// Connects and starts every consumer; the topology must be declared. Databases are made on `ground`. Ends of orders go to
+    /// `finished`, for a closed loop. Worker processes run `program`, which must be this one.
     ///
     /// # Errors
     /// [`PipelineError`] with the stage that did not start.
     pub async fn start(
         wiring: &Wiring,
+        ground: StoreGround,
         finished: Option<mpsc::UnboundedSender<OrderNumber>>,
         program: &Path,
     ) -> Result<Self, PipelineError> {
         let workload = &wiring.workload;
         let first = workload.pipeline.stages()[0];
         let before = |source: StartError| PipelineError { stage: first, source };
-        let site = StoreSite::prepare(&workload.stages).map_err(|error| before(error.into()))?;
+        let site = StoreSite::prepare(&workload.stages, ground).map_err(|error| before(error.into()))?;
         let crew = Crew::open(wiring, finished.clone(), program).map_err(|error| before(error.into()))?;
         let ledger = match &crew {
             Some(crew) => crew.ledger(),
@@ -114,6 +117,7 @@ impl Pipeline {
             meters: meters.collect(),
             switches: Vec::new(),
             targets: Vec::new(),
+            acks: crew.as_ref().map(Crew::ack_logs).unwrap_or_default(),
             lines: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
@@ -142,10 +146,12 @@ impl Pipeline {
         let switch = Arc::new(switch);
         self.switches.push((stage, Arc::clone(&switch)));
         let crew = self.crew.as_mut();
-        if let Some(seats) = crew.and_then(|crew| crew.seats(stage, &switch, self.site.path())) {
+        if let Some(seats) = crew.and_then(|crew| crew.seats(stage, &switch, &self.site)) {
             return self.start_processes(stage, seats).await;
         }
         let meter = Arc::clone(&self.meters[stage.index()]);
+        let acks = workload.faults.take_broker_down().then(Arc::<AckLog>::default);
+        self.acks.extend(acks.clone());
         let staff = Staff {
             stage,
             wiring: self.wiring.clone(),
@@ -158,6 +164,7 @@ impl Pipeline {
             open: !held_back,
             finished: self.finished.clone(),
             teller: None,
+            acks,
         };
         let Staffed { strikes, lines, .. } = staff.start(&mut self.consumers, &self.stop).await?;
         self.lines.extend(lines);
@@ -202,6 +209,11 @@ impl Pipeline {
         missing.filter(|(_, missing)| *missing > 0).collect()
     }
 
+    /// The stages' logs of what they acknowledged; none where no fault takes the broker down.
+    pub fn ack_logs(&self) -> &[Arc<AckLog>] {
+        &self.acks
+    }
+
     /// Holds a stage's consumers back; absent for a stage of another pipeline.
     pub fn switch(&self, stage: Stage) -> Option<&Arc<StageSwitch>> {
         let mut switches = self.switches.iter();
@@ -226,6 +238,15 @@ impl Pipeline {
     /// Rows of outboxes that are not sent, over all stages.
     pub fn unsent(&self) -> u64 {
         self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
+    /// Why a database is given up, if one is: the trial cannot go on.
+    pub fn store_given_up(&self) -> Option<String> {
+        let stages = Stage::ALL.iter().zip(&self.meters);
+        let mut given_up = stages.filter_map(|(stage, meter)| Some((stage, meter.store().gave_up()?)));
+        given_up
+            .next()
+            .map(|(stage, why)| format!("the {stage} stage lost its store: {why}"))
     }
 
     /// Whether a consumer has ended that nobody stopped: a panic, or a consumer that the broker cancelled.

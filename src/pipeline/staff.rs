@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::acked::AckLog;
 use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::Service;
@@ -20,7 +21,7 @@ use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
 use crate::events::Stage;
 use crate::orders::OrderNumber;
 use crate::units::Span;
-use crate::wire::Wiring;
+use crate::wire::{Peer, Wiring};
 use crate::workload::model::{Publishing, StageConnection};
 
 /// The consumers of a stage that run in one process.
@@ -41,6 +42,8 @@ pub(super) struct Staff {
     pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
     /// Whom they tell; absent in the driver.
     pub teller: Option<Arc<Teller>>,
+    /// What it acknowledged lately, where a fault takes the broker down.
+    pub acks: Option<Arc<AckLog>>,
 }
 
 /// Consumers that were started.
@@ -75,6 +78,7 @@ impl Staff {
             wiring: wiring.clone(),
             finished: self.finished,
             teller: self.teller,
+            acks: self.acks,
         });
         let mut staffed = Staffed {
             stage: Arc::clone(&shared),
@@ -112,12 +116,13 @@ impl Staffed {
     /// A pair of connections; the second only where the stage publishes.
     async fn connect(&mut self, whose: &str, wiring: &Wiring) -> Result<Pair, AmqpError> {
         let stage = self.stage.stage;
-        let consuming = Renewable::connect(&wiring.connector, &format!("{stage} consumers{whose}")).await?;
+        let connector = wiring.connector_of(Peer::Stage(stage));
+        let consuming = Renewable::connect(connector, &format!("{stage} consumers{whose}")).await?;
         self.lines.push(Arc::clone(&consuming));
         if !stage.emits() {
             return Ok((consuming, None));
         }
-        let publishing = Renewable::connect(&wiring.connector, &format!("{stage} publishers{whose}")).await?;
+        let publishing = Renewable::connect(connector, &format!("{stage} publishers{whose}")).await?;
         self.lines.push(Arc::clone(&publishing));
         Ok((consuming, Some(publishing)))
     }

@@ -13,12 +13,14 @@ use super::outcome::{note_clean_up, outcome, so_far};
 use super::provenance;
 use super::resume::{Resume, ResumeError};
 use super::snapshot::{Phase, Snapshot};
+use super::stores::{Stores, schemas_of};
 use super::trial::{self, Stand, TrialError};
 use super::watch::Files;
 use crate::amqp::uri::BrokerUri;
 use crate::broker::management::{ManagementClient, ManagementError};
 use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, Resource, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
+use crate::pipeline::store::postgres::{PostgresAddress, PostgresError};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, Extent, ReportError};
 use crate::results::hlog::HlogWriter;
@@ -53,6 +55,8 @@ pub struct RunRequest {
     pub ceiling: Option<DriverCeiling>,
     /// How much of a report is made at the end.
     pub report: Extent,
+    /// The PostgreSQL server of the stores that are kept on one; absent: a throw-away cluster.
+    pub postgres: Option<PostgresAddress>,
 }
 
 /// The user's wish to stop: once, and the run saves what it has.
@@ -67,6 +71,16 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// As above, for a fault that takes the broker down.
+    #[error(
+        "fault {position} of the script ({what}) needs a broker that the run may stop and start on its data\nhelp: use --broker managed (it needs rabbitmq-server), or leave the fault out"
+    )]
+    CannotRestart {
+        /// Its position in the script, from 1.
+        position: usize,
+        /// What it does.
+        what: &'static str,
+    },
     /// The run that was left cannot be gone on with here.
     #[error(transparent)]
     Resume(#[from] ResumeError),
@@ -93,6 +107,9 @@ pub enum RunError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// No database server.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// No folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -136,10 +153,12 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             RunError::CannotPause
+            | RunError::CannotRestart { .. }
             | RunError::CannotAlarm { .. }
             | RunError::CannotSurviveRestart
             | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
+            RunError::Postgres(error) => error.is_usage(),
             _ => false,
         }
     }
@@ -177,14 +196,16 @@ pub async fn run(
         is_new: true,
     };
     leave.folder().write("workload.toml", request.plan.text.as_bytes())?;
+    let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
     let mut run = Run {
-        record: empty_record(&request, &broker, id, started),
+        record: empty_record(&request, &broker, &stores, id, started),
         request: &request,
         run_id,
         left: None,
         broker,
+        stores,
         screen,
         interrupt,
     };
@@ -210,6 +231,7 @@ pub async fn resume(
     }
     check_promises(&request.plan, request.choice.survives_restart())?;
     from.fits_plan(&request.plan)?;
+    let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
     let reopened = from.fits_broker(broker.info()).map_err(RunError::from);
@@ -217,6 +239,7 @@ pub async fn resume(
     let finished: Vec<TrialRecord> = from.finished().cloned().collect();
     let mut record = from.record;
     record.trials = finished;
+    record.database = stores.record();
     record.progress.resumed.push(clock::rfc3339(clock::wall_time()));
     let mut run = Run {
         record,
@@ -224,6 +247,7 @@ pub async fn resume(
         run_id: random_id(),
         left: from.manifest,
         broker,
+        stores,
         screen,
         interrupt,
     };
@@ -239,6 +263,14 @@ pub async fn resume(
     };
     run.stop_broker().await?;
     result
+}
+
+async fn start_stores(request: &RunRequest, interrupt: &Interrupt) -> Result<Stores, RunError> {
+    let starting = Stores::start(&request.plan, request.postgres.clone(), request.start.allow_remote);
+    tokio::select! {
+        stores = starting => Ok(stores?),
+        () = interrupt.0.cancelled() => Err(TrialError::from(interrupted_early()).into()),
+    }
 }
 
 async fn start_broker(
@@ -260,7 +292,13 @@ async fn start_broker(
 }
 
 /// The record of a run in which nothing has been measured yet.
-fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, started: std::time::SystemTime) -> RunRecord {
+fn empty_record(
+    request: &RunRequest,
+    broker: &RunningBroker,
+    stores: &Stores,
+    id: String,
+    started: std::time::SystemTime,
+) -> RunRecord {
     let (info, plan) = (broker.info(), &request.plan);
     RunRecord {
         schema_version: SCHEMA_VERSION,
@@ -274,6 +312,7 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
         commit: provenance::commit(),
         machine: provenance::machine(),
         broker: broker_record(info),
+        database: stores.record(),
         driver_ceiling: request.ceiling.clone(),
         name: plan.name.clone(),
         question: plan.question.clone(),
@@ -312,6 +351,11 @@ pub(super) fn tool() -> Tool {
 
 /// What a broker cannot be told to do is refused before anything is touched.
 fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> {
+    if let Some((position, what)) = faults.of_broker()
+        && !choice.can_restart()
+    {
+        return Err(RunError::CannotRestart { position, what });
+    }
     if faults.broker_pause.is_some() && !choice.can_pause() {
         return Err(RunError::CannotPause);
     }
@@ -418,6 +462,7 @@ struct Run<'a> {
     /// What the run's last session may have left on the broker.
     left: Option<Manifest>,
     broker: Arc<RunningBroker>,
+    stores: Stores,
     /// What has been measured so far.
     record: RunRecord,
     screen: &'a Sender<Snapshot>,
@@ -432,10 +477,12 @@ impl Run<'_> {
         self.clean_up_last_session().await?;
         let mut files = self.files(leave.folder().path(), clock)?;
         let (uri, mut manifest) = self.vhost(leave.folder()).await?;
+        manifest.schemas = self.stores.schemas();
         let mut stand = Stand {
             plan,
             workload: Arc::clone(&plan.cells[0].workload),
             broker: &broker,
+            stores: self.stores.clone(),
             uri,
             run_id: self.run_id.clone(),
             clock,
@@ -470,13 +517,17 @@ impl Run<'_> {
             manifest
                 .trials
                 .push(stand.topology(trial.trial).declared(&stand.workload.topology));
+            let schemas = schemas_of(&stand.workload, &self.run_id, trial.trial);
+            if let Some(listed) = &mut manifest.schemas {
+                listed.names.extend(schemas.iter().cloned());
+            }
             if let Err(error) = leave.folder().write(manifest::FILE, &manifest.to_bytes()) {
                 failure = Some(error.into());
                 break;
             }
             let began = clock.now();
             let outcome = trial::run(&stand, trial, &mut files).await;
-            let cleaned = self.clean_trial(&manifest).await;
+            let cleaned = self.clean_trial(&manifest, schemas).await;
             match outcome {
                 Ok(mut record) => {
                     pace.took(plan, trial, clock.now() - began);
@@ -547,7 +598,15 @@ impl Run<'_> {
 
     /// Takes off a user's broker what a session that was killed has left there. A broker of the run's own died with it.
     async fn clean_up_last_session(&mut self) -> Result<(), RunError> {
-        match self.left.take() {
+        let left = self.left.take();
+        if let (Some(schemas), Some(address)) = (
+            left.as_ref().and_then(|left| left.schemas.as_ref()),
+            &self.request.postgres,
+        ) {
+            let dropped = schemas.clean_up(address.clone()).await;
+            dropped.map_err(|error| RunError::Cleanup(error.into()))?;
+        }
+        match left {
             Some(left) if self.record.broker.kind == "external" => {
                 clean_up(&left, &self.broker).await.map_err(RunError::Cleanup)
             }
@@ -557,6 +616,7 @@ impl Run<'_> {
 
     /// Whatever came of the trials, the broker of our own goes.
     async fn stop_broker(self) -> Result<(), BrokerError> {
+        self.stores.stop().await;
         match Arc::into_inner(self.broker) {
             Some(broker) => broker.stop().await,
             None => Ok(()),
@@ -583,7 +643,8 @@ impl Run<'_> {
     }
 
     /// Deletes the last trial's objects; says how many of the run's are left, where somebody can look.
-    async fn clean_trial(&self, manifest: &Manifest) -> Result<Option<u64>, CleanupError> {
+    async fn clean_trial(&self, manifest: &Manifest, schemas: Vec<String>) -> Result<Option<u64>, CleanupError> {
+        let dropped = self.stores.drop(schemas).await;
         let only: Vec<Declared> = manifest.trials.last().cloned().into_iter().collect();
         let here = Manifest {
             own_vhost: false,
@@ -591,6 +652,7 @@ impl Run<'_> {
             ..manifest.clone()
         };
         clean_up(&here, &self.broker).await?;
+        dropped?;
         let Some(management) = self.broker.management() else {
             return Ok(None);
         };

@@ -7,6 +7,7 @@ use orderstorm::broker::{BrokerChoice, StartOptions};
 use orderstorm::events::Stage;
 use orderstorm::ledger::PromiseReport;
 use orderstorm::measure::Summary;
+use orderstorm::pipeline::store::postgres::PostgresAddress;
 use orderstorm::plan::Plan;
 use orderstorm::results::record::{RunRecord, StageRecord, TrialRecord};
 use orderstorm::runner::{Finished, Interrupt, Manifest, RunError, RunRequest, Snapshot, run};
@@ -48,15 +49,22 @@ pub struct Done {
 
 /// Starts a run of `settings` against the broker at `uri`.
 pub fn start_at(uri: &BrokerUri, settings: &[&str]) -> Running {
-    start_on(BrokerChoice::External(Box::new(uri.clone())), settings)
+    start_on(BrokerChoice::External(Box::new(uri.clone())), None, settings)
 }
 
 /// Runs `settings` to the end on an embedded broker of the run's own, which it may also steer.
 pub async fn run_embedded(settings: &[&str]) -> Done {
-    start_on(BrokerChoice::Embedded, settings).done().await
+    start_on(BrokerChoice::Embedded, None, settings).done().await
 }
 
-fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
+/// Runs `settings` to the end on a broker of its own, with stores on the PostgreSQL server at `address`.
+pub async fn run_with_postgres(address: &PostgresAddress, settings: &[&str]) -> Done {
+    let stand = Stand::start().await;
+    let choice = BrokerChoice::External(Box::new(stand.uri().clone()));
+    start_on(choice, Some(address.clone()), settings).done().await
+}
+
+fn start_on(choice: BrokerChoice, postgres: Option<PostgresAddress>, settings: &[&str]) -> Running {
     let results = tempfile::tempdir().expect("a temporary directory");
     let interrupt = Interrupt::default();
     let request = RunRequest {
@@ -72,6 +80,7 @@ fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,
+        postgres,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {

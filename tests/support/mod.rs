@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod drive;
+pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod spy;

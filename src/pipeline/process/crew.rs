@@ -20,11 +20,12 @@ use crate::amqp::PublishMeter;
 use crate::events::Stage;
 use crate::ledger::{ItemBook, Ledger};
 use crate::orders::OrderNumber;
-use crate::pipeline::StageMeter;
+use crate::pipeline::store::StoreSite;
 use crate::pipeline::strike::{Strike, Targets};
 use crate::pipeline::switch::StageSwitch;
+use crate::pipeline::{AckLog, StageMeter};
 use crate::tally::{Tallies, Tally};
-use crate::wire::Wiring;
+use crate::wire::{Peer, Wiring};
 use crate::workload::model::{Placement, StageSettings};
 
 /// The driver's own number as a teller.
@@ -94,6 +95,7 @@ pub struct Crew {
     common: Arc<Common>,
     ledger: Arc<Ledger>,
     stages: Vec<CrewStage>,
+    acks: Vec<Option<Arc<AckLog>>>,
     desk: Option<JoinHandle<()>>,
 }
 
@@ -143,6 +145,11 @@ impl Crew {
         let teller = Arc::new(Teller::new(DRIVER, File::from(told.try_clone()?), knows));
         let mut posts = Vec::new();
         let mut meters: Vec<Option<Arc<StageMeter>>> = Stage::ALL.iter().map(|_| None).collect();
+        let log = |stage: &Stage| {
+            let logged = placed.contains(stage) && workload.faults.take_broker_down();
+            logged.then(Arc::<AckLog>::default)
+        };
+        let acks: Vec<Option<Arc<AckLog>>> = Stage::ALL.iter().map(log).collect();
         let mut crew = Vec::new();
         for stage in placed {
             let settings = workload.stage(stage);
@@ -169,6 +176,7 @@ impl Crew {
             wiring: wiring.clone(),
             finished,
             meters,
+            acks: acks.clone(),
             posts,
             found: HashSet::new(),
         };
@@ -188,6 +196,7 @@ impl Crew {
                 killed: AtomicBool::default(),
             }),
             stages: crew,
+            acks,
             desk: Some(desk),
         }))
     }
@@ -212,15 +221,20 @@ impl Crew {
         self.stage(stage).map(|one| &one.meter)
     }
 
+    /// What its stages acknowledge, where a fault takes the broker down.
+    pub(in crate::pipeline) fn ack_logs(&self) -> Vec<Arc<AckLog>> {
+        self.acks.iter().flatten().cloned().collect()
+    }
+
     /// The posts of a stage that runs in processes; they can be had once. `site`: where its database is.
     pub(in crate::pipeline) fn seats(
         &mut self,
         stage: Stage,
         switch: &Arc<StageSwitch>,
-        site: Option<&Path>,
+        site: &StoreSite,
     ) -> Option<StageSeats> {
         let common = Arc::clone(&self.common);
-        let wiring = &common.wiring;
+        let (wiring, ground) = (&common.wiring, site.ground());
         let settings = wiring.workload.stage(stage).clone();
         let own = self.stages.iter_mut().find(|one| one.stage == stage)?;
         let (mut posts, mut ready) = (Vec::new(), Vec::new());
@@ -246,7 +260,14 @@ impl Crew {
                 ids: wiring.encoder.ids().prefix().to_owned(),
                 clock_origin_ns: wiring.timer.clock().origin(),
                 tallies: own.tallies.clone(),
-                site: site.map(Path::to_owned),
+                proxy: wiring.connector_of(Peer::Stage(stage)).proxy(),
+                site: site.path().map(Path::to_owned),
+                postgres: ground
+                    .postgres
+                    .as_ref()
+                    .map(|address| address.exposed().expose().to_owned()),
+                run: ground.run.clone(),
+                trial: ground.trial,
             };
             let tallies = Arc::clone(&own.processes[process as usize]);
             posts.push(Post::new(

@@ -13,8 +13,8 @@ use super::tell::{self, Garbled, Told, Word};
 use crate::ledger::{Entry, StepKey, Testimony};
 use crate::measure::Series;
 use crate::orders::OrderNumber;
-use crate::pipeline::StageMeter;
 use crate::pipeline::step::note_end;
+use crate::pipeline::{AckLog, StageMeter};
 use crate::wire::Wiring;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -28,6 +28,8 @@ pub(super) struct Desk {
     pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
     /// By [`crate::events::Stage::index`]; absent for stages in this process.
     pub meters: Vec<Option<Arc<StageMeter>>>,
+    /// What stages acknowledged lately, likewise; only where a fault takes the broker down.
+    pub acks: Vec<Option<Arc<AckLog>>>,
     /// Where the words of each worker go.
     pub posts: Vec<mpsc::UnboundedSender<Word>>,
     /// Steps that were found in a store before anybody had told of their commit.
@@ -91,6 +93,16 @@ impl Desk {
             Told::Busy { stage, started, nanos } => {
                 if let (true, Some(meter)) = (self.wiring.window.contains(started), &self.meters[stage.index()]) {
                     meter.worked(nanos);
+                }
+            }
+            Told::Acked { stage, key, at } => {
+                if let Some(log) = &self.acks[stage.index()] {
+                    log.acked(key, at);
+                }
+            }
+            Told::Came { stage, key, at } => {
+                if let Some(log) = &self.acks[stage.index()] {
+                    log.delivered(key, at);
                 }
             }
             Told::Word(worker, word) => {

@@ -2,6 +2,7 @@
 //! broker's address with its password goes nowhere else.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -43,6 +44,14 @@ pub(super) struct Job {
     pub tallies: PathBuf,
     /// Where the databases are, if there are any.
     pub site: Option<PathBuf>,
+    /// Where to connect instead of the broker: a proxy in front of it.
+    pub proxy: Option<SocketAddr>,
+    /// The PostgreSQL server's address with its password, if a stage keeps its state there.
+    pub postgres: Option<String>,
+    /// The run and the trial, which its schemas are named after.
+    pub run: String,
+    /// Likewise.
+    pub trial: u32,
 }
 
 /// Never the address.

@@ -79,6 +79,18 @@ pub(super) enum Told {
         started: Nanos,
         nanos: Nanos,
     },
+    /// A message was acknowledged; where a fault takes the broker down.
+    Acked {
+        stage: Stage,
+        key: (OrderNumber, Event),
+        at: Nanos,
+    },
+    /// A message was delivered; likewise.
+    Came {
+        stage: Stage,
+        key: (OrderNumber, Event),
+        at: Nanos,
+    },
     Word(u16, Word),
     /// Said by the driver: nobody writes any more.
     Over,
@@ -101,6 +113,8 @@ mod kind {
     pub(super) const STEP: u8 = 20;
     pub(super) const SPAN: u8 = 21;
     pub(super) const BUSY: u8 = 22;
+    pub(super) const ACKED: u8 = 23;
+    pub(super) const CAME: u8 = 24;
     pub(super) const WORD: u8 = 30;
     pub(super) const OVER: u8 = 31;
 }
@@ -286,13 +300,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Told, usize)>, Garbled> {
         return Ok(None);
     };
     let stage = || Stage::ALL.get(usize::from(head.stage)).copied().ok_or(Garbled);
+    let event = || Event::ALL.get(usize::from(head.event)).copied().ok_or(Garbled);
     let [first, second, _] = head.numbers;
     let told = match head.kind {
         kind::STEP => Told::Step {
             step: StepKey {
                 number: first,
                 stage: stage()?,
-                event: *Event::ALL.get(usize::from(head.event)).ok_or(Garbled)?,
+                event: event()?,
             },
             testimony: match head.flag {
                 0 => Testimony::Committed,
@@ -310,6 +325,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Told, usize)>, Garbled> {
             stage: stage()?,
             started: first,
             nanos: second,
+        },
+        kind::ACKED => Told::Acked {
+            stage: stage()?,
+            key: (first, event()?),
+            at: second,
+        },
+        kind::CAME => Told::Came {
+            stage: stage()?,
+            key: (first, event()?),
+            at: second,
         },
         kind::WORD => Told::Word(head.worker, serde_json::from_slice(tail).map_err(|_| Garbled)?),
         kind::OVER => Told::Over,
@@ -440,6 +465,23 @@ impl Teller {
         Head::of(kind::BUSY, [started, nanos, 0])
             .at(stage)
             .put(&[], &mut record);
+        self.put(&record, Haste::WithTheNext);
+    }
+
+    /// A message was acknowledged.
+    pub(in crate::pipeline) fn acked(&self, stage: Stage, key: (OrderNumber, Event), at: Nanos) {
+        self.message(kind::ACKED, stage, key, at);
+    }
+
+    /// A message was delivered.
+    pub(in crate::pipeline) fn came(&self, stage: Stage, key: (OrderNumber, Event), at: Nanos) {
+        self.message(kind::CAME, stage, key, at);
+    }
+
+    fn message(&self, kind: u8, stage: Stage, (number, event): (OrderNumber, Event), at: Nanos) {
+        let mut record = Vec::with_capacity(HEAD);
+        let head = Head::of(kind, [number, at, 0]).at(stage).about(event);
+        head.put(&[], &mut record);
         self.put(&record, Haste::WithTheNext);
     }
 

@@ -23,11 +23,13 @@ use crate::amqp::{Absence, BlockedPeriod, Connector, Incidents};
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::{Afar, Ledger};
+use crate::pipeline::AckLog;
 use crate::pipeline::consumer::Ended;
 use crate::pipeline::order::{Context, Inventory, service};
 use crate::pipeline::running::StartError;
 use crate::pipeline::staff::{Staff, Staffed};
-use crate::pipeline::store::{Store, StoreSite};
+use crate::pipeline::store::postgres::PostgresAddress;
+use crate::pipeline::store::{Store, StoreGround, StoreSite};
 use crate::pipeline::strike::{Mark, Strike};
 use crate::pipeline::switch::StageSwitch;
 use crate::tally::Tallies;
@@ -128,12 +130,20 @@ impl Worker {
             .map_err(|_| "the broker's address cannot be read".to_owned())?;
         let incidents = Arc::new(Incidents::new(clock));
         let workload = Arc::new(job.workload);
+        let mut connector = Connector::new(&uri, Arc::clone(&incidents));
+        if let Some(heartbeat) = workload.recovery.heartbeat {
+            connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
+        }
+        if let Some(proxy) = job.proxy {
+            connector = connector.by_way_of(proxy);
+        }
+        let take_broker_down = workload.faults.take_broker_down();
         let afar = Arc::clone(teller) as Arc<dyn Afar>;
         let wiring = Wiring {
             ledger: Arc::new(Ledger::elsewhere(workload.pipeline, afar)),
             publishes: Arc::clone(&tallies.publishes),
             ..Wiring::new(
-                Connector::new(&uri, Arc::clone(&incidents)),
+                connector,
                 Arc::clone(&workload),
                 job.seed,
                 Topology::new(&job.topology, workload.pipeline),
@@ -150,7 +160,17 @@ impl Worker {
         let switch = Arc::new(StageSwitch::new(clock, job.seats.len() as u32, job.open));
         let (mut consumers, stop) = (JoinSet::new(), CancellationToken::new());
         let service = service(job.stage, &context, &inventory);
-        let site = StoreSite::of_another(job.site);
+        let ground = StoreGround {
+            postgres: (job.postgres.as_deref())
+                .map(PostgresAddress::parse)
+                .transpose()
+                .map_err(|error| error.to_string())?,
+            run: job.run,
+            trial: job.trial,
+            recovery: context.workload.recovery,
+            seed: job.seed,
+        };
+        let site = StoreSite::of_another(job.site, ground);
         let store = Store::open(job.stage, &settings, &site, meter.store()).map_err(|error| error.to_string())?;
         if let (Stage::Inventory, Some(database)) = (job.stage, store.durable()) {
             let steps = database.steps().await.map_err(|error| error.to_string())?;
@@ -171,6 +191,7 @@ impl Worker {
             open: job.open,
             finished: None,
             teller: Some(Arc::clone(teller)),
+            acks: take_broker_down.then(|| Arc::new(AckLog::told(Arc::clone(teller), job.stage))),
         };
         let staffed = staff.start(&mut consumers, &stop).await;
         let staffed = staffed.map_err(|error: StartError| error.to_string())?;
@@ -216,7 +237,12 @@ impl Worker {
                     }
                 }
                 () = lost.cancelled() => return Err(self.incidents.loss().unwrap_or_default()),
-                _ = ticks.tick() => self.account(),
+                _ = ticks.tick() => {
+                    self.account();
+                    if let Some(why) = self.staffed.stage.meter.store().gave_up() {
+                        return Err(why.to_owned());
+                    }
+                }
             }
         }
         self.end().await;

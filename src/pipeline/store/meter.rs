@@ -1,5 +1,6 @@
 //! What a stage's database did, read while it runs.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use crate::tally::{Tallies, Tally};
@@ -13,6 +14,8 @@ pub struct StoreMeter {
     unsent: Tally,
     unsent_max: Tally,
     unroutable: Tally,
+    lost: Tally,
+    gave_up: OnceLock<String>,
 }
 
 impl StoreMeter {
@@ -25,6 +28,8 @@ impl StoreMeter {
             unsent: tallies.tally(),
             unsent_max: tallies.tally(),
             unroutable: tallies.tally(),
+            lost: tallies.tally(),
+            gave_up: OnceLock::new(),
         }
     }
 
@@ -56,6 +61,25 @@ impl StoreMeter {
     /// Rows of the outbox that the broker returned as unroutable; they are not tried again.
     pub fn unroutable(&self) -> u64 {
         self.unroutable.load(Ordering::Relaxed)
+    }
+
+    /// Connections to the database that were lost; each was opened anew, or the trial ended.
+    pub fn connections_lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Why the database is given up, if it is: the trial ends.
+    pub fn gave_up(&self) -> Option<&str> {
+        self.gave_up.get().map(String::as_str)
+    }
+
+    pub(super) fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_up(&self, why: &str) {
+        // The first reason is the reason.
+        let _ = self.gave_up.set(why.to_owned());
     }
 
     pub(super) fn committed(&self, steps: u64, outbox_rows: u64) {

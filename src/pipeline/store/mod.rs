@@ -8,6 +8,7 @@ mod database;
 mod durable;
 mod memory;
 mod meter;
+pub mod postgres;
 mod scratch;
 mod sqlite;
 
@@ -24,13 +25,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::Database as _;
+use postgres::{Closing, Party, Postgres, PostgresAddress, schema_name};
 use sqlite::Sqlite;
 
+use crate::amqp::Backoff;
 use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::orders::OrderNumber;
-use crate::workload::model::{Publishing, StageSettings, StoreKind};
+use crate::workload::model::{Publishing, Recovery, StageSettings, StoreKind};
 
 use super::order::Emit;
 
@@ -65,10 +67,26 @@ pub struct CommitRule {
     pub publish: Publishing,
 }
 
+/// Where the databases of a trial may be.
+#[derive(Debug, Clone, Default)]
+pub struct StoreGround {
+    /// A PostgreSQL server; only where a stage keeps its state there.
+    pub postgres: Option<PostgresAddress>,
+    /// The run, which its schemas are named after.
+    pub run: String,
+    /// The trial, likewise.
+    pub trial: u32,
+    /// How a lost connection comes back.
+    pub recovery: Recovery,
+    /// What the pauses before that are drawn from.
+    pub seed: u64,
+}
+
 /// Where the databases of a trial are.
 #[derive(Debug)]
 pub struct StoreSite {
     folder: Option<Folder>,
+    ground: StoreGround,
 }
 
 #[derive(Debug)]
@@ -83,18 +101,20 @@ impl StoreSite {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn prepare(stages: &[StageSettings]) -> Result<Self, StoreError> {
+    pub fn prepare(stages: &[StageSettings], ground: StoreGround) -> Result<Self, StoreError> {
         let files = stages.iter().any(|settings| settings.store == StoreKind::Sqlite);
         let own = files.then(Scratch::new).transpose()?;
         Ok(StoreSite {
             folder: own.map(Folder::Own),
+            ground,
         })
     }
 
-    /// That of another process, as its [`StoreSite::path`] says.
-    pub fn of_another(path: Option<PathBuf>) -> Self {
+    /// That of another process, as its [`StoreSite::path`] and [`StoreSite::ground`] say.
+    pub fn of_another(path: Option<PathBuf>, ground: StoreGround) -> Self {
         StoreSite {
             folder: path.map(Folder::Another),
+            ground,
         }
     }
 
@@ -106,11 +126,50 @@ impl StoreSite {
             None => None,
         }
     }
-}
 
-/// The file of a stage in the folder of its trial.
-fn file_of(stage: Stage, folder: &Path) -> PathBuf {
-    folder.join(format!("{stage}.sqlite"))
+    /// Where its databases may be.
+    pub fn ground(&self) -> &StoreGround {
+        &self.ground
+    }
+
+    /// A stage's database; absent where there is no place for one of that kind.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn database(
+        &self,
+        stage: Stage,
+        kind: StoreKind,
+        rule: CommitRule,
+        meter: &Arc<StoreMeter>,
+    ) -> Result<Option<DurableStore>, StoreError> {
+        match (kind, self.path(), &self.ground.postgres) {
+            (StoreKind::Sqlite, Some(folder), _) => {
+                let path = folder.join(format!("{stage}.sqlite"));
+                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
+                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter)).map(Some)
+            }
+            (StoreKind::Postgres, _, Some(address)) => {
+                let party = Party {
+                    address: address.clone(),
+                    schema: schema_name(&self.ground.run, self.ground.trial, stage),
+                    meter: Arc::clone(meter),
+                    closing: Arc::new(Closing::default()),
+                };
+                off_the_runtime(|| {
+                    let [writer, reader] = [0, 1].map(|index| {
+                        let name = format!("{stage}.store");
+                        let backoff = Backoff::new(self.ground.recovery, self.ground.seed, &name, index);
+                        Postgres::open(party.clone(), backoff)
+                    });
+                    let store =
+                        DurableStore::start(stage, Box::new(writer?), Box::new(reader?), rule, Arc::clone(meter))?;
+                    Ok(Some(store.closed_by(Arc::clone(&party.closing))))
+                })
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 /// All steps that a stage's database has; none for a stage without one.
@@ -122,12 +181,25 @@ pub(in crate::pipeline) async fn past_steps(
     settings: &StageSettings,
     site: &StoreSite,
 ) -> Result<Vec<PastStep>, StoreError> {
-    let (StoreKind::Sqlite, Some(folder)) = (settings.store, site.path()) else {
+    if !settings.store.is_durable() {
         return Ok(Vec::new());
-    };
-    let file = file_of(stage, folder);
-    let reading = tokio::task::spawn_blocking(move || Sqlite::open(&file)?.steps());
-    reading.await.map_err(|_| StoreError::Closed)?
+    }
+    match Store::open(stage, settings, site, &Arc::default())? {
+        Store::Durable(store) => store.steps().await,
+        Store::None | Store::Memory(_) => Ok(Vec::new()),
+    }
+}
+
+/// Does something that must not be done on a thread of a runtime, and waits for it: it takes as long as a few commits.
+fn off_the_runtime<T: Send>(work: impl FnOnce() -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| StoreError::Failed {
+            what: "starting a thread for a store",
+            why: error.to_string(),
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// A stage's memory, by the setting `stage.*.store`.
@@ -157,19 +229,14 @@ impl Store {
             flush: settings.commit_flush.0,
             publish: settings.publish,
         };
-        match (settings.store, site.path()) {
-            (StoreKind::None, _) => Ok(Store::None),
-            (StoreKind::Memory, _) => Ok(Store::Memory(MemoryStore::new(settings.publish))),
-            (StoreKind::Sqlite, Some(folder)) => {
-                let path = file_of(stage, folder);
-                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
-                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))
-                    .map(Store::Durable)
+        match settings.store {
+            StoreKind::None => Ok(Store::None),
+            StoreKind::Memory => Ok(Store::Memory(MemoryStore::new(settings.publish))),
+            kind @ (StoreKind::Sqlite | StoreKind::Postgres) => {
+                let database = site.database(stage, kind, rule, meter)?;
+                let missing = || StoreError::Missing(format!("no place for a store of the kind {}", kind.name()));
+                database.map(Store::Durable).ok_or_else(missing)
             }
-            (kind, _) => Err(StoreError::Missing(format!(
-                "no place for a store of the kind {}",
-                kind.name()
-            ))),
         }
     }
 
