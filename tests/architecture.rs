@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 26] = [
+const MODULES: [(&str, Layer); 27] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),

@@ -130,6 +130,13 @@ impl Running {
             .to_owned()
     }
 
+    /// Breaks it off where it is, as a panic does: its parts are dropped.
+    pub async fn breaks_off(self) {
+        self.task.abort();
+        let broken_off = self.task.await;
+        assert!(broken_off.is_err_and(|error| error.is_cancelled()));
+    }
+
     /// Waits for its end.
     pub async fn done(self) -> Done {
         let finished = in_time("the end of the run", self.task).await.expect("no panic");

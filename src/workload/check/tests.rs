@@ -471,3 +471,67 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
         .collect();
     assert_eq!(checked(&text).workload, first.workload);
 }
+
+#[test]
+fn what_needs_worker_processes_is_refused_without_them_and_what_they_cannot_share_is_too() {
+    let placed = |stage: &str, rest: &str| format!("[stage.{stage}]\nplacement = \"process\"\nconsumers = 2\n{rest}");
+    let fault = |rest: &str| format!("[[faults]]\nstage = \"payment\"\nat = \"1s\"\n{rest}");
+    let killed = fault("what = \"sigkill\"\n");
+    let cases = [
+        (
+            "[stage.payment]\nprocesses = 2\nconsumers = 2\n".to_owned(),
+            "has no effect on consumers that run in the driver",
+        ),
+        (
+            placed("payment", "processes = 3\n"),
+            "2 consumers cannot be shared out over 3 processes",
+        ),
+        (placed("inventory", "processes = 2\n"), "would sell the same stock"),
+        (
+            placed("payment", "processes = 2\nstore = \"sqlite\"\npublish = \"outbox\"\n"),
+            "an outbox has one relay",
+        ),
+        (killed.clone(), "the payment stage runs in the driver"),
+        (
+            format!("{}{killed}count = 2\n", placed("payment", "")),
+            "the payment stage has 1 worker processes, not 2",
+        ),
+        (
+            format!("{}{}", placed("payment", ""), fault("what = \"sigstop\"\n")),
+            "does not say how long its sigstop lasts",
+        ),
+        (
+            format!(
+                "{}{}",
+                placed("payment", ""),
+                fault("what = \"sigstop\"\nlasts = \"1s\"\npoint = \"before-effect\"\n")
+            ),
+            "has no effect on a sigstop",
+        ),
+        (
+            format!(
+                "{}{}",
+                placed("payment", ""),
+                fault("what = \"sigstop\"\nlasts = \"1s\"\nrestart_after = \"1s\"\n")
+            ),
+            "has no effect on a sigstop",
+        ),
+        (
+            format!("promises.nothing_twice = true\n{}", placed("payment", "")),
+            "the memory of a worker process dies with it",
+        ),
+    ];
+    for (text, expected) in cases {
+        let (_, message) = refused(&text, &[]);
+        assert!(
+            message.contains(expected) && message.contains("help"),
+            "{text}\n{message}"
+        );
+    }
+    let legal = format!(
+        "{}{killed}point = \"confirm-to-ack\"\n",
+        placed("payment", "processes = 2\n")
+    );
+    let stage = &checked(&legal).workload.stages[2];
+    assert_eq!((stage.processes, stage.consumers), (2, 2));
+}
