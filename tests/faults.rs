@@ -162,7 +162,10 @@ async fn a_memory_that_dies_with_its_process_is_found_out() {
         run_alone(&[&common[..], more].concat()).await
     };
     let (payment, inventory) = tokio::join!(
-        killed("payment", &["faults.1.point=confirm-to-ack"]),
+        killed(
+            "payment",
+            &["faults.1.point=confirm-to-ack", "stage.payment.prefetch=1"]
+        ),
         killed("inventory", &["orders.stock_per_item=30", "orders.items=1"]),
     );
     let repeated = payment.promise("nothing_twice");

@@ -273,13 +273,15 @@ async fn a_run_that_is_interrupted_between_its_trials_keeps_those_that_were() {
 }
 
 /// Payments in two worker processes, in a storm: one is killed again and again, one is stopped for longer than anybody waits.
-const STORM: [&str; 22] = [
+const STORM: [&str; 24] = [
     "--set",
     "stage.payment.placement=process",
     "--set",
     "stage.payment.processes=2",
     "--set",
     "stage.payment.consumers=2",
+    "--set",
+    "stage.payment.store=sqlite",
     "--set",
     "stage.payment.service_time=5ms",
     "--set",
@@ -351,8 +353,14 @@ async fn a_run_that_breaks_off_in_the_middle_of_a_storm_leaves_no_worker() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_with_nobody_having_planned_it_ends_the_run() {
+    const SMS: [&str; 4] = [
+        "--set",
+        "stage.sms.placement=process",
+        "--set",
+        "stage.sms.store=sqlite",
+    ];
     let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
-    let run = Running::start(&mut long_run(&uri, &results, &["--set", "stage.sms.placement=process"]));
+    let run = Running::start(&mut long_run(&uri, &results, &SMS));
     under_load(stand.uri(), results.path()).await;
     let worker = workers_of(run.pid())[0];
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker as i32), Signal::SIGKILL).expect("it lives");
