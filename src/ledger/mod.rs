@@ -134,6 +134,10 @@ impl Ledger {
     }
 
     fn book(&self, number: OrderNumber) -> MutexGuard<'_, Book> {
+        assert!(
+            self.afar.is_none(),
+            "what stages tell is an `Entry`, or it is lost in a worker process"
+        );
         lock(&self.shards[(number % SHARDS as u64) as usize])
     }
 

@@ -352,6 +352,28 @@ fn a_database_lists_each_step_that_stands_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_on_one_database_each_step_is_committed_by_one() {
+    for site in Site::all() {
+        let ledger = ledger(30);
+        let stood = Arc::new(AtomicU64::new(0));
+        let stores = [0; 2].map(|_| site.open(rule(Publishing::Republish)).0);
+        let commits = stores
+            .iter()
+            .flat_map(|store| (0..30).map(move |number| (store, number)));
+        let commits = commits.map(|(store, number)| {
+            let counter = Arc::clone(&stood);
+            store.commit(step(number, Event::OrderCreated, RESERVED), &ledger, move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        let answers = futures_util::future::join_all(commits).await;
+        let stands = answers.iter().filter(|answer| **answer == Ok(Committed::Stands));
+        assert_eq!((stands.count(), stood.load(Ordering::Relaxed)), (30, 30), "{answers:?}");
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+}
+
 /// A database whose commits fail as often as it says.
 struct Failing {
     inner: Box<dyn Database>,
