@@ -11,6 +11,7 @@ use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::relay::Relay;
+use super::retry::Attempts;
 use super::store::{Store, StoreError, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
@@ -121,6 +122,7 @@ impl Pipeline {
             switch: Arc::clone(&switch),
             time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
             wiring: wiring.clone(),
+            attempts: Attempts::default(),
             finished: self.finished.clone(),
         });
         let mut lines = self.connect(stage, "", wiring).await?;
@@ -162,7 +164,8 @@ impl Pipeline {
     ) -> Result<(Arc<Renewable>, Option<Arc<Renewable>>), AmqpError> {
         let consuming = Renewable::connect(&wiring.connector, &format!("{stage} consumers{whose}")).await?;
         self.lines.push(Arc::clone(&consuming));
-        if !stage.emits() {
+        // A failed delivery's message may have to be published again.
+        if !stage.emits() && !wiring.workload.may_fail(stage) {
             return Ok((consuming, None));
         }
         let publishing = Renewable::connect(&wiring.connector, &format!("{stage} publishers{whose}")).await?;

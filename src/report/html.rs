@@ -72,6 +72,11 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
             tables::faults as fn(&mut Sink, &TrialRecord),
         ),
         (
+            "Handler errors, duplicates and bad messages",
+            record.trials.iter().any(tables::has_failures),
+            tables::failed,
+        ),
+        (
             "Dropped and refused",
             record.trials.iter().any(tables::has_dropped),
             tables::dropped,

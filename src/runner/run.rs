@@ -466,7 +466,7 @@ impl Run<'_> {
             stand.workload = Arc::clone(plan.workload(trial));
             manifest
                 .trials
-                .push(stand.topology(trial.trial).declared(&stand.workload.topology));
+                .push(stand.topology(trial.trial).declared(&stand.workload));
             if let Err(error) = leave.folder().write(manifest::FILE, &manifest.to_bytes()) {
                 failure = Some(error.into());
                 break;
