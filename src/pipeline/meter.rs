@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::retry::RetryMeter;
 use super::store::StoreMeter;
 use crate::clock::Nanos;
 
@@ -26,6 +27,7 @@ pub struct StageMeter {
     longest_wait: AtomicU64,
     overstay: AtomicU64,
     store: Arc<StoreMeter>,
+    retry: RetryMeter,
     consumers: Box<[ConsumerMeter]>,
 }
 
@@ -49,6 +51,7 @@ impl StageMeter {
             longest_wait: AtomicU64::default(),
             overstay: AtomicU64::default(),
             store: Arc::default(),
+            retry: RetryMeter::default(),
             consumers: (0..consumers).map(|_| ConsumerMeter::default()).collect(),
         }
     }
@@ -65,6 +68,11 @@ impl StageMeter {
     /// What its database did.
     pub fn store(&self) -> &Arc<StoreMeter> {
         &self.store
+    }
+
+    /// What its handlers failed at.
+    pub fn retry(&self) -> &RetryMeter {
+        &self.retry
     }
 
     /// The broker refused a publish of the stage.

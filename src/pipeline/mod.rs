@@ -10,6 +10,7 @@ mod emission;
 pub mod meter;
 pub mod order;
 mod relay;
+pub mod retry;
 pub mod running;
 mod step;
 pub mod store;

@@ -12,6 +12,7 @@ use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::relay::Relay;
+use super::retry::Attempts;
 use super::store::{Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
@@ -128,6 +129,7 @@ impl Pipeline {
             switch: Arc::clone(&switch),
             time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
             wiring: wiring.clone(),
+            attempts: Attempts::default(),
             finished: self.finished.clone(),
             acks,
         });
@@ -171,7 +173,8 @@ impl Pipeline {
         let connector = wiring.connector_of(Peer::Stage(stage));
         let consuming = Renewable::connect(connector, &format!("{stage} consumers{whose}")).await?;
         self.lines.push(Arc::clone(&consuming));
-        if !stage.emits() {
+        // A failed delivery's message may have to be published again.
+        if !stage.emits() && !wiring.workload.may_fail(stage) {
             return Ok((consuming, None));
         }
         let publishing = Renewable::connect(connector, &format!("{stage} publishers{whose}")).await?;

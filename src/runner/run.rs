@@ -513,7 +513,7 @@ impl Run<'_> {
             stand.workload = Arc::clone(plan.workload(trial));
             manifest
                 .trials
-                .push(stand.topology(trial.trial).declared(&stand.workload.topology));
+                .push(stand.topology(trial.trial).declared(&stand.workload));
             let schemas = schemas_of(&stand.workload, &self.run_id, trial.trial);
             if let Some(listed) = &mut manifest.schemas {
                 listed.names.extend(schemas.iter().cloned());

@@ -309,6 +309,12 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let topology = &wiring.topology;
     let stages = topology.stages().iter().copied();
     let mut watched: Vec<_> = stages.clone().map(|stage| topology.queue(stage).clone()).collect();
+    watched.extend(
+        topology
+            .retry_queues(&stand.workload)
+            .into_iter()
+            .map(|(_, _, queue)| queue),
+    );
     if stand.workload.topology.dead_letter {
         watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
@@ -411,6 +417,7 @@ impl Ready<'_> {
         let depth_task = DepthTask {
             probe,
             pipeline: stand.workload.pipeline,
+            retry_queues: fixed.wiring.topology.retry_queues(&stand.workload).len(),
             meters: pipeline.meters().to_vec(),
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,
@@ -452,6 +459,7 @@ impl Ready<'_> {
             meters: pipeline.meters().to_vec(),
             cores: stand.cores,
             faults: stand.workload.faults != Faults::default(),
+            retries: !fixed.wiring.topology.retry_queues(&stand.workload).is_empty(),
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
         let mut ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
@@ -938,7 +946,9 @@ impl Fixed<'_> {
         let idle_since = *drain.idle_since.get_or_insert(now);
         let depths = drain.depths.as_ref()?;
         // The look must be younger than the idleness, or it may have missed what came after it.
-        let empty = depths.began >= idle_since && depths.ready.iter().all(|ready| *ready == Some(0));
+        let empty = depths.began >= idle_since
+            && depths.ready.iter().all(|ready| *ready == Some(0))
+            && depths.retrying == Some(0);
         let nothing_awaited = self.wiring.ledger.awaited() == 0 && self.stand.workload.publish.confirms;
         (empty && (nothing_awaited || now >= idle_since + QUIET_NS)).then_some(idle_since.max(ran.load_ended))
     }
@@ -1006,11 +1016,10 @@ impl Fixed<'_> {
         if ran.aborted.is_some() {
             return Residue::default();
         }
-        let settings = &self.stand.workload.topology;
         residue::read(
             &self.wiring.connector,
             &self.wiring.topology,
-            settings,
+            &self.stand.workload,
             self.wiring.encoder.ids(),
         )
         .await

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, ServiceTime, StoreKind};
+use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, RetryPolicy, ServiceTime, StoreKind};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -141,6 +141,16 @@ const PUBLISHINGS: [&str; Publishing::NAMES.len()] = {
     let mut i = 0;
     while i < names.len() {
         names[i] = Publishing::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const RETRIES: [&str; RetryPolicy::NAMES.len()] = {
+    let mut names = [""; RetryPolicy::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = RetryPolicy::NAMES[i].0;
         i += 1;
     }
     names
@@ -781,6 +791,109 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["shared", "own"]),
         Some("shared"),
         "Whether the stage's consumers share a pair of connections, one to consume and one to publish, or each has a pair of its own, as a process has: what drops a connection strikes all who share it.",
+    ),
+    key(
+        "stage.*.errors",
+        Kind::Share,
+        Some("0%"),
+        "Share of attempts at which the stage's handler fails after its work, for a cause that passes (transient); `[retry]` says what follows. Drawn from seed, message and attempt.",
+    ),
+    key(
+        "stage.*.permanent_errors",
+        Kind::Share,
+        Some("0%"),
+        "Share of messages at which the stage's handler fails whenever they are tried; they go to the dead-letter queue at once.",
+    ),
+    key(
+        "stage.*.errors_at",
+        duration(0),
+        None,
+        "Since when the handler fails, from the start of the load; absent: from its start.",
+    ),
+    key(
+        "stage.*.errors_last",
+        duration(1),
+        None,
+        "For how long the handler fails, such as the outage of something that it needs; absent: to the end.",
+    ),
+    key(
+        "retry.policy",
+        Kind::Choice(&RETRIES),
+        Some("backoff"),
+        "How a delivery whose handler failed is tried again: not at all; back to its queue at once (the consumers count, on a quorum queue the broker does); published again with a counter; or published with a counter to a queue without consumers, from which it expires back.",
+    ),
+    key(
+        "retry.limit",
+        count(1, 100),
+        Some("3"),
+        "Retries before a message goes to the dead-letter queue.",
+    ),
+    key(
+        "retry.backoff",
+        duration(1),
+        Some("100ms"),
+        "Pause before the first retry, with policy \"backoff\".",
+    ),
+    key(
+        "retry.multiplier",
+        count(1, 10),
+        Some("2"),
+        "How many times as long each next pause is.",
+    ),
+    key("retry.backoff_max", duration(1), Some("30s"), "Longest pause."),
+    key(
+        "retry.jitter",
+        Kind::Share,
+        Some("20%"),
+        "How far a pause lies from its middle at most: each retry goes to one of five queues whose times lie evenly in that range, drawn from the seed.",
+    ),
+    key(
+        "messages.duplicates",
+        Kind::Share,
+        Some("0%"),
+        "Share of orders whose message the load publishes twice, with the same id.",
+    ),
+    key(
+        "messages.malformed",
+        Kind::Share,
+        Some("0%"),
+        "Share of orders beside which the load publishes a message that is no JSON.",
+    ),
+    key(
+        "messages.wrong_type",
+        Kind::Share,
+        Some("0%"),
+        "… in whose body a field has another type.",
+    ),
+    key(
+        "messages.missing_field",
+        Kind::Share,
+        Some("0%"),
+        "… in whose body a field is missing.",
+    ),
+    key(
+        "messages.unknown_version",
+        Kind::Share,
+        Some("0%"),
+        "… whose body has a schema version that nobody knows.",
+    ),
+    key(
+        "messages.oversize",
+        Kind::Share,
+        Some("0%"),
+        "… whose body is larger than messages.size_limit.",
+    ),
+    key(
+        "messages.unroutable",
+        Kind::Share,
+        Some("0%"),
+        "… with a routing key that leads to no queue; it comes back where publish.mandatory is on, else it is gone.",
+    ),
+    key(
+        "messages.size_limit",
+        Kind::Size { max: BODY_MAX / 2 },
+        Some("64KiB"),
+        "Largest body that the stages take; a larger one goes to the dead-letter queue.",
     ),
     key(
         "backlog.stage",
