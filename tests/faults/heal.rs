@@ -30,7 +30,9 @@ fn processes_of(dir: &Path) -> Vec<(String, char)> {
 
 fn beams(dir: &Path) -> Vec<char> {
     let all = processes_of(dir).into_iter();
-    all.filter(|(name, _)| name == "beam.smp").map(|(_, state)| state).collect()
+    all.filter(|(name, _)| name == "beam.smp")
+        .map(|(_, state)| state)
+        .collect()
 }
 
 /// A run on a node of its own whose files are in `scratch`, with a fault at the end of its first second.
@@ -38,7 +40,12 @@ fn faulty_run(server: &Path, scratch: &Path, results: &Path, fault: &[&str]) -> 
     let mut command = orderstorm(&["run", "quickstart", "--quiet", "--broker", "managed", "--results"]);
     command.arg(results).env("TMPDIR", scratch);
     command.env("ORDERSTORM_RABBITMQ_SERVER", server);
-    for setting in [&["load.warm_up=0s", "load.duration=1m", "recovery.give_up_after=1m"], fault].concat() {
+    for setting in [
+        &["load.warm_up=0s", "load.duration=1m", "recovery.give_up_after=1m"],
+        fault,
+    ]
+    .concat()
+    {
         command.args(["--set", setting]);
     }
     command
@@ -47,7 +54,11 @@ fn faulty_run(server: &Path, scratch: &Path, results: &Path, fault: &[&str]) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_driver_that_is_stopped_while_its_broker_is_down_or_paused_leaves_nothing() {
     let Some(server) = rabbitmq_or_skip() else { return };
-    let killed = ["faults.1.what=broker-kill", "faults.1.at=1s", "faults.1.restart_after=50s"];
+    let killed = [
+        "faults.1.what=broker-kill",
+        "faults.1.at=1s",
+        "faults.1.restart_after=50s",
+    ];
     let paused = ["fault.broker_pause.at=1s", "fault.broker_pause.lasts=50s"];
     let cases: [(&[&str], Signal, fn(&[char]) -> bool); 2] = [
         (&killed, Signal::SIGINT, |beams| beams.is_empty()),
