@@ -376,7 +376,7 @@ pub struct FaultRecord {
     /// faults.
     #[serde(default)]
     pub acked_returned: Option<u64>,
-    /// Duplicate exposure: of those, the longest time from the acknowledgement to the broker's end. Absent if none came back.
+    /// Duplicate exposure: of those, the longest time from the acknowledgement to the beginning of the broker's end. Absent if none came back.
     #[serde(default)]
     pub duplicate_exposure_s: Option<f64>,
     /// Of those, the longest time from the acknowledgement to the return. Absent if none came back.
