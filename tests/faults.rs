@@ -2,7 +2,13 @@
 //!
 //! `ORDERSTORM_SAFE_RUNS=50 cargo test --test faults` takes as many seeds; the default is what CI has time for.
 
+mod common;
 mod support;
+
+#[path = "faults/broker.rs"]
+mod broker;
+#[path = "faults/heal.rs"]
+mod heal;
 
 use orderstorm::ledger::Verdict;
 use orderstorm::rng;

@@ -11,6 +11,7 @@ use super::postgres::{Party, Postgres, PostgresAddress, PostgresError, PostgresS
 use super::sqlite::Sqlite;
 use super::{CommitRule, Committed, DurableStore, Known, MemoryStore, Scratch, Store, StoreMeter, off_the_runtime};
 use crate::amqp::Backoff;
+use crate::clock::Clock;
 use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::pipeline::order::Emit;
@@ -452,10 +453,10 @@ async fn commits_are_slow_while_they_are_slowed_down() {
     let grip = store.grip().expect("a place");
     let store = Store::Durable(store);
     let took = async |number| {
-        let began = std::time::Instant::now();
+        let clock = Clock::start();
         let committed = store.commit(step(number, Event::OrderCreated, RESERVED), &ledger, || {});
         assert_eq!(committed.await, Ok(Committed::Stands));
-        began.elapsed()
+        Duration::from_nanos(clock.now())
     };
     let slowed = grip.slow_down(Duration::from_millis(700));
     assert!(took(0).await >= Duration::from_millis(700));
