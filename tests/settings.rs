@@ -9,6 +9,8 @@ mod support;
 mod backlog;
 #[path = "settings/compare.rs"]
 mod compare;
+#[path = "settings/databases.rs"]
+mod databases;
 #[path = "settings/faults.rs"]
 mod faults;
 #[path = "settings/load.rs"]

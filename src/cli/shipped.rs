@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 27] = [
+pub const WORKLOADS: [(&str, &str); 29] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -42,7 +42,12 @@ pub const WORKLOADS: [(&str, &str); 27] = [
         "outbox-vs-dual-write",
         include_str!("../../workloads/outbox-vs-dual-write.toml"),
     ),
+    ("db-outage", include_str!("../../workloads/db-outage.toml")),
     ("store-cost", include_str!("../../workloads/store-cost.toml")),
+    (
+        "store-cost-postgres",
+        include_str!("../../workloads/store-cost-postgres.toml"),
+    ),
     ("gate", include_str!("../../workloads/gate.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];

@@ -13,7 +13,7 @@ use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::relay::Relay;
 use super::retry::Attempts;
-use super::store::{Store, StoreError, StoreGround, StoreSite};
+use super::store::{Grip, Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
@@ -60,6 +60,8 @@ pub struct Pipeline {
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
     finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// Hands on the databases, for faults.
+    grips: Vec<(Stage, Grip)>,
     /// Kept as long as the stores: their files are in it.
     site: StoreSite,
 }
@@ -100,6 +102,7 @@ impl Pipeline {
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
             finished,
+            grips: Vec::new(),
             site,
         };
         for stage in wiring.workload.pipeline.stages().iter().copied() {
@@ -133,6 +136,8 @@ impl Pipeline {
             finished: self.finished.clone(),
             acks,
         });
+        self.grips
+            .extend(shared.store.durable().and_then(|store| Some((stage, store.grip()?))));
         let mut lines = self.connect(stage, "", wiring).await?;
         let mut seats = Vec::new();
         for index in 0..shared.settings.consumers {
@@ -226,6 +231,12 @@ impl Pipeline {
     /// Rows of outboxes that are not sent, over all stages.
     pub fn unsent(&self) -> u64 {
         self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
+    /// A hand on a stage's database; absent for a stage without one.
+    pub fn grip(&self, stage: Stage) -> Option<&Grip> {
+        let mut grips = self.grips.iter();
+        grips.find(|(own, _)| *own == stage).map(|(_, grip)| grip)
     }
 
     /// Why a database is given up, if one is: the trial cannot go on.

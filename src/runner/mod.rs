@@ -7,6 +7,7 @@ pub mod ab;
 mod backlog;
 mod between;
 mod ceiling;
+mod databases;
 mod depth;
 mod impact;
 mod manifest;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Held, HeldStage, Look};
+use super::databases::Databases;
 use super::depth::{CloseLook, DepthTask, Depths};
 use super::network::Network;
 use super::node_down::{Down, NodeDown};
@@ -71,7 +72,7 @@ pub enum TrialError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// No port for a proxy.
-    #[error("cannot start the proxies for the faults of the network: {0}")]
+    #[error("cannot start the proxies for the faults: {0}")]
     Network(std::io::Error),
 }
 
@@ -136,6 +137,8 @@ struct Fixed<'a> {
     wiring: Wiring,
     /// Between clients and broker, where a fault of the network is planned.
     network: Network,
+    /// Between stages and their databases, likewise.
+    databases: Databases,
     /// What the broker's queues had dropped before the trial; absent where it does not tell.
     drops_before: Option<u64>,
 }
@@ -291,6 +294,8 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
     }
     let network = Network::start(&workload, &stand.uri, trial.seed, &stand.timer).map_err(TrialError::Network)?;
+    let databases = Databases::start(&workload, stand.stores.address(), trial.seed, &stand.timer);
+    let databases = databases.map_err(TrialError::Network)?;
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
     topology.declare(&declaring, &workload).await?;
@@ -301,9 +306,10 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let mut wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     wiring.detours = Arc::new(detours);
     let (finished_tx, finished) = mpsc::unbounded_channel();
-    let ground = stand
+    let mut ground = stand
         .stores
         .ground(&stand.workload, &stand.run_id, trial.trial, trial.seed);
+    ground.detours = databases.detours();
     let pipeline = Pipeline::start(&wiring, ground, waits.then_some(finished_tx)).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
@@ -335,6 +341,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         prepared_at,
         wiring,
         network,
+        databases,
         drops_before: dropped_by_queues(stand.broker).await,
     };
     Ok(Ready {
@@ -489,6 +496,15 @@ impl Ready<'_> {
         }
         Ok(fixed.record(ran, report))
     }
+}
+
+/// Events that would disturb each other come one after the other.
+#[derive(Default)]
+struct Turns {
+    /// Nobody starts a broker while somebody else stops it.
+    broker: Arc<tokio::sync::Mutex<()>>,
+    /// Nobody locks what is locked; by stage.
+    databases: [Arc<tokio::sync::Mutex<()>>; Stage::ALL.len()],
 }
 
 /// The broker's process as the fault sees it.
@@ -714,11 +730,10 @@ impl Fixed<'_> {
         pipeline: &Pipeline,
     ) -> Vec<RunningScript> {
         let script = self.stand.workload.faults.script.iter().enumerate();
-        // Nobody starts a broker while somebody else stops it.
-        let turn = Arc::<tokio::sync::Mutex<()>>::default();
+        let turns = Turns::default();
         let started = script.filter_map(|(position, fault)| {
             let position = position + 1;
-            let targets = self.victims_of(fault, &turn, sight, pipeline)?;
+            let targets = self.victims_of(fault, &turns, sight, pipeline)?;
             let (planned, span, timer) = (fault.clone(), span.clone(), self.stand.timer.clone());
             let seed = self.trial.seed;
             let task =
@@ -736,7 +751,7 @@ impl Fixed<'_> {
     fn victims_of(
         &self,
         fault: &ScriptedFault,
-        turn: &Arc<tokio::sync::Mutex<()>>,
+        turns: &Turns,
         depths: &watch::Receiver<Depths>,
         pipeline: &Pipeline,
     ) -> Option<Arc<dyn Strikable>> {
@@ -754,9 +769,22 @@ impl Fixed<'_> {
             })
         };
         let (trouble, lasts, turn): (Arc<dyn Trouble>, _, _) = match fault.what {
+            FaultKind::Database(database, lasts) => {
+                let stage = fault.stage?;
+                let trouble = self.databases.trouble(database, stage, pipeline.grip(stage)?.clone());
+                (trouble, lasts, Some(Arc::clone(&turns.databases[stage.index()])))
+            }
             FaultKind::Network(network, lasts) => (self.network.trouble(network, fault.stage), lasts, None),
-            FaultKind::BrokerRestart => (goes_down(Down::InOrder), fault.restart_after, Some(Arc::clone(turn))),
-            FaultKind::BrokerKill => (goes_down(Down::Killed), fault.restart_after, Some(Arc::clone(turn))),
+            FaultKind::BrokerRestart => (
+                goes_down(Down::InOrder),
+                fault.restart_after,
+                Some(Arc::clone(&turns.broker)),
+            ),
+            FaultKind::BrokerKill => (
+                goes_down(Down::Killed),
+                fault.restart_after,
+                Some(Arc::clone(&turns.broker)),
+            ),
             _ => {
                 return Some(Arc::new(StageTargets {
                     fault: fault.clone(),
@@ -1074,7 +1102,7 @@ fn band_of(fault: &ScriptedFault) -> String {
 
 /// Whether single consumers are struck, and can be counted.
 fn strikes_consumers(fault: &ScriptedFault) -> bool {
-    !fault.what.is_of_broker() && !matches!(fault.what, FaultKind::Network(..))
+    !fault.what.is_of_broker() && !matches!(fault.what, FaultKind::Network(..) | FaultKind::Database(..))
 }
 
 /// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later

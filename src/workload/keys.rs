@@ -276,13 +276,13 @@ pub const FAULT_KEYS: &[Key] = &[
         "what",
         Kind::Choice(&FaultKind::NAMES),
         None,
-        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only).",
+        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the stage's database: PostgreSQL cannot be reached; it is slow; another connection keeps every change from being made. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only).",
     ),
     key(
         "stage",
         Kind::Choice(&STAGES),
         None,
-        "The stage whose consumers are struck, or whose connections a network fault is about; those of all stages and of the load when absent. Not for the broker.",
+        "The stage whose consumers are struck, whose database, or whose connections a network fault is about; those of all stages and of the load when absent. Not for the broker.",
     ),
     key(
         "at",
@@ -348,13 +348,13 @@ pub const FAULT_KEYS: &[Key] = &[
         "lasts",
         duration(1),
         None,
-        "How long a hang or a network fault lasts; a network-reset without it strikes once.",
+        "How long a hang, a network fault or a database fault lasts; a network-reset without it strikes once.",
     ),
     key(
         "delay",
         duration(1),
         None,
-        "How much later everything comes, each way, with network-delay.",
+        "How much later everything comes, each way, with network-delay, and with database-slow to and from PostgreSQL; how much longer each commit to SQLite takes.",
     ),
     key(
         "jitter",

@@ -810,7 +810,7 @@ impl Faults {
 pub struct ScriptedFault {
     /// What is done.
     pub what: FaultKind,
-    /// Whose consumers or connections; absent for a network fault of everybody, and for the broker.
+    /// Whose consumers, connections or database; absent for a network fault of everybody, and for the broker.
     pub stage: Option<Stage>,
     /// When.
     pub when: When,
@@ -822,7 +822,7 @@ pub struct ScriptedFault {
     pub point: Option<Point>,
 }
 
-/// What is done to consumers, to the network or to the broker.
+/// What is done to consumers, to the network, to a database or to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -838,6 +838,8 @@ pub enum FaultKind {
     Panic,
     /// The network between clients and broker is like this, for so long.
     Network(NetworkFault, Span),
+    /// The stage's database is like this, for so long.
+    Database(DatabaseFault, Span),
     /// The broker is stopped in order and started on the same data.
     BrokerRestart,
     /// The broker is killed (SIGKILL) and started on the same data.
@@ -867,9 +869,24 @@ pub enum NetworkFault {
     HalfOpen,
 }
 
+/// What is wrong with a stage's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatabaseFault {
+    /// Connections are closed, new ones are refused.
+    Unreachable,
+    /// Each commit to a file takes so much longer; to and from a server everything comes so much later, each way.
+    Slow {
+        /// By so much.
+        delay: Span,
+    },
+    /// Another connection keeps every change from being made; look-ups go on.
+    Locked,
+}
+
 impl FaultKind {
     /// The names in workload files.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 16] = [
         "connection-drop",
         "channel-close",
         "consumer-cancel",
@@ -883,6 +900,9 @@ impl FaultKind {
         "network-half-open",
         "broker-restart",
         "broker-kill",
+        "database-unreachable",
+        "database-slow",
+        "database-locked",
     ];
 
     /// The name in workload files and tables.
@@ -901,6 +921,9 @@ impl FaultKind {
             FaultKind::Network(NetworkFault::HalfOpen, _) => Self::NAMES[10],
             FaultKind::BrokerRestart => Self::NAMES[11],
             FaultKind::BrokerKill => Self::NAMES[12],
+            FaultKind::Database(DatabaseFault::Unreachable, _) => Self::NAMES[13],
+            FaultKind::Database(DatabaseFault::Slow { .. }, _) => Self::NAMES[14],
+            FaultKind::Database(DatabaseFault::Locked, _) => Self::NAMES[15],
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod database;
 mod durable;
+mod grip;
 mod memory;
 mod meter;
 pub mod postgres;
@@ -17,13 +18,16 @@ mod suite;
 
 pub use database::{OutboxRow, Step, StoreError};
 pub use durable::DurableStore;
+pub use grip::{Grip, Locked, Slowed};
 pub use memory::MemoryStore;
 pub use meter::StoreMeter;
 pub use scratch::{Scratch, remove_all as remove_all_files};
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grip::Place;
 use postgres::{Closing, Party, Postgres, PostgresAddress, schema_name};
 use sqlite::Sqlite;
 
@@ -71,6 +75,8 @@ pub struct CommitRule {
 pub struct StoreGround {
     /// A PostgreSQL server; only where a stage keeps its state there.
     pub postgres: Option<PostgresAddress>,
+    /// Stages that reach the server by another way, such as a proxy.
+    pub detours: Vec<(Stage, SocketAddr)>,
     /// The run, which its schemas are named after.
     pub run: String,
     /// The trial, likewise.
@@ -116,11 +122,14 @@ impl StoreSite {
             (StoreKind::Sqlite, Some(scratch), _) => {
                 let path = scratch.path().join(format!("{stage}.sqlite"));
                 let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
-                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter)).map(Some)
+                let store = DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))?;
+                Ok(Some(store.located_at(Place::File(path))))
             }
             (StoreKind::Postgres, _, Some(address)) => {
+                let mut detours = self.ground.detours.iter();
+                let detour = detours.find(|(own, _)| *own == stage);
                 let party = Party {
-                    address: address.clone(),
+                    address: detour.map_or_else(|| address.clone(), |(_, way)| address.by_way_of(*way)),
                     schema: schema_name(&self.ground.run, self.ground.trial, stage),
                     meter: Arc::clone(meter),
                     closing: Arc::new(Closing::default()),
@@ -133,7 +142,9 @@ impl StoreSite {
                     });
                     let store =
                         DurableStore::start(stage, Box::new(writer?), Box::new(reader?), rule, Arc::clone(meter))?;
-                    Ok(Some(store.closed_by(Arc::clone(&party.closing))))
+                    // A lock is no matter of the way to the server.
+                    let place = Place::Schema(address.clone(), party.schema.clone());
+                    Ok(Some(store.closed_by(Arc::clone(&party.closing)).located_at(place)))
                 })
             }
             _ => Ok(None),
