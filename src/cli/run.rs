@@ -11,7 +11,7 @@ use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
 use crate::compare::history;
 use crate::plan::Plan;
 use crate::report::{Extent, promised, text};
-use crate::runner::{self, Interrupt, Resume, RunError, RunRequest};
+use crate::runner::{self, AtEnd, Interrupt, Resume, RunError, RunRequest};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
 use crate::workload::check::check_beside;
@@ -46,6 +46,10 @@ pub struct Run {
     /// How much of a report is made at the end; `orderstorm report` makes the rest at any time.
     #[arg(long, value_enum, value_name = "EXTENT", default_value = "full", env = crate::runner::ab::REPORT_VARIABLE)]
     report: ReportName,
+    /// Leave the queues and exchanges on the broker, with what lies in them, for `orderstorm dlq`. They go away an hour after
+    /// their last use, or with `orderstorm cleanup`.
+    #[arg(long)]
+    keep: bool,
     /// Show nothing while it runs.
     #[arg(long, short)]
     quiet: bool,
@@ -129,6 +133,7 @@ impl Run {
             command: self.command(),
             ceiling: None,
             report: self.report.into(),
+            at_end: if self.keep { AtEnd::Keep } else { AtEnd::Delete },
         };
         let (quiet, ceiling, extent) = (self.quiet, self.ceiling, request.report);
         let cells = request.plan.cells.iter();
@@ -231,6 +236,9 @@ impl Run {
         }
         if self.ceiling {
             words.push("--ceiling".to_owned());
+        }
+        if self.keep {
+            words.push("--keep".to_owned());
         }
         words.join(" ")
     }

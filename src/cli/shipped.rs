@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 24] = [
+pub const WORKLOADS: [(&str, &str); 27] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -39,6 +39,9 @@ pub const WORKLOADS: [(&str, &str); 24] = [
         "outbox-vs-dual-write",
         include_str!("../../workloads/outbox-vs-dual-write.toml"),
     ),
+    ("duplicates", include_str!("../../workloads/duplicates.toml")),
+    ("poison", include_str!("../../workloads/poison.toml")),
+    ("retry-backoff", include_str!("../../workloads/retry-backoff.toml")),
     ("store-cost", include_str!("../../workloads/store-cost.toml")),
     ("gate", include_str!("../../workloads/gate.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),

@@ -14,6 +14,7 @@ use super::backlog::{Held, HeldStage, Look};
 use super::depth::{CloseLook, DepthTask, Depths};
 use super::overload::OverloadWatch;
 use super::residue;
+use super::run::AtEnd;
 use super::snapshot::{Phase, Snapshot};
 use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
@@ -84,6 +85,7 @@ pub struct Stand<'a> {
     pub cores: u32,
     /// Seconds that the trials after this one take, about.
     pub later_s: Option<f64>,
+    pub at_end: AtEnd,
 }
 
 impl Stand<'_> {
@@ -907,6 +909,7 @@ impl Fixed<'_> {
             &self.wiring.topology,
             &self.stand.workload,
             self.wiring.encoder.ids(),
+            self.stand.at_end,
         )
         .await
         .unwrap_or_default()

@@ -71,6 +71,7 @@ fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,
+        at_end: orderstorm::runner::AtEnd::Delete,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {
