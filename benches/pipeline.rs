@@ -17,6 +17,7 @@ use orderstorm::clock::Clock;
 use orderstorm::events::PipelineKind;
 use orderstorm::load::Load;
 use orderstorm::pipeline::Pipeline;
+use orderstorm::pipeline::store::StoreGround;
 use orderstorm::timer::Timer;
 use orderstorm::wire::Wiring;
 use orderstorm::wire::topology::Topology;
@@ -123,7 +124,9 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     let ledger = Arc::clone(&wiring.ledger);
     let (finished_to, finished) = mpsc::unbounded_channel();
     wiring.window.open(0);
-    let running = Pipeline::start(&wiring, Some(finished_to)).await.expect("a pipeline");
+    let running = Pipeline::start(&wiring, StoreGround::default(), Some(finished_to))
+        .await
+        .expect("a pipeline");
     let load = Load::connect(wiring).await.expect("a load");
     let began = clock.now();
     let loading = load.run(began, Some(finished), CancellationToken::new());

@@ -1,6 +1,7 @@
 //! What a step costs in each store: alone, and in groups of commits. `cargo bench --bench store`.
 //!
-//! The disk is that of `TMPDIR`; on a file system in memory a commit waits for nothing.
+//! The disk is that of `TMPDIR`; on a file system in memory a commit waits for nothing. PostgreSQL is measured where there is one:
+//! the server of `ORDERSTORM_POSTGRES_URL`, else a throw-away cluster on the same disk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +11,18 @@ use futures_util::future::join_all;
 use orderstorm::events::{Event, Stage};
 use orderstorm::ledger::Ledger;
 use orderstorm::pipeline::order::Emit;
-use orderstorm::pipeline::store::{Step, Store, StoreMeter, StoreSite};
+use orderstorm::pipeline::store::postgres::{
+    PostgresAddress, PostgresError, PostgresServer, drop_schemas, schema_name,
+};
+use orderstorm::pipeline::store::{Step, Store, StoreGround, StoreMeter, StoreSite};
 use orderstorm::workload::check::check;
-use orderstorm::workload::model::StageSettings;
+use orderstorm::workload::model::{StageSettings, StoreKind};
 use tokio::runtime::Runtime;
 
 /// Steps that are committed at once, so that a group can fill.
 const AT_ONCE: u64 = 100;
 
-const VARIANTS: [(&str, &[&str]); 6] = [
+const VARIANTS: [(&str, &[&str]); 10] = [
     ("none", &["stage.payment.store=none"]),
     ("memory", &["stage.payment.store=memory"]),
     ("sqlite", &["stage.payment.store=sqlite"]),
@@ -38,7 +42,37 @@ const VARIANTS: [(&str, &[&str]); 6] = [
             "stage.payment.publish=outbox",
         ],
     ),
+    ("postgres", &["stage.payment.store=postgres"]),
+    (
+        "postgres-by-10",
+        &["stage.payment.store=postgres", "stage.payment.commit_batch=10"],
+    ),
+    (
+        "postgres-by-100",
+        &["stage.payment.store=postgres", "stage.payment.commit_batch=100"],
+    ),
+    (
+        "postgres-by-100-outbox",
+        &[
+            "stage.payment.store=postgres",
+            "stage.payment.commit_batch=100",
+            "stage.payment.publish=outbox",
+        ],
+    ),
 ];
+
+/// The server, if there is one to be had.
+fn server() -> Option<PostgresServer> {
+    let given = PostgresAddress::from_environment().expect("an address");
+    match PostgresServer::start(given, false) {
+        Ok(server) => Some(server),
+        Err(PostgresError::NotInstalled { .. }) => {
+            eprintln!("PostgreSQL is left out: it is not installed");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
 
 fn settings(overrides: &[&str]) -> StageSettings {
     let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
@@ -73,9 +107,20 @@ fn commits(c: &mut Criterion) {
         .sampling_mode(SamplingMode::Flat)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(3));
-    for (name, overrides) in VARIANTS {
+    let server = server();
+    for (trial, (name, overrides)) in (1..).zip(VARIANTS) {
         let settings = settings(overrides);
-        let site = StoreSite::prepare(std::slice::from_ref(&settings)).expect("a folder");
+        if settings.store == StoreKind::Postgres && server.is_none() {
+            continue;
+        }
+        let run = format!("bench{}", std::process::id());
+        let ground = StoreGround {
+            postgres: server.as_ref().map(|server| server.address().clone()),
+            run: run.clone(),
+            trial,
+            ..StoreGround::default()
+        };
+        let site = StoreSite::prepare(std::slice::from_ref(&settings), ground).expect("a folder");
         let store = Store::open(Stage::Payment, &settings, &site, &Arc::<StoreMeter>::default()).expect("it opens");
         let outbox = name.ends_with("outbox").then(|| vec![b'x'; 256]);
         let (mut next, ledger) = (0, Ledger::new(1, None));
@@ -87,6 +132,11 @@ fn commits(c: &mut Criterion) {
                 began.elapsed().mul_f64(steps as f64 / steps.max(AT_ONCE) as f64)
             });
         });
+        drop(store);
+        if let Some(server) = &server {
+            let schema = schema_name(&run, trial, Stage::Payment);
+            drop_schemas(server.address(), &[schema]).expect("the schema is dropped");
+        }
     }
     group.finish();
 }

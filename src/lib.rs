@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | conductor | `runner`, `ui`, `cli` | everything |
 //! | desk | `results`, `report`, `compare` | engines, words |
-//! | field | `timer`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
+//! | field | `timer`, `proxy`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
 //! | engines | `arrival`, `measure`, `ledger`, `plan`, `stats` | words |
 //! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
 
@@ -29,6 +29,7 @@ pub mod measure;
 pub mod orders;
 pub mod pipeline;
 pub mod plan;
+pub mod proxy;
 pub mod report;
 pub mod results;
 pub mod rng;

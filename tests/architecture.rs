@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 25] = [
+const MODULES: [(&str, Layer); 26] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -37,6 +37,7 @@ const MODULES: [(&str, Layer); 25] = [
     ("plan", Engines),
     ("stats", Engines),
     ("timer", Field),
+    ("proxy", Field),
     ("amqp", Field),
     ("wire", Field),
     ("broker", Field),
@@ -53,7 +54,7 @@ const MODULES: [(&str, Layer); 25] = [
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 15] = [
+const BESIDE: [(&str, &str, &str); 16] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
@@ -63,6 +64,7 @@ const BESIDE: [(&str, &str, &str); 15] = [
     ("pipeline", "amqp", "stages consume and publish"),
     ("pipeline", "wire", "stages read and write bodies"),
     ("fault", "timer", "faults begin on time"),
+    ("proxy", "timer", "late bytes come on time"),
     ("sample", "amqp", "depths are asked for on a link"),
     (
         "report",

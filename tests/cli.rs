@@ -16,6 +16,8 @@ mod hlog;
 mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/postgres.rs"]
+mod postgres;
 #[path = "cli/python.rs"]
 mod python;
 #[path = "cli/schema.rs"]

@@ -27,6 +27,9 @@ const LONGER_THAN_LIVES: Duration = Duration::from_millis(110);
 /// How often both are looked at again before they count as different.
 const LOOKS: u32 = 3;
 
+/// Pairs of brokers that scripts run on at the same time.
+const LANES: usize = 8;
+
 /// The first step after which the two brokers disagree.
 struct Mismatch {
     at: usize,
@@ -288,17 +291,15 @@ fn given_target() -> Option<Target> {
     })
 }
 
-/// A RabbitMQ and an embedded broker that scripts run on side by side.
+/// A virtual host of RabbitMQ and an embedded broker that scripts run on side by side.
 struct Pair {
-    /// The private node, unless another was given.
-    node: Option<ManagedNode>,
     broker: EmbeddedBroker,
     rabbitmq: Side,
     embedded: Side,
 }
 
 impl Pair {
-    async fn start(node: Option<ManagedNode>, target: Target) -> Self {
+    fn start(target: Target, vhost: &str) -> Self {
         let broker = EmbeddedBroker::start(EmbeddedOptions {
             // A consumer that is behind with its reading is passed over: by octets here, by messages on RabbitMQ. Neither shall.
             output_limit: 64 << 20,
@@ -311,35 +312,10 @@ impl Pair {
             password: "guest".to_owned(),
         };
         Pair {
-            node,
             broker,
-            rabbitmq: Side::new("rabbitmq", target),
-            embedded: Side::new("embedded", own),
+            rabbitmq: Side::new("rabbitmq", target, vhost),
+            embedded: Side::new("embedded", own, "/"),
         }
-    }
-
-    async fn with_private_node(server: &std::path::Path) -> Self {
-        let options = ManagedOptions {
-            server: Some(server.to_owned()),
-            management: false,
-            prometheus: false,
-            ..ManagedOptions::default()
-        };
-        let node = ManagedNode::start(options).await.expect("a private node");
-        let uri = node.uri();
-        let target = Target {
-            address: SocketAddr::new(uri.host().parse().expect("an address"), uri.port()),
-            user: uri.user().to_owned(),
-            password: uri.password().expose().to_owned(),
-        };
-        Pair::start(Some(node), target).await
-    }
-
-    async fn stop(self) {
-        if let Some(node) = self.node {
-            node.stop().await.expect("the node stops");
-        }
-        self.broker.stop().await;
     }
 
     /// Runs the scripts of `seeds`.
@@ -379,24 +355,43 @@ struct Tally {
     failures: Vec<String>,
 }
 
-/// One pair for each processor, two at most: a script waits more than it works.
-async fn pairs() -> Option<Vec<Pair>> {
+/// The broker of another, or a private node with a virtual host for each pair: a script waits more than it works.
+async fn pairs() -> Option<(Option<ManagedNode>, Vec<Pair>)> {
     if let Some(target) = given_target() {
-        return Some(vec![Pair::start(None, target).await]);
+        return Some((None, vec![Pair::start(target, "/")]));
     }
-    let server = common::rabbitmq_or_skip()?;
-    let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
+    let options = ManagedOptions {
+        server: Some(common::rabbitmq_or_skip()?),
+        management: false,
+        prometheus: false,
+        ..ManagedOptions::default()
+    };
+    let node = ManagedNode::start(options).await.expect("a private node");
+    let uri = node.uri();
+    let user = uri.user();
     let mut pairs = Vec::new();
-    for _ in 0..processors.min(2) {
-        pairs.push(Pair::with_private_node(&server).await);
+    for lane in 0..LANES {
+        let vhost = format!("lane-{lane}");
+        let made = node.evaluate(&format!(
+            "rabbit_vhost:add(<<\"{vhost}\">>, <<\"{user}\">>), \
+             rabbit_auth_backend_internal:set_permissions(<<\"{user}\">>, <<\"{vhost}\">>, \
+             <<\".*\">>, <<\".*\">>, <<\".*\">>, <<\"{user}\">>)"
+        ));
+        made.expect("a virtual host");
+        let target = Target {
+            address: SocketAddr::new(uri.host().parse().expect("an address"), uri.port()),
+            user: user.to_owned(),
+            password: uri.password().expose().to_owned(),
+        };
+        pairs.push(Pair::start(target, &vhost));
     }
-    Some(pairs)
+    Some((Some(node), pairs))
 }
 
 #[test]
 fn random_scripts_show_the_same_on_rabbitmq_and_on_the_embedded_broker() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let Some(mut pairs) = runtime.block_on(pairs()) else {
+    let Some((node, mut pairs)) = runtime.block_on(pairs()) else {
         return;
     };
     let count = number("ORDERSTORM_DIFFERENTIAL_SCRIPTS", 1000);
@@ -424,7 +419,10 @@ fn random_scripts_show_the_same_on_rabbitmq_and_on_the_embedded_broker() {
     for pair in pairs {
         // How much of the broker the scripts reached: mostly refused steps would prove little.
         println!("{:?}", pair.broker.counters());
-        runtime.block_on(pair.stop());
+        runtime.block_on(pair.broker.stop());
+    }
+    if let Some(node) = node {
+        runtime.block_on(node.stop()).expect("the node stops");
     }
     assert!(
         failures.is_empty(),

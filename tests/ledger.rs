@@ -370,6 +370,24 @@ fn a_missing_notification_is_found() {
 }
 
 #[test]
+fn of_an_order_that_was_never_confirmed_what_its_own_publish_called_for_is_not_missed() {
+    for (stage, event, excused) in [
+        (Stage::Notification, Event::OrderCreated, true),
+        (Stage::Audit, Event::OrderCreated, true),
+        // The notification was delivered, and what it published was confirmed to it.
+        (Stage::Email, Event::OrderCreated, false),
+        (Stage::Notification, Event::OrderCompleted, false),
+        (Stage::Audit, Event::InventoryReserved, false),
+    ] {
+        let mut model = Model::that_skips(stage, event);
+        model.answer = PublishFate::Unknown;
+        let report = three(model).report();
+        let missed = report.not_notified + report.not_audited;
+        assert_eq!((missed == 0, report.confirmed), (excused, 0), "{stage}: {event}");
+    }
+}
+
+#[test]
 fn an_unfinished_step_of_an_ended_order_is_found() {
     let model = three(Model::that_skips(Stage::Inventory, Event::PaymentFailed));
     let report = model.report();

@@ -15,6 +15,8 @@ mod faults;
 mod load;
 #[path = "settings/messages.rs"]
 mod messages;
+#[path = "settings/network.rs"]
+mod network;
 #[path = "settings/objectives.rs"]
 mod objectives;
 #[path = "settings/orders.rs"]
@@ -62,6 +64,9 @@ const FAULT_EFFECTS: &[(&str, &str)] = &[
         "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
     ),
     ("restart_after", "a_restart_takes_as_long_as_it_says"),
+    ("delay", "a_delay_is_as_long_as_it_says_and_a_jitter_makes_it_uneven"),
+    ("jitter", "a_delay_is_as_long_as_it_says_and_a_jitter_makes_it_uneven"),
+    ("bandwidth", "no_more_passes_than_the_bandwidth"),
     (
         "point",
         "what_is_struck_after_its_effect_comes_again_and_only_a_memory_keeps_it_from_being_done_again",
@@ -436,6 +441,10 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
     ),
     ("recovery.backoff_max", "src/amqp/backoff.rs"),
+    (
+        "recovery.heartbeat",
+        "a_dead_connection_is_noticed_by_its_heartbeat_or_not_before_it_is_reset",
+    ),
     (
         "recovery.give_up_after",
         "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",

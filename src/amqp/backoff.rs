@@ -62,6 +62,7 @@ mod tests {
             backoff_initial: Span::from_millis(initial_ms),
             backoff_max: Span::from_millis(max_ms),
             give_up_after: Span::from_millis(give_up_ms),
+            heartbeat: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One connection to the broker.
 
 use std::future::Future;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +64,8 @@ pub struct Connector {
     /// With the client's own parameters.
     uri: BrokerUri,
     incidents: Arc<Incidents>,
+    /// Where to connect instead: a proxy. TLS still expects the broker's own name.
+    by_way_of: Option<SocketAddr>,
 }
 
 impl Connector {
@@ -73,6 +75,21 @@ impl Connector {
             given: uri.clone(),
             uri: uri.with_param(ClientParam::FrameMax(FRAME_MAX)),
             incidents,
+            by_way_of: None,
+        }
+    }
+
+    /// The same with a heartbeat of so many seconds, instead of the address's or the broker's.
+    pub fn with_heartbeat(mut self, seconds: u16) -> Self {
+        self.uri = self.uri.with_param(ClientParam::HeartbeatSeconds(seconds));
+        self
+    }
+
+    /// The same by way of a proxy in front of the broker.
+    pub fn by_way_of(&self, proxy: SocketAddr) -> Self {
+        Connector {
+            by_way_of: Some(proxy),
+            ..self.clone()
         }
     }
 
@@ -102,20 +119,25 @@ impl Connector {
         let tls = self.tls().await?;
         let runtime = default_runtime().map_err(|error| self.refused(&error.to_string()))?;
         let socket = Arc::new(Socket::default());
-        let kept = Arc::clone(&socket);
+        let (kept, by_way_of) = (Arc::clone(&socket), self.by_way_of);
         let connecting = Connection::connector(
             self.uri.to_client(),
             runtime,
             async move |mut uri, runtime| {
                 // The plain connection first, so that its socket can be kept; TLS is spoken over it then.
                 let scheme = std::mem::replace(&mut uri.scheme, AMQPScheme::AMQP);
+                let name = uri.authority.host.clone();
+                if let Some(proxy) = by_way_of {
+                    uri.authority.host = proxy.ip().to_string();
+                    uri.authority.port = proxy.port();
+                }
                 let stream = AMQPUriTcpExt::connect_async(&uri, &runtime).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     kept.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into());
                 }
                 Ok(match scheme {
                     AMQPScheme::AMQP => stream,
-                    AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await?,
+                    AMQPScheme::AMQPS => stream.into_tls(&name, tls.as_ref()).await?,
                 })
             },
             properties,

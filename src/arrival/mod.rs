@@ -59,7 +59,7 @@ impl Schedule {
         let phases = match &load.arrival {
             Arrival::Open(pattern) => vec![Phase::new(pattern, 0.0, 0.0, end, orders)],
             Arrival::Phases(phases) => in_sequence(phases),
-            Arrival::Closed { .. } => return None,
+            Arrival::Closed { .. } | Arrival::Saturate => return None,
         };
         let mut schedule = Schedule {
             phases,

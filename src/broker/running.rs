@@ -153,6 +153,11 @@ impl BrokerChoice {
         *self == BrokerChoice::Managed
     }
 
+    /// Whether a run on this broker can stop, kill and start it.
+    pub fn can_restart(&self) -> bool {
+        *self == BrokerChoice::Managed
+    }
+
     /// Whether this broker has what it confirmed after a restart, as far as the choice alone tells;
     /// [`BrokerInfo::survives_restart`] knows once it runs.
     pub fn survives_restart(&self) -> bool {
@@ -227,6 +232,7 @@ pub struct RunningBroker {
     uri: BrokerUri,
     info: BrokerInfo,
     management: Option<ManagementClient>,
+    /// Of an external broker.
     pid: Option<u32>,
     engine: Engine,
 }
@@ -269,7 +275,7 @@ impl RunningBroker {
                     uri: node.uri().clone(),
                     info,
                     management,
-                    pid: node.pid(),
+                    pid: None,
                     engine: Engine::Managed(Box::new(node)),
                 })
             }
@@ -406,7 +412,11 @@ impl RunningBroker {
 
     /// Its process on this machine, where that is known and not our own.
     pub fn pid(&self) -> Option<u32> {
-        self.pid
+        match &self.engine {
+            // Another one after each restart, and none while it is down.
+            Engine::Managed(node) => node.pid(),
+            Engine::External | Engine::Embedded(_) => self.pid,
+        }
     }
 
     /// The private node, if it is one.

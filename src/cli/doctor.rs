@@ -11,6 +11,7 @@ use super::{Outcome, exit, print_line, runtime};
 use crate::broker::discover::{installed_servers, listening_amqp};
 use crate::broker::{BROKER_VARIABLES, BrokerChoice};
 use crate::clock::Clock;
+use crate::pipeline::store::postgres::{Cluster, PostgresAddress};
 use crate::report::human;
 use crate::runner::{commit, machine};
 use crate::timer::Timer;
@@ -58,6 +59,7 @@ impl Doctor {
         runtime()?.block_on(async {
             print_line(&format!("timer       {}", timer_accuracy().await?));
             self.brokers().await;
+            stores();
             Ok(exit::PASS)
         })
     }
@@ -104,6 +106,20 @@ impl Doctor {
             Err(error) => print_line(&format!("a run would fail: {error}")),
         }
     }
+}
+
+/// What a store on PostgreSQL would be kept on.
+fn stores() {
+    match Cluster::installed() {
+        Some(programs) => print_line(&format!("postgresql  {}", programs.display())),
+        None => print_line("postgresql  not installed (Debian: apt-get install postgresql)"),
+    }
+    let would = match PostgresAddress::from_environment() {
+        Ok(Some(address)) => address.to_string(),
+        Ok(None) => "a throw-away cluster".to_owned(),
+        Err(error) => format!("none: {error}"),
+    };
+    print_line(&format!("a store on PostgreSQL would use {would}"));
 }
 
 /// How late sleeps end: the floor under every send lag on this machine.

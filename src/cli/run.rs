@@ -9,9 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, Outcome, print_line, quoted, runtime, shipped, stdout_style};
 use crate::broker::{BrokerChoice, BrokerInfo, StartOptions};
 use crate::compare::history;
+use crate::pipeline::store::postgres::PostgresAddress;
 use crate::plan::Plan;
 use crate::report::{Extent, promised, text};
-use crate::runner::{self, AtEnd, Interrupt, Resume, RunError, RunRequest};
+use crate::runner::{self, AtEnd, Interrupt, Resume, RunError, RunRequest, Stores};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
 use crate::workload::check::check_beside;
@@ -87,7 +88,7 @@ pub struct BrokerArgs {
     /// Address of the broker's management API [default: the broker's host, port 15672].
     #[arg(long, value_name = "URL", env = "RABBITMQ_MANAGEMENT_URL", hide_env_values = true)]
     pub management: Option<String>,
-    /// Allow a broker on another machine.
+    /// Allow a broker, or a PostgreSQL server of ORDERSTORM_POSTGRES_URL, on another machine.
     #[arg(long)]
     pub allow_remote: bool,
 }
@@ -134,7 +135,11 @@ impl Run {
             ceiling: None,
             report: self.report.into(),
             at_end: if self.keep { AtEnd::Keep } else { AtEnd::Delete },
+            postgres: None,
         };
+        if Stores::are_wanted(&request.plan) {
+            request.postgres = PostgresAddress::from_environment().map_err(Failure::usage)?;
+        }
         let (quiet, ceiling, extent) = (self.quiet, self.ceiling, request.report);
         let cells = request.plan.cells.iter();
         let promised = promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload)));

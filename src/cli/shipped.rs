@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 27] = [
+pub const WORKLOADS: [(&str, &str); 30] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -27,6 +27,9 @@ pub const WORKLOADS: [(&str, &str); 27] = [
     ("priority", include_str!("../../workloads/priority.toml")),
     ("ttl", include_str!("../../workloads/ttl.toml")),
     ("alarm", include_str!("../../workloads/alarm.toml")),
+    ("network-stall", include_str!("../../workloads/network-stall.toml")),
+    ("broker-restart", include_str!("../../workloads/broker-restart.toml")),
+    ("broker-kill", include_str!("../../workloads/broker-kill.toml")),
     ("backpressure", include_str!("../../workloads/backpressure.toml")),
     ("kill-storm", include_str!("../../workloads/kill-storm.toml")),
     ("crash-points", include_str!("../../workloads/crash-points.toml")),

@@ -1,9 +1,10 @@
-//! The fault script: strikes consumers of a stage when the workload says so, and heals on every way out.
+//! The fault script: strikes consumers, network or broker when the workload says so, and heals on every way out.
 //!
 //! When a fault happens and whom it strikes is drawn from the seed, so a run repeated has the same faults. What a strike does to a
 //! consumer is the pipeline's business, behind [`Strikable`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
@@ -46,6 +47,25 @@ pub trait Struck: Send + Sync {
 
     /// Waits until so many are back.
     fn back(&self, consumers: u32) -> BoxFuture<'_, ()>;
+
+    /// Longest wait for what has been healed to be back.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// Why it could not be begun or healed; absent if nothing of the kind was seen.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
+
+/// All that a fault of the script did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Happened {
+    /// Its events that struck.
+    pub events: Vec<FaultEvent>,
+    /// Why one of them could not be begun or healed.
+    pub failure: Option<String>,
 }
 
 /// One event of a fault: the instants on the run's clock.
@@ -77,7 +97,7 @@ pub async fn run_scripted(
     stage: Arc<dyn Strikable>,
     span: Span,
     timer: &Timer,
-) -> Vec<FaultEvent> {
+) -> Happened {
     let heal = CancellationToken::new();
     // On every way out, abort and panic among them.
     let _heals = heal.clone().drop_guard();
@@ -108,11 +128,12 @@ pub async fn run_scripted(
     }
     span.stop.cancelled().await;
     heal.cancel();
-    let mut found = Vec::new();
+    let mut found = Happened::default();
     for event in events {
-        // A trial that is over waits for the healed, but not for long.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), event.back(event.struck())).await;
-        found.extend(event.struck_at().map(|struck_at| FaultEvent {
+        // A trial that is over waits for the healed, but not for ever.
+        let _ = tokio::time::timeout(event.patience(), event.back(event.struck())).await;
+        found.failure = found.failure.or_else(|| event.failure());
+        found.events.extend(event.struck_at().map(|struck_at| FaultEvent {
             consumers: event.struck(),
             struck_at,
             healed_at: event.healed_at(),
@@ -173,7 +194,7 @@ mod tests {
     fn fault(when: When, whom: Whom) -> ScriptedFault {
         ScriptedFault {
             what: FaultKind::ChannelClose,
-            stage: Stage::Payment,
+            stage: Some(Stage::Payment),
             when,
             whom,
             restart_after: Time::ZERO,
@@ -269,7 +290,7 @@ mod tests {
         }
     }
 
-    fn started() -> (Arc<Stand>, CancellationToken, tokio::task::JoinHandle<Vec<FaultEvent>>) {
+    fn started() -> (Arc<Stand>, CancellationToken, tokio::task::JoinHandle<Happened>) {
         let (stand, stop) = (Arc::new(Stand::default()), CancellationToken::new());
         let span = Span {
             began: 0,
@@ -303,7 +324,8 @@ mod tests {
             struck_at: 1,
             healed_at: Some(2),
         };
-        assert_eq!(task.await.expect("no panic"), [event]);
+        let happened = task.await.expect("no panic");
+        assert_eq!((happened.events, happened.failure), (vec![event], None));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -208,6 +208,9 @@ impl Judge<'_> {
                 "stage.{automatic}.ack = \"auto\": what is in flight to a consumer is lost with it"
             ));
         }
+        if let Some(lost) = self.lost_with_broker() {
+            return Some(lost);
+        }
         let given_up = |stage: &&Stage| {
             let by_the_stage =
                 self.workload.stage(**stage).errors.permanent.0 > 0.0 || !self.workload.broker_counts_retries(**stage);
@@ -223,6 +226,25 @@ impl Judge<'_> {
         let dual = publishing.find(|stage| self.workload.stage(**stage).publish == Publishing::DualWrite)?;
         Some(format!(
             "stage.{dual}.publish = \"dual-write\": an event that was committed and not published is lost (\"outbox\" or \"republish\" keep it)"
+        ))
+    }
+
+    /// What is gone with a broker that goes down, where a fault of the script takes it down. Quorum queues keep everything.
+    fn lost_with_broker(&self) -> Option<String> {
+        let (position, what) = self.workload.faults.of_broker()?;
+        let stages = &self.workload.stages;
+        if stages.iter().all(|settings| settings.queue.kind == QueueType::Quorum) {
+            return None;
+        }
+        let because = if !self.workload.topology.durable {
+            "topology.durable = false: a transient queue is gone with its messages"
+        } else if !self.workload.publish.persistent {
+            "publish.persistent = false: a transient message in a queue is lost"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "{because} when the broker goes down (fault {position}, {what})"
         ))
     }
 

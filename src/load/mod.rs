@@ -2,12 +2,13 @@
 //!
 //! Open loop: the schedule is fixed; whatever holds a send back (a blocked connection, a full window, a socket that does not
 //! drain) makes it late, and the lateness is measured from the intended instant. Nothing is skipped, nothing is sent early,
-//! and no answer is awaited. Closed loop: each user waits for the end of its order.
+//! and no answer is awaited. Closed loop: each user waits for the end of its order, or each publisher for room in its window.
 
 mod beside;
 mod closed;
 mod open;
 pub mod pace;
+mod saturate;
 mod sender;
 
 use std::sync::Arc;
@@ -21,10 +22,13 @@ use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
-use crate::wire::Wiring;
+use crate::wire::{Peer, Wiring};
 use crate::workload::model::{Arrival, BadKind, LoadPhase};
 pub use beside::{BesideMeter, BesideMeters};
 use sender::Sender;
+
+/// How often a held-back load looks whether the socket takes something again.
+const CHOKED_RETRY_NS: Nanos = 500_000;
 
 /// Live counts of the load.
 #[derive(Debug, Default)]
@@ -138,7 +142,7 @@ impl Load {
         let meter = Arc::new(LoadMeter::for_phases(wiring.workload.load.arrival.phases()));
         let (mut senders, mut lines) = (Vec::new(), Vec::new());
         for index in 0..wiring.workload.load.connections {
-            let line = Renewable::connect(&wiring.connector, &format!("load {index}")).await?;
+            let line = Renewable::connect(wiring.connector_of(Peer::Load), &format!("load {index}")).await?;
             let publisher =
                 RenewablePublisher::open(&line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
             let (settings, publishes) = (&wiring.workload.publish, &wiring.publishes);
@@ -198,8 +202,14 @@ impl Load {
                 };
                 tasks.spawn(closed::run(settings, self.senders, finished, stop.clone()));
             }
-            // Only a closed loop has no schedule.
-            (None, _) => {}
+            (None, Arrival::Saturate) => {
+                let numbers = Arc::new(AtomicU64::new(0));
+                for sender in self.senders {
+                    tasks.spawn(saturate::run(Arc::clone(&numbers), shares, began, sender, stop.clone()));
+                }
+            }
+            // Only where answers pace the load is there no schedule.
+            (None, Arrival::Open(_) | Arrival::Phases(_)) => {}
         }
         while tasks.join_next().await.is_some() {}
         for line in self.lines {

@@ -7,15 +7,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use super::Hold;
 use super::pace::wake_at;
 use super::sender::{Answered, Sender};
+use super::{CHOKED_RETRY_NS, Hold};
 use crate::amqp::AmqpError;
 use crate::arrival::Schedule;
 use crate::clock::Nanos;
-
-/// How often a held-back load looks whether the socket takes something again.
-const CHOKED_RETRY_NS: Nanos = 500_000;
 
 /// A connection's part of the schedule: each `shares`-th order.
 #[derive(Debug)]
@@ -110,7 +107,7 @@ pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToke
 }
 
 /// Gets a sender back whose connection is lost, while the answers to what is in flight come in; absent if the load ended first.
-async fn back(
+pub(super) async fn back(
     sender: &Sender,
     share: u64,
     flying: &mut FuturesUnordered<impl Future<Output = Answered> + Unpin>,
@@ -129,7 +126,8 @@ async fn back(
     }
 }
 
-fn hold(sender: &Sender, in_flight: u64, window: u64) -> Option<Hold> {
+/// What keeps a due order from being sent now.
+pub(super) fn hold(sender: &Sender, in_flight: u64, window: u64) -> Option<Hold> {
     if sender.link().is_blocked() {
         Some(Hold::Blocked)
     } else if in_flight >= window {

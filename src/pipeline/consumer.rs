@@ -3,7 +3,7 @@
 //! Work is done by as many jobs at once as `concurrency` says; waiting for commits and confirms is no work and blocks nobody. A delivery
 //! is acknowledged only when its effect stands and what it emitted is confirmed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
@@ -22,6 +22,7 @@ use lapin::{Channel, Consumer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::acked::{AckLog, Key};
 use super::emission::Emission;
 use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Service};
@@ -70,6 +71,8 @@ pub struct StageContext {
     pub(super) attempts: Attempts,
     /// Where ends of orders go, for a closed loop.
     pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// What it acknowledged lately, where a fault takes the broker down.
+    pub acks: Option<Arc<AckLog>>,
 }
 
 impl fmt::Debug for StageContext {
@@ -133,6 +136,8 @@ struct Lane<'a> {
     armed: &'a Armed,
     /// The strike that has broken a job off.
     broken_off_by: Mutex<Option<Strike>>,
+    /// Messages by delivery tag that are not acknowledged; empty where nobody logs what is.
+    unacked: Mutex<HashMap<u64, Key>>,
     slots: Semaphore,
     /// How much longer this consumer's work takes than the stage's service time says.
     slowness: u64,
@@ -336,6 +341,7 @@ impl Seat {
             publisher: self.publisher.as_deref(),
             armed: &self.armed,
             broken_off_by: Mutex::default(),
+            unacked: Mutex::default(),
             slots: Semaphore::new(stage.settings.concurrency as usize),
             slowness: if slow { u64::from(stage.settings.slow_factor) } else { 1 },
         };
@@ -527,6 +533,7 @@ impl Lane<'_> {
                 self.released(1);
                 self.stage.meter.acks.fetch_add(1, Ordering::Relaxed);
                 let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple: false }).await;
+                self.acknowledged(&[tag]);
             }
             // A reject, because a nack does not count towards the delivery limit of a quorum queue from RabbitMQ 4.3 on.
             Settlement::GiveBack => {
@@ -562,9 +569,28 @@ impl Lane<'_> {
     /// Acknowledges everything that is finished, with as few acknowledgements as may be.
     async fn flush(&self, batch: &mut Batch) {
         self.released(batch.finished.len() as u64);
+        let tags: Vec<u64> = batch.finished.iter().copied().collect();
         for (tag, multiple) in batch.take() {
             self.stage.meter.acks.fetch_add(1, Ordering::Relaxed);
             let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple }).await;
+        }
+        self.acknowledged(&tags);
+    }
+
+    /// Logs what came, where a fault takes the broker down: it may have been acknowledged before.
+    fn logged(&self, tag: u64, key: Key) {
+        let Some(log) = &self.stage.acks else { return };
+        log.delivered(key, self.now());
+        let mut unacked = self.unacked.lock().unwrap_or_else(PoisonError::into_inner);
+        unacked.insert(tag, key);
+    }
+
+    fn acknowledged(&self, tags: &[u64]) {
+        let Some(log) = &self.stage.acks else { return };
+        let mut unacked = self.unacked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        for key in tags.iter().filter_map(|tag| unacked.remove(tag)) {
+            log.acked(key, now);
         }
     }
 
@@ -578,6 +604,7 @@ impl Lane<'_> {
             meter.malformed.fetch_add(1, Ordering::Relaxed);
             return Settlement::Reject;
         };
+        self.logged(delivery.delivery_tag, (message.number, message.event));
         // A message that was published again lives from then on.
         let time_to_live = (self.stage.time_to_live).filter(|_| headers::retries(&delivery.properties) == 0);
         meter.waited(delivered.saturating_sub(message.published), time_to_live);

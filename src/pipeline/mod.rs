@@ -4,6 +4,7 @@
 //! stage does in the middle is its [`order::Service`], and what it remembers is its [`store::Store`]. Measures and effects go to the trial's board and ledger as they
 //! happen.
 
+mod acked;
 pub mod consumer;
 mod emission;
 pub mod meter;
@@ -17,6 +18,7 @@ pub mod strike;
 pub mod switch;
 mod work;
 
+pub use acked::{AckLog, Returned};
 pub use meter::StageMeter;
 pub use running::{Pipeline, PipelineError, StartError};
 pub use switch::StageSwitch;

@@ -7,12 +7,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::acked::AckLog;
 use super::consumer::{Ended, Seat, StageContext};
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::relay::Relay;
 use super::retry::Attempts;
-use super::store::{Store, StoreError, StoreSite};
+use super::store::{Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
@@ -20,7 +21,7 @@ use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
 use crate::units::Span;
-use crate::wire::Wiring;
+use crate::wire::{Peer, Wiring};
 use crate::workload::model::{Publishing, StageConnection};
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
@@ -54,6 +55,7 @@ pub struct Pipeline {
     meters: Vec<Arc<StageMeter>>,
     switches: Vec<(Stage, Arc<StageSwitch>)>,
     targets: Vec<(Stage, Targets)>,
+    acks: Vec<Arc<AckLog>>,
     lines: Vec<Arc<Renewable>>,
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
@@ -63,12 +65,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Connects and starts every consumer; the topology must be declared. Ends of orders go to `finished`, for a closed loop.
+    /// Connects and starts every consumer; the topology must be declared. Databases are made on `ground`. Ends of orders go to
+    /// `finished`, for a closed loop.
     ///
     /// # Errors
     /// [`PipelineError`] with the stage that did not start.
     pub async fn start(
         wiring: &Wiring,
+        ground: StoreGround,
         finished: Option<mpsc::UnboundedSender<OrderNumber>>,
     ) -> Result<Self, PipelineError> {
         let context = Context {
@@ -82,7 +86,7 @@ impl Pipeline {
             None => StageMeter::new(0),
         };
         let first = workload.pipeline.stages()[0];
-        let site = StoreSite::prepare(&workload.stages).map_err(|error| PipelineError {
+        let site = StoreSite::prepare(&workload.stages, ground).map_err(|error| PipelineError {
             stage: first,
             source: error.into(),
         })?;
@@ -91,6 +95,7 @@ impl Pipeline {
             meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
             switches: Vec::new(),
             targets: Vec::new(),
+            acks: Vec::new(),
             lines: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
@@ -113,6 +118,8 @@ impl Pipeline {
         let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
         let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
         let meter = Arc::clone(&self.meters[stage.index()]);
+        let acks = wiring.workload.faults.take_broker_down().then(Arc::<AckLog>::default);
+        self.acks.extend(acks.clone());
         let shared = Arc::new(StageContext {
             stage,
             service: service(stage, context, &self.inventory),
@@ -124,6 +131,7 @@ impl Pipeline {
             wiring: wiring.clone(),
             attempts: Attempts::default(),
             finished: self.finished.clone(),
+            acks,
         });
         let mut lines = self.connect(stage, "", wiring).await?;
         let mut seats = Vec::new();
@@ -162,13 +170,14 @@ impl Pipeline {
         whose: &str,
         wiring: &Wiring,
     ) -> Result<(Arc<Renewable>, Option<Arc<Renewable>>), AmqpError> {
-        let consuming = Renewable::connect(&wiring.connector, &format!("{stage} consumers{whose}")).await?;
+        let connector = wiring.connector_of(Peer::Stage(stage));
+        let consuming = Renewable::connect(connector, &format!("{stage} consumers{whose}")).await?;
         self.lines.push(Arc::clone(&consuming));
         // A failed delivery's message may have to be published again.
         if !stage.emits() && !wiring.workload.may_fail(stage) {
             return Ok((consuming, None));
         }
-        let publishing = Renewable::connect(&wiring.connector, &format!("{stage} publishers{whose}")).await?;
+        let publishing = Renewable::connect(connector, &format!("{stage} publishers{whose}")).await?;
         self.lines.push(Arc::clone(&publishing));
         Ok((consuming, Some(publishing)))
     }
@@ -186,6 +195,11 @@ impl Pipeline {
         let _ = tokio::time::timeout(patience, settling).await;
         let missing = self.switches.iter().map(|(stage, switch)| (*stage, switch.missing()));
         missing.filter(|(_, missing)| *missing > 0).collect()
+    }
+
+    /// The stages' logs of what they acknowledged; none where no fault takes the broker down.
+    pub fn ack_logs(&self) -> &[Arc<AckLog>] {
+        &self.acks
     }
 
     /// Holds a stage's consumers back; absent for a stage of another pipeline.
@@ -212,6 +226,15 @@ impl Pipeline {
     /// Rows of outboxes that are not sent, over all stages.
     pub fn unsent(&self) -> u64 {
         self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
+    /// Why a database is given up, if one is: the trial cannot go on.
+    pub fn store_given_up(&self) -> Option<String> {
+        let stages = Stage::ALL.iter().zip(&self.meters);
+        let mut given_up = stages.filter_map(|(stage, meter)| Some((stage, meter.store().gave_up()?)));
+        given_up
+            .next()
+            .map(|(stage, why)| format!("the {stage} stage lost its store: {why}"))
     }
 
     /// Whether a consumer has ended that nobody stopped: a panic, or a consumer that the broker cancelled.

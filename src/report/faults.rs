@@ -32,6 +32,11 @@ const COLUMNS: &[Column] = &[
     ("redeliveries", |(_, event)| event.redeliveries.into()),
     ("duplicates_delivered", |(_, event)| event.duplicates_delivered.into()),
     ("duplicates_in_effect", |(_, event)| event.duplicates_in_effect.into()),
+    ("acked_returned", |(_, event)| {
+        event.acked_returned.map_or(Cell::Absent, Cell::from)
+    }),
+    ("duplicate_exposure_s", |(_, event)| event.duplicate_exposure_s.into()),
+    ("acked_to_return_s", |(_, event)| event.acked_to_return_s.into()),
 ];
 
 /// Writes the header and a row for each event of each trial.
@@ -69,6 +74,11 @@ pub struct Summed {
     pub longest_gap_s: Option<f64>,
     /// Redeliveries, duplicates delivered, duplicates in effect.
     pub again: [u64; 3],
+    /// Acknowledged messages that came back after the broker had gone down; absent for other faults.
+    pub acked_returned: Option<u64>,
+    /// Longest duplicate exposure, and longest time from an acknowledgement to the return, seconds; absent if none came back.
+    pub exposure_s: Option<f64>,
+    pub return_s: Option<f64>,
 }
 
 impl Summed {
@@ -76,6 +86,19 @@ impl Summed {
     pub fn recovery(&self) -> Option<(f64, f64)> {
         let last = *self.recovery_s.last()?;
         Some((self.recovery_s[(self.recovery_s.len() - 1) / 2], last))
+    }
+
+    /// The duplicate exposure in words; absent for faults that leave the broker up.
+    pub fn exposure_words(&self) -> Option<String> {
+        Some(match (self.acked_returned?, self.exposure_s, self.return_s) {
+            (messages @ 1.., Some(exposure), Some(back)) => format!(
+                "{} came back: duplicate exposure {} before the broker went down, {} from acknowledgement to return at most",
+                human::plural(messages, "acknowledged message"),
+                human::seconds(exposure),
+                human::seconds(back)
+            ),
+            _ => "no acknowledged message came back".to_owned(),
+        })
     }
 
     /// Median and greatest recovery time in words; of fewer events than there were, that is said.
@@ -123,6 +146,9 @@ fn empty(event: &FaultRecord) -> Summed {
         recovery_s: Vec::new(),
         longest_gap_s: None,
         again: [0; 3],
+        acked_returned: None,
+        exposure_s: None,
+        return_s: None,
     }
 }
 
@@ -135,6 +161,11 @@ fn add(sum: &mut Summed, event: &FaultRecord) {
     sum.healed += u64::from(event.healed_s.is_some());
     sum.away_s_max = longest(sum.away_s_max, event.healed_s.map(|healed| healed - event.start_s));
     sum.longest_gap_s = longest(sum.longest_gap_s, event.longest_gap_s);
+    if let Some(returned) = event.acked_returned {
+        *sum.acked_returned.get_or_insert(0) += returned;
+    }
+    sum.exposure_s = longest(sum.exposure_s, event.duplicate_exposure_s);
+    sum.return_s = longest(sum.return_s, event.acked_to_return_s);
     let at = |recovery: f64| move |known: &f64| *known <= recovery;
     if let Some(recovery) = event.recovery_s {
         sum.recovery_s
@@ -163,8 +194,9 @@ pub fn sentence(sum: &Summed) -> String {
     };
     let gap = sum.longest_gap_s.map_or(ABSENT.to_owned(), human::seconds);
     let [redeliveries, delivered, in_effect] = sum.again;
+    let returned = sum.exposure_words().map_or(String::new(), |words| format!("; {words}"));
     format!(
-        "{}: {}{consumers}{away}{unhealed}; recovery time {}; no order ended for {gap} at most; {}, duplicates delivered {}, in effect {}",
+        "{}: {}{consumers}{away}{unhealed}; recovery time {}; no order ended for {gap} at most; {}, duplicates delivered {}, in effect {}{returned}",
         sum.name,
         human::plural(sum.events, "event"),
         sum.recovery_words(),
@@ -217,6 +249,9 @@ mod tests {
             redeliveries: 10,
             duplicates_delivered: 3,
             duplicates_in_effect: 0,
+            acked_returned: None,
+            duplicate_exposure_s: None,
+            acked_to_return_s: None,
         }
     }
 
@@ -242,6 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn acknowledged_messages_that_came_back_are_summed_and_their_longest_times_kept() {
+        let mut trial = fixture::pass().trials[0].clone();
+        let kill = |returned, exposure_s| FaultRecord {
+            what: "broker-kill".to_owned(),
+            stage: None,
+            consumers: None,
+            acked_returned: Some(returned),
+            duplicate_exposure_s: exposure_s,
+            acked_to_return_s: exposure_s.map(|seconds: f64| seconds + 6.0),
+            ..event(1.0, Some(7.0), None)
+        };
+        trial.fault_events = vec![kill(3, Some(0.5)), kill(0, None), kill(4, Some(0.25))];
+        let says = sentence(&summed(&trial)[0]);
+        assert!(
+            says.ends_with("7 acknowledged messages came back: duplicate exposure 0.50 s before the broker went down, 6.50 s from acknowledgement to return at most"),
+            "{says}"
+        );
+        trial.fault_events = vec![kill(0, None)];
+        let says = sentence(&summed(&trial)[0]);
+        assert!(says.ends_with("; no acknowledged message came back"), "{says}");
+    }
+
+    #[test]
     fn each_event_is_a_row_and_what_is_absent_is_empty() {
         let mut record = fixture::pass();
         record.trials[0].fault_events = vec![event(1.0, None, None)];
@@ -249,7 +307,7 @@ mod tests {
         write(&record, &mut bytes).expect("written");
         let text = String::from_utf8(bytes).expect("UTF-8");
         let row = text.lines().nth(1).expect("a row");
-        assert_eq!(row, "1,0,1,connection-drop,payment,,2,1,,,0.4,10,3,0");
+        assert_eq!(row, "1,0,1,connection-drop,payment,,2,1,,,0.4,10,3,0,,,");
     }
 
     #[test]

@@ -202,6 +202,7 @@ fn stage_record(stage: Stage) -> StageRecord {
             commits: ORDERS / 4,
             steps: ORDERS,
             errors: 0,
+            connections_lost: 0,
             outbox: Some(OutboxRecord {
                 unsent_max: 37,
                 unsent: 0,
@@ -349,6 +350,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             reason: "all promises that the configuration gives were kept in all trials".to_owned(),
         },
         command: "orderstorm run workloads/storm.toml --set stage.payment.consumers=4".to_owned(),
+        database: None,
         driver_ceiling: Some(DriverCeiling {
             orders_per_s: Some(2_400.0),
             messages_per_s: Some(108_000.0),

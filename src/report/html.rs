@@ -9,6 +9,7 @@ mod cells;
 mod lead;
 mod phases;
 mod sink;
+mod stores;
 mod tables;
 
 use super::chart::Picture;
@@ -71,6 +72,7 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
             record.trials.iter().any(tables::has_faults),
             tables::faults as fn(&mut Sink, &TrialRecord),
         ),
+        ("Stores", record.trials.iter().any(stores::has_stores), stores::stores),
         (
             "Handler errors, duplicates and bad messages",
             record.trials.iter().any(tables::has_failures),

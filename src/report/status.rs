@@ -2,7 +2,7 @@
 
 use super::human::{self, ABSENT};
 use crate::ledger::{PromiseReport, Verdict};
-use crate::results::record::{RunRecord, TrialRecord};
+use crate::results::record::{DatabaseRecord, RunRecord, TrialRecord};
 
 /// Exit code of a run that was interrupted.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -80,6 +80,19 @@ impl Status {
 /// Whether the figures of all trials count.
 pub fn all_valid(record: &RunRecord) -> bool {
     record.trials.iter().all(|trial| trial.validity.valid)
+}
+
+/// The database server of the stores, in words.
+pub fn database(database: &DatabaseRecord) -> String {
+    let unsafe_commits = if database.fsync {
+        ""
+    } else {
+        ", fsync off: its commits do not wait for the disk"
+    };
+    format!(
+        "{} {} ({}{unsafe_commits}), {}",
+        database.product, database.version, database.kind, database.address
+    )
 }
 
 /// Whether the broker is the built-in one, whose figures say nothing about RabbitMQ.

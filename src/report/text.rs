@@ -126,6 +126,9 @@ impl Page {
             about.push_str(", co-located: relative comparisons only");
         }
         self.wrapped(None, 0, "", &about);
+        if let Some(database) = &record.database {
+            self.wrapped(None, 10, "database: ", &status::database(database));
+        }
         if record.driver_ceiling.is_some() {
             self.wrapped(None, 18, "driver's ceiling: ", &status::ceiling(record));
         }
@@ -554,12 +557,20 @@ impl Page {
                     ""
                 ));
             }
+            if store.connections_lost > 0 {
+                let lost = human::plural(store.connections_lost, "connection");
+                self.line(&format!("  {:<14}{lost} to the database lost", ""));
+            }
             let Some(outbox) = &store.outbox else { continue };
             let mut line = format!(
                 "  {:<14}outbox: at most {} rows unsent",
                 "",
                 human::count(outbox.unsent_max)
             );
+            let lag = Series::Stage(stage.stage, StageSpan::Emit).to_string();
+            if let Some(summary) = trial.latencies.iter().find(|summary| summary.series == lag) {
+                line.push_str(&format!(", lag {} / {}", quantile(summary.p50), quantile(summary.p99)));
+            }
             for (rows, what) in [(outbox.unsent, "never sent"), (outbox.unroutable, "unroutable")] {
                 if rows > 0 {
                     line.push_str(&format!(", {} {what}", human::count(rows)));

@@ -44,6 +44,9 @@ pub struct RunRecord {
     pub machine: Machine,
     /// Against what.
     pub broker: BrokerRecord,
+    /// The database server of the stores; absent where no stage keeps its state on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseRecord>,
     /// The driver's own ceiling; absent unless it was measured (`--ceiling`).
     pub driver_ceiling: Option<DriverCeiling>,
     /// Name of the experiment.
@@ -220,6 +223,21 @@ pub struct BrokerRecord {
     pub co_located: bool,
 }
 
+/// The database server of the stores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseRecord {
+    /// `external` or `managed`.
+    pub kind: String,
+    /// Product, such as `PostgreSQL`.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Address without a password.
+    pub address: String,
+    /// A commit waits for the disk.
+    pub fsync: bool,
+}
+
 /// What the driver can carry by itself: the same pipeline and payload in a closed loop on the embedded broker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverCeiling {
@@ -354,6 +372,16 @@ pub struct FaultRecord {
     pub duplicates_delivered: u64,
     /// … that had their effect again.
     pub duplicates_in_effect: u64,
+    /// Messages that had been acknowledged before the broker went down and were delivered again after it; absent for other
+    /// faults.
+    #[serde(default)]
+    pub acked_returned: Option<u64>,
+    /// Duplicate exposure: of those, the longest time from the acknowledgement to the beginning of the broker's end. Absent if none came back.
+    #[serde(default)]
+    pub duplicate_exposure_s: Option<f64>,
+    /// Of those, the longest time from the acknowledgement to the return. Absent if none came back.
+    #[serde(default)]
+    pub acked_to_return_s: Option<f64>,
 }
 
 /// A connection that was lost, seconds since the load began.
@@ -548,6 +576,9 @@ pub struct StoreRecord {
     pub steps: u64,
     /// Look-ups and steps that failed; each delivery went back to its queue.
     pub errors: u64,
+    /// Connections to the database that were lost.
+    #[serde(default)]
+    pub connections_lost: u64,
     /// Its outbox; absent without one.
     pub outbox: Option<OutboxRecord>,
 }

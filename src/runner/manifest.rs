@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::stores::Schemas;
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
 use crate::broker::management::ManagementError;
 use crate::broker::{BrokerError, RunningBroker};
 use crate::clock::Clock;
+use crate::pipeline::store::StoreError;
 use crate::wire::topology::Declared;
 
 /// File name in the run folder.
@@ -26,6 +28,9 @@ pub struct Manifest {
     pub own_vhost: bool,
     /// Objects, by trial.
     pub trials: Vec<Declared>,
+    /// Schemas on a database server; absent where no stage keeps its state on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schemas: Option<Schemas>,
 }
 
 /// Why a clean-up failed.
@@ -61,6 +66,9 @@ pub enum CleanupError {
     /// A deletion failed.
     #[error(transparent)]
     Amqp(#[from] AmqpError),
+    /// A schema could not be dropped, or its server not be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The virtual host could not be deleted.
     #[error(transparent)]
     Management(#[from] ManagementError),
@@ -74,6 +82,7 @@ impl Manifest {
             vhost: uri.vhost().to_owned(),
             own_vhost,
             trials: Vec::new(),
+            schemas: None,
         }
     }
 
@@ -99,7 +108,7 @@ impl Manifest {
     }
 }
 
-/// Takes everything that `manifest` lists off the broker. What is gone already is no error.
+/// Takes everything that `manifest` lists on the broker off it. What is gone already is no error.
 ///
 /// # Errors
 /// [`CleanupError`]; a later call may go on.

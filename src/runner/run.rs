@@ -13,12 +13,14 @@ use super::outcome::{note_clean_up, outcome, so_far};
 use super::provenance;
 use super::resume::{Resume, ResumeError};
 use super::snapshot::{Phase, Snapshot};
+use super::stores::{Stores, schemas_of};
 use super::trial::{self, Stand, TrialError};
 use super::watch::Files;
 use crate::amqp::uri::BrokerUri;
 use crate::broker::management::{ManagementClient, ManagementError};
 use crate::broker::{BrokerChoice, BrokerError, BrokerInfo, Resource, RunningBroker, StartOptions};
 use crate::clock::{self, Clock};
+use crate::pipeline::store::postgres::{PostgresAddress, PostgresError};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, Extent, ReportError};
 use crate::results::hlog::HlogWriter;
@@ -53,6 +55,8 @@ pub struct RunRequest {
     pub report: Extent,
     /// What becomes of the run's queues.
     pub at_end: AtEnd,
+    /// The PostgreSQL server of the stores that are kept on one; absent: a throw-away cluster.
+    pub postgres: Option<PostgresAddress>,
 }
 
 /// What becomes of a run's queues and exchanges at its end.
@@ -80,6 +84,16 @@ pub enum RunError {
     /// The queues cannot stay.
     #[error("--keep: {0}")]
     CannotKeep(&'static str),
+    /// As above, for a fault that takes the broker down.
+    #[error(
+        "fault {position} of the script ({what}) needs a broker that the run may stop and start on its data\nhelp: use --broker managed (it needs rabbitmq-server), or leave the fault out"
+    )]
+    CannotRestart {
+        /// Its position in the script, from 1.
+        position: usize,
+        /// What it does.
+        what: &'static str,
+    },
     /// The run that was left cannot be gone on with here.
     #[error(transparent)]
     Resume(#[from] ResumeError),
@@ -106,6 +120,9 @@ pub enum RunError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// No database server.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// No folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -149,11 +166,13 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             RunError::CannotPause
+            | RunError::CannotRestart { .. }
             | RunError::CannotAlarm { .. }
             | RunError::CannotSurviveRestart
             | RunError::CannotKeep(_)
             | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
+            RunError::Postgres(error) => error.is_usage(),
             _ => false,
         }
     }
@@ -192,14 +211,16 @@ pub async fn run(
         is_new: true,
     };
     leave.folder().write("workload.toml", request.plan.text.as_bytes())?;
+    let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
     let mut run = Run {
-        record: empty_record(&request, &broker, id, started),
+        record: empty_record(&request, &broker, &stores, id, started),
         request: &request,
         run_id,
         left: None,
         broker,
+        stores,
         screen,
         interrupt,
     };
@@ -226,6 +247,7 @@ pub async fn resume(
     check_promises(&request.plan, request.choice.survives_restart())?;
     check_keep(&request)?;
     from.fits_plan(&request.plan)?;
+    let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
     let reopened = from.fits_broker(broker.info()).map_err(RunError::from);
@@ -233,6 +255,7 @@ pub async fn resume(
     let finished: Vec<TrialRecord> = from.finished().cloned().collect();
     let mut record = from.record;
     record.trials = finished;
+    record.database = stores.record();
     record.progress.resumed.push(clock::rfc3339(clock::wall_time()));
     let mut run = Run {
         record,
@@ -240,6 +263,7 @@ pub async fn resume(
         run_id: random_id(),
         left: from.manifest,
         broker,
+        stores,
         screen,
         interrupt,
     };
@@ -255,6 +279,14 @@ pub async fn resume(
     };
     run.stop_broker().await?;
     result
+}
+
+async fn start_stores(request: &RunRequest, interrupt: &Interrupt) -> Result<Stores, RunError> {
+    let starting = Stores::start(&request.plan, request.postgres.clone(), request.start.allow_remote);
+    tokio::select! {
+        stores = starting => Ok(stores?),
+        () = interrupt.0.cancelled() => Err(TrialError::from(interrupted_early()).into()),
+    }
 }
 
 async fn start_broker(
@@ -276,7 +308,13 @@ async fn start_broker(
 }
 
 /// The record of a run in which nothing has been measured yet.
-fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, started: std::time::SystemTime) -> RunRecord {
+fn empty_record(
+    request: &RunRequest,
+    broker: &RunningBroker,
+    stores: &Stores,
+    id: String,
+    started: std::time::SystemTime,
+) -> RunRecord {
     let (info, plan) = (broker.info(), &request.plan);
     RunRecord {
         schema_version: SCHEMA_VERSION,
@@ -290,6 +328,7 @@ fn empty_record(request: &RunRequest, broker: &RunningBroker, id: String, starte
         commit: provenance::commit(),
         machine: provenance::machine(),
         broker: broker_record(info),
+        database: stores.record(),
         driver_ceiling: request.ceiling.clone(),
         name: plan.name.clone(),
         question: plan.question.clone(),
@@ -328,6 +367,11 @@ pub(super) fn tool() -> Tool {
 
 /// What a broker cannot be told to do is refused before anything is touched.
 fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> {
+    if let Some((position, what)) = faults.of_broker()
+        && !choice.can_restart()
+    {
+        return Err(RunError::CannotRestart { position, what });
+    }
     if faults.broker_pause.is_some() && !choice.can_pause() {
         return Err(RunError::CannotPause);
     }
@@ -452,6 +496,7 @@ struct Run<'a> {
     /// What the run's last session may have left on the broker.
     left: Option<Manifest>,
     broker: Arc<RunningBroker>,
+    stores: Stores,
     /// What has been measured so far.
     record: RunRecord,
     screen: &'a Sender<Snapshot>,
@@ -466,10 +511,12 @@ impl Run<'_> {
         self.clean_up_last_session().await?;
         let mut files = self.files(leave.folder().path(), clock)?;
         let (uri, mut manifest) = self.vhost(leave.folder()).await?;
+        manifest.schemas = self.stores.schemas();
         let mut stand = Stand {
             plan,
             workload: Arc::clone(&plan.cells[0].workload),
             broker: &broker,
+            stores: self.stores.clone(),
             uri,
             run_id: self.run_id.clone(),
             clock,
@@ -504,6 +551,10 @@ impl Run<'_> {
             manifest
                 .trials
                 .push(stand.topology(trial.trial).declared(&stand.workload));
+            let schemas = schemas_of(&stand.workload, &self.run_id, trial.trial);
+            if let Some(listed) = &mut manifest.schemas {
+                listed.names.extend(schemas.iter().cloned());
+            }
             if let Err(error) = leave.folder().write(manifest::FILE, &manifest.to_bytes()) {
                 failure = Some(error.into());
                 break;
@@ -511,9 +562,14 @@ impl Run<'_> {
             let began = clock.now();
             let outcome = trial::run(&stand, trial, &mut files).await;
             let cleaned = match (self.request.at_end, &outcome) {
-                // What broke off before its load left nothing to look at.
-                (AtEnd::Keep, Ok(_)) => Ok(None),
-                _ => self.clean_trial(&manifest).await,
+                // What broke off before its load left nothing to look at. The stores' tables go all the same.
+                (AtEnd::Keep, Ok(_)) => self
+                    .stores
+                    .drop(schemas)
+                    .await
+                    .map(|_| None)
+                    .map_err(CleanupError::from),
+                _ => self.clean_trial(&manifest, schemas).await,
             };
             match outcome {
                 Ok(mut record) => {
@@ -585,7 +641,15 @@ impl Run<'_> {
 
     /// Takes off a user's broker what a session that was killed has left there. A broker of the run's own died with it.
     async fn clean_up_last_session(&mut self) -> Result<(), RunError> {
-        match self.left.take() {
+        let left = self.left.take();
+        if let (Some(schemas), Some(address)) = (
+            left.as_ref().and_then(|left| left.schemas.as_ref()),
+            &self.request.postgres,
+        ) {
+            let dropped = schemas.clean_up(address.clone()).await;
+            dropped.map_err(|error| RunError::Cleanup(error.into()))?;
+        }
+        match left {
             Some(left) if self.record.broker.kind == "external" => {
                 clean_up(&left, &self.broker).await.map_err(RunError::Cleanup)
             }
@@ -595,6 +659,7 @@ impl Run<'_> {
 
     /// Whatever came of the trials, the broker of our own goes.
     async fn stop_broker(self) -> Result<(), BrokerError> {
+        self.stores.stop().await;
         match Arc::into_inner(self.broker) {
             Some(broker) => broker.stop().await,
             None => Ok(()),
@@ -621,7 +686,8 @@ impl Run<'_> {
     }
 
     /// Deletes the last trial's objects; says how many of the run's are left, where somebody can look.
-    async fn clean_trial(&self, manifest: &Manifest) -> Result<Option<u64>, CleanupError> {
+    async fn clean_trial(&self, manifest: &Manifest, schemas: Vec<String>) -> Result<Option<u64>, CleanupError> {
+        let dropped = self.stores.drop(schemas).await;
         let only: Vec<Declared> = manifest.trials.last().cloned().into_iter().collect();
         let here = Manifest {
             own_vhost: false,
@@ -629,6 +695,7 @@ impl Run<'_> {
             ..manifest.clone()
         };
         clean_up(&here, &self.broker).await?;
+        dropped?;
         let Some(management) = self.broker.management() else {
             return Ok(None);
         };

@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Held, HeldStage, Look};
 use super::depth::{CloseLook, DepthTask, Depths};
+use super::network::Network;
+use super::node_down::{Down, NodeDown};
 use super::overload::OverloadWatch;
 use super::residue;
 use super::run::AtEnd;
 use super::snapshot::{Phase, Snapshot};
+use super::stores::Stores;
 use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
 use crate::amqp::{AmqpError, Connector, Incidents};
@@ -25,14 +28,14 @@ use crate::broker::{BrokerAlarm, Resource, RunningBroker};
 use crate::clock::{self, Clock, Nanos};
 use crate::events::Stage;
 use crate::fault::{
-    DiskAlarm, FaultEvent, MemoryAlarm, Pausable, ScriptSpan, Strikable, Struck, Switchable, run_disk_alarm,
-    run_memory_alarm, run_outage, run_pause, run_scripted,
+    DiskAlarm, EpisodeCourse, Happened, MemoryAlarm, Pausable, ScriptSpan, Strikable, Struck, Switchable, Trouble,
+    begin_episode, run_disk_alarm, run_memory_alarm, run_outage, run_pause, run_scripted,
 };
 use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
 use crate::measure::Recorder;
 use crate::pipeline::strike::{Mark, Strike, Targets};
-use crate::pipeline::{Pipeline, PipelineError, StageMeter, StageSwitch};
+use crate::pipeline::{AckLog, Pipeline, PipelineError, StageMeter, StageSwitch};
 use crate::plan::{Plan, TrialPlan};
 use crate::results::record::{Band, TrialRecord};
 use crate::sample::{DepthProbe, HiccupProbe, ProcessProbe};
@@ -41,7 +44,7 @@ use crate::timer::Timer;
 use crate::wire::Wiring;
 use crate::wire::topology::Topology;
 use crate::workload::Workload;
-use crate::workload::model::{BacklogArrivals, Condition, Faults, QueueFigure, ScriptedFault, Until};
+use crate::workload::model::{BacklogArrivals, Condition, FaultKind, Faults, QueueFigure, ScriptedFault, Until};
 
 /// From the last preparation to the first order.
 const RUN_UP_NS: Nanos = 50_000_000;
@@ -68,6 +71,9 @@ pub enum TrialError {
     /// The pipeline did not start.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// No port for a proxy.
+    #[error("cannot start the proxies for the faults of the network: {0}")]
+    Network(std::io::Error),
 }
 
 /// What all trials of a run share.
@@ -76,6 +82,7 @@ pub struct Stand<'a> {
     pub plan: &'a Plan,
     pub workload: Arc<Workload>,
     pub broker: &'a Arc<RunningBroker>,
+    pub stores: Stores,
     pub uri: BrokerUri,
     pub run_id: String,
     pub clock: Clock,
@@ -129,6 +136,8 @@ struct Fixed<'a> {
     started: SystemTime,
     prepared_at: Nanos,
     wiring: Wiring,
+    /// Between clients and broker, where a fault of the network is planned.
+    network: Network,
     /// What the broker's queues had dropped before the trial; absent where it does not tell.
     drops_before: Option<u64>,
 }
@@ -143,6 +152,8 @@ struct Ran {
     drain_ended: Nanos,
     /// Events of faults, with the bands that show them.
     faults: Vec<RanFault>,
+    /// The stages' logs of what they acknowledged; none where no fault takes the broker down.
+    acks: Vec<Arc<AckLog>>,
     /// Consumers that were not back at the end; absent where nothing had taken any away.
     consumers_missing: Option<Vec<(Stage, u32)>>,
     aborted: Option<String>,
@@ -176,6 +187,7 @@ impl Ran {
             drained_at: None,
             drain_ended: 0,
             faults: Vec::new(),
+            acks: pipeline.ack_logs().to_vec(),
             consumers_missing: None,
             aborted: None,
             interrupted: false,
@@ -200,6 +212,8 @@ impl Ran {
 struct Usage {
     driver_s: Option<f64>,
     broker_s: Option<f64>,
+    /// Whose seconds those are: a broker that was restarted counts anew.
+    broker_pid: Option<u32>,
     host_s: Option<f64>,
     stolen_s: Option<f64>,
     throttled_s: Option<f64>,
@@ -212,17 +226,14 @@ impl Usage {
     fn look(stand: &Stand<'_>) -> Self {
         let (mut probe, clocks) = (ProcessProbe::default(), clock::offsets());
         // The embedded broker is part of the driver's process and of its account.
-        let broker_s = match stand.broker.embedded() {
+        let broker_pid = match stand.broker.embedded() {
             Some(_) => None,
-            None => stand
-                .broker
-                .pid()
-                .and_then(|pid| probe.look(pid))
-                .map(|sample| sample.cpu_s),
+            None => stand.broker.pid(),
         };
         Usage {
             driver_s: driver_cpu_seconds(),
-            broker_s,
+            broker_s: broker_pid.and_then(|pid| probe.look(pid)).map(|sample| sample.cpu_s),
+            broker_pid,
             host_s: busy_seconds(),
             stolen_s: stolen_seconds(),
             throttled_s: throttled_seconds(),
@@ -236,7 +247,8 @@ impl Usage {
             |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| after - before);
         Usage {
             driver_s: difference(self.driver_s, before.driver_s),
-            broker_s: difference(self.broker_s, before.broker_s),
+            broker_s: difference(self.broker_s, before.broker_s).filter(|_| self.broker_pid == before.broker_pid),
+            broker_pid: self.broker_pid,
             host_s: difference(self.host_s, before.host_s),
             stolen_s: difference(self.stolen_s, before.stolen_s),
             throttled_s: difference(self.throttled_s, before.throttled_s),
@@ -276,16 +288,25 @@ pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Res
 async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready<'a>, TrialError> {
     let (started, prepared_at) = (crate::clock::wall_time(), stand.clock.now());
     let workload = Arc::clone(&stand.workload);
-    let connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
+    let mut connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
+    if let Some(heartbeat) = workload.recovery.heartbeat {
+        connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
+    }
+    let network = Network::start(&workload, &stand.uri, trial.seed, &stand.timer).map_err(TrialError::Network)?;
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
     topology.declare(&declaring, &workload).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
-    let waits = workload.load.arrival.is_closed();
-    let wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
+    let waits = workload.load.arrival.waits_for_orders();
+    let detours = network.detours(&connector);
+    let mut wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
+    wiring.detours = Arc::new(detours);
     let (finished_tx, finished) = mpsc::unbounded_channel();
-    let pipeline = Pipeline::start(&wiring, waits.then_some(finished_tx)).await?;
+    let ground = stand
+        .stores
+        .ground(&stand.workload, &stand.run_id, trial.trial, trial.seed);
+    let pipeline = Pipeline::start(&wiring, ground, waits.then_some(finished_tx)).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
     let stages = topology.stages().iter().copied();
@@ -315,6 +336,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         started,
         prepared_at,
         wiring,
+        network,
         drops_before: dropped_by_queues(stand.broker).await,
     };
     Ok(Ready {
@@ -360,7 +382,7 @@ struct RunningScript {
     /// From 1.
     position: u32,
     fault: ScriptedFault,
-    task: JoinHandle<Vec<FaultEvent>>,
+    task: JoinHandle<Happened>,
 }
 
 /// The tasks that run beside the load.
@@ -434,7 +456,7 @@ impl Ready<'_> {
             publishes: Arc::clone(&fixed.wiring.publishes),
             overloads: OverloadWatch::new(&stand.workload, schedule.as_ref()),
             schedule,
-            broker_pid: stand.broker.pid(),
+            broker: Arc::clone(stand.broker),
             embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
             meters: pipeline.meters().to_vec(),
             cores: stand.cores,
@@ -503,12 +525,59 @@ impl Switchable for StageDoor {
     }
 }
 
+/// What a fault of the script can wait for.
+struct Sight {
+    /// Of the fault's stage; absent where it has none.
+    meter: Option<Arc<StageMeter>>,
+    depths: watch::Receiver<Depths>,
+}
+
+impl Sight {
+    fn delivered(&self) -> u64 {
+        self.meter.as_ref().map_or(0, |meter| meter.delivered())
+    }
+
+    fn sees(&self, condition: Condition) -> BoxFuture<'_, ()> {
+        let mut sight = self.depths.clone();
+        Box::pin(async move {
+            if sight.wait_for(|depths| is_so(depths, condition)).await.is_err() {
+                // The trial is over, and with it the fault.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+/// Network or broker as a fault of the script finds them: one victim.
+struct Surroundings {
+    trouble: Arc<dyn Trouble>,
+    course: EpisodeCourse,
+    sight: Sight,
+}
+
+impl Strikable for Surroundings {
+    fn consumers(&self) -> u32 {
+        1
+    }
+
+    fn delivered(&self) -> u64 {
+        self.sight.delivered()
+    }
+
+    fn sees(&self, condition: Condition) -> BoxFuture<'_, ()> {
+        self.sight.sees(condition)
+    }
+
+    fn strike(&self, _victims: &[u32], heal: &CancellationToken) -> Arc<dyn Struck> {
+        begin_episode(Arc::clone(&self.trouble), self.course.clone(), heal.clone())
+    }
+}
+
 /// A stage's consumers as a fault of the script finds them.
 struct StageTargets {
     fault: ScriptedFault,
     targets: Targets,
-    meter: Arc<StageMeter>,
-    sight: watch::Receiver<Depths>,
+    sight: Sight,
     clock: Clock,
 }
 
@@ -518,17 +587,11 @@ impl Strikable for StageTargets {
     }
 
     fn delivered(&self) -> u64 {
-        self.meter.delivered()
+        self.sight.delivered()
     }
 
     fn sees(&self, condition: Condition) -> BoxFuture<'_, ()> {
-        let mut sight = self.sight.clone();
-        Box::pin(async move {
-            if sight.wait_for(|depths| is_so(depths, condition)).await.is_err() {
-                // The trial is over, and with it the fault.
-                std::future::pending::<()>().await;
-            }
-        })
+        self.sight.sees(condition)
     }
 
     fn strike(&self, victims: &[u32], heal: &CancellationToken) -> Arc<dyn Struck> {
@@ -653,15 +716,11 @@ impl Fixed<'_> {
         pipeline: &Pipeline,
     ) -> Vec<RunningScript> {
         let script = self.stand.workload.faults.script.iter().enumerate();
+        // Nobody starts a broker while somebody else stops it.
+        let turn = Arc::<tokio::sync::Mutex<()>>::default();
         let started = script.filter_map(|(position, fault)| {
             let position = position + 1;
-            let targets = Arc::new(StageTargets {
-                fault: fault.clone(),
-                targets: pipeline.targets(fault.stage)?.clone(),
-                meter: Arc::clone(pipeline.meter(fault.stage)),
-                sight: sight.clone(),
-                clock: self.stand.clock,
-            });
+            let targets = self.victims_of(fault, &turn, sight, pipeline)?;
             let (planned, span, timer) = (fault.clone(), span.clone(), self.stand.timer.clone());
             let seed = self.trial.seed;
             let task =
@@ -673,6 +732,51 @@ impl Fixed<'_> {
             })
         });
         started.collect()
+    }
+
+    /// Whom a fault of the script strikes.
+    fn victims_of(
+        &self,
+        fault: &ScriptedFault,
+        turn: &Arc<tokio::sync::Mutex<()>>,
+        depths: &watch::Receiver<Depths>,
+        pipeline: &Pipeline,
+    ) -> Option<Arc<dyn Strikable>> {
+        let sight = Sight {
+            meter: fault.stage.map(|stage| Arc::clone(pipeline.meter(stage))),
+            depths: depths.clone(),
+        };
+        let timer = self.stand.timer.clone();
+        let goes_down = |how| {
+            Arc::new(NodeDown {
+                broker: Arc::clone(self.stand.broker),
+                how,
+                acks: pipeline.ack_logs().to_vec(),
+                clock: self.stand.clock,
+            })
+        };
+        let (trouble, lasts, turn): (Arc<dyn Trouble>, _, _) = match fault.what {
+            FaultKind::Network(network, lasts) => (self.network.trouble(network, fault.stage), lasts, None),
+            FaultKind::BrokerRestart => (goes_down(Down::InOrder), fault.restart_after, Some(Arc::clone(turn))),
+            FaultKind::BrokerKill => (goes_down(Down::Killed), fault.restart_after, Some(Arc::clone(turn))),
+            _ => {
+                return Some(Arc::new(StageTargets {
+                    fault: fault.clone(),
+                    targets: pipeline.targets(fault.stage?)?.clone(),
+                    sight,
+                    clock: self.stand.clock,
+                }));
+            }
+        };
+        Some(Arc::new(Surroundings {
+            trouble,
+            course: EpisodeCourse {
+                lasts: lasts.as_nanos(),
+                turn,
+                timer,
+            },
+            sight,
+        }))
     }
 
     /// Consumers that are not back although nothing keeps them away any more; absent where nothing had taken any away.
@@ -745,7 +849,9 @@ impl Fixed<'_> {
                 _ = ticks.tick() => {
                     watch.tick();
                     watch.blocked(incidents.blocked_periods().iter().any(|period| period.end.is_none()));
-                    if pipeline.consumers_lost() > 0 {
+                    if let Some(why) = pipeline.store_given_up() {
+                        ran.aborted = Some(why);
+                    } else if pipeline.consumers_lost() > 0 {
                         ran.aborted = Some(consumer_lost(&incidents).await);
                     }
                 }
@@ -876,16 +982,24 @@ impl Fixed<'_> {
         }
         for RunningScript { position, fault, task } in tasks.script {
             match task.await {
-                Ok(events) => ran.faults.extend(events.into_iter().map(|event| RanFault {
-                    position: Some(position),
-                    what: fault.what.name().to_owned(),
-                    band: format!("{} {}", fault.stage, fault.what.name()),
-                    stage: Some(fault.stage),
-                    point: fault.point.map(|point| point.name().to_owned()),
-                    consumers: Some(event.consumers),
-                    start: event.struck_at,
-                    healed: event.healed_at,
-                })),
+                Ok(Happened { events, failure }) => {
+                    ran.faults.extend(events.into_iter().map(|event| RanFault {
+                        position: Some(position),
+                        what: fault.what.name().to_owned(),
+                        band: band_of(&fault),
+                        stage: fault.stage,
+                        point: fault.point.map(|point| point.name().to_owned()),
+                        consumers: strikes_consumers(&fault).then_some(event.consumers),
+                        start: event.struck_at,
+                        healed: event.healed_at,
+                    }));
+                    if let Some(why) = failure {
+                        ran.aborted = Some(format!(
+                            "fault {position} of the script ({}) failed: {why}",
+                            fault.what.name()
+                        ));
+                    }
+                }
                 Err(error) => ran.aborted = Some(format!("fault {position} of the script ended early: {error}")),
             }
         }
@@ -917,6 +1031,10 @@ impl Fixed<'_> {
 
     /// What the broker counts as dropped over the trial; its exporter may lag behind what is known to be `missing`.
     async fn drops_counted(&self, missing: u64) -> Option<u64> {
+        if self.stand.workload.faults.take_broker_down() {
+            // A broker counts from its last start.
+            return None;
+        }
         let before = self.drops_before?;
         let mut looks = COUNTERS_LOOKS;
         loop {
@@ -947,6 +1065,19 @@ async fn dropped_by_queues(broker: &RunningBroker) -> Option<u64> {
     }
     let totals = broker.management()?.message_totals().await.ok()?;
     totals?.dropped_by_queues
+}
+
+/// What a chart calls the time of a fault of the script.
+fn band_of(fault: &ScriptedFault) -> String {
+    match (fault.stage, fault.what) {
+        (Some(stage), what) => format!("{stage} {}", what.name()),
+        (None, what) => what.name().to_owned(),
+    }
+}
+
+/// Whether single consumers are struck, and can be counted.
+fn strikes_consumers(fault: &ScriptedFault) -> bool {
+    !fault.what.is_of_broker() && !matches!(fault.what, FaultKind::Network(..))
 }
 
 /// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later

@@ -15,6 +15,7 @@ use super::slope::Points;
 use super::snapshot::{Phase, Snapshot};
 use crate::amqp::PublishMeter;
 use crate::arrival::Schedule;
+use crate::broker::RunningBroker;
 use crate::broker::embedded::BrokerHandle;
 use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
@@ -50,7 +51,8 @@ pub struct Sources {
     pub publishes: Arc<PublishMeter>,
     pub schedule: Option<Schedule>,
     pub overloads: OverloadWatch,
-    pub broker_pid: Option<u32>,
+    /// Asked for its process at each look: that is another one after a restart.
+    pub broker: Arc<RunningBroker>,
     /// Counts of the embedded broker, if it is the run's.
     pub embedded: Option<BrokerHandle>,
     /// Stages, by [`Stage::index`].
@@ -136,7 +138,8 @@ pub struct Watch<'a> {
 struct Tick {
     at: Nanos,
     driver: Option<ProcessSample>,
-    broker: Option<ProcessSample>,
+    /// With its process.
+    broker: Option<(u32, ProcessSample)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -193,12 +196,17 @@ impl<'a> Watch<'a> {
     pub fn tick(&mut self) {
         let at = self.sources.clock.now();
         let driver = self.processes.driver();
-        let broker = self.sources.broker_pid.and_then(|pid| self.processes.look(pid));
+        let pid = self.sources.broker.pid();
+        let broker = pid.and_then(|pid| Some((pid, self.processes.look(pid)?)));
         let this = Tick { at, driver, broker };
         if let Some(last) = self.last_tick.replace(this) {
             let capacity_s = (at - last.at) as f64 / 1e9 * f64::from(self.sources.cores);
-            for (name, before, after) in [("driver", last.driver, driver), ("broker", last.broker, broker)] {
-                if let (Some(before), Some(after)) = (before, after) {
+            let both = |(before, after): ((u32, ProcessSample), (u32, ProcessSample))| {
+                (before.0 == after.0).then_some((before.1, after.1))
+            };
+            let brokers = last.broker.zip(broker).and_then(both);
+            for (name, samples) in [("driver", last.driver.zip(driver)), ("broker", brokers)] {
+                if let Some((before, after)) = samples {
                     self.row(
                         at,
                         &format!("{name}_cpu_share"),
@@ -209,7 +217,7 @@ impl<'a> Watch<'a> {
             }
         }
         self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
-        self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|sample| sample.rss_bytes));
+        self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|(_, sample)| sample.rss_bytes));
         if let Some(bytes) = self.sources.embedded.as_ref().map(BrokerHandle::memory_used) {
             self.maxima.broker_messages = self.maxima.broker_messages.max(Some(bytes));
             self.row(at, "broker_message_bytes", bytes as f64);

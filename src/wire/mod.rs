@@ -12,7 +12,7 @@ pub mod topology;
 use std::sync::Arc;
 
 use crate::amqp::{Connector, PublishMeter};
-use crate::events::{Event, PipelineKind};
+use crate::events::{Event, PipelineKind, Stage};
 use crate::ledger::Ledger;
 use crate::measure::{Board, Window};
 use crate::orders::{OrderNumber, is_urgent};
@@ -24,11 +24,22 @@ use lapin::types::{AMQPValue, FieldTable};
 use message::{Encoder, Kind, OrderIds};
 use topology::Topology;
 
+/// Whose connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Those of the load.
+    Load,
+    /// Those of a stage, to consume and to publish.
+    Stage(Stage),
+}
+
 /// What load and stages of a trial are wired to; clones share it all.
 #[derive(Debug, Clone)]
 pub struct Wiring {
-    /// Makes connections.
+    /// Makes the driver's own connections, straight to the broker.
     pub connector: Connector,
+    /// Whose connections go another way.
+    pub detours: Arc<Vec<(Peer, Connector)>>,
     /// The experiment.
     pub workload: Arc<Workload>,
     /// The trial's seed.
@@ -66,6 +77,7 @@ impl Wiring {
         };
         Wiring {
             connector,
+            detours: Arc::default(),
             seed,
             topology,
             encoder: Arc::new(Encoder::new(OrderIds::new(ids), orders.body_size.0)),
@@ -76,6 +88,12 @@ impl Wiring {
             publishes: Arc::default(),
             workload,
         }
+    }
+
+    /// Makes the connections of `peer`.
+    pub fn connector_of(&self, peer: Peer) -> &Connector {
+        let detour = self.detours.iter().find(|(whose, _)| *whose == peer);
+        detour.map_or(&self.connector, |(_, connector)| connector)
     }
 
     /// Whether an order is urgent.

@@ -276,13 +276,13 @@ pub const FAULT_KEYS: &[Key] = &[
         "what",
         Kind::Choice(&FaultKind::NAMES),
         None,
-        "What is done to a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics.",
+        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only).",
     ),
     key(
         "stage",
         Kind::Choice(&STAGES),
         None,
-        "The stage whose consumers are struck.",
+        "The stage whose consumers are struck, or whose connections a network fault is about; those of all stages and of the load when absent. Not for the broker.",
     ),
     key(
         "at",
@@ -342,9 +342,32 @@ pub const FAULT_KEYS: &[Key] = &[
         "restart_after",
         duration(0),
         Some("0s"),
-        "How long a consumer stays away before it comes back.",
+        "How long a consumer stays away before it comes back, or the broker before it is started again.",
     ),
-    key("lasts", duration(1), None, "How long a hang lasts."),
+    key(
+        "lasts",
+        duration(1),
+        None,
+        "How long a hang or a network fault lasts; a network-reset without it strikes once.",
+    ),
+    key(
+        "delay",
+        duration(1),
+        None,
+        "How much later everything comes, each way, with network-delay.",
+    ),
+    key(
+        "jitter",
+        duration(1),
+        None,
+        "By how much the delay differs at most from piece to piece, drawn from the seed; none when absent.",
+    ),
+    key(
+        "bandwidth",
+        Kind::Size { max: 1 << 40 },
+        None,
+        "How much passes in a second, each way, over all connections of the stage or of the load together, with network-bandwidth.",
+    ),
     key(
         "point",
         Kind::Choice(&POINTS),
@@ -455,10 +478,10 @@ pub const KEYS: &[Key] = &[
     key(
         "load.arrival",
         Kind::Choice(&[
-            "constant", "poisson", "ramp", "steps", "burst", "sine", "spike", "replay", "closed",
+            "constant", "poisson", "ramp", "steps", "burst", "sine", "spike", "replay", "closed", "saturate",
         ]),
         Some("constant"),
-        "Shape of the load. Open loop: an even rate, the same with exponential gaps, a ramp, stairs, a train of bursts, a wave, a spike that is held, or a file. Closed loop: users who wait for their order.",
+        "Shape of the load. Open loop: an even rate, the same with exponential gaps, a ramp, stairs, a train of bursts, a wave, a spike that is held, or a file. Closed loop: users who wait for their order, or publishers who send as fast as load.confirm_window and the socket let them.",
     ),
     key(
         "load.jitter",
@@ -728,7 +751,7 @@ pub const KEYS: &[Key] = &[
         "stage.*.store",
         Kind::Choice(&STORES),
         Some("memory"),
-        "Where the stage keeps its state and what it has done, to do nothing twice: nowhere, in the process (lost with it), or in a SQLite file (each commit waits for the disk).",
+        "Where the stage keeps its state and what it has done, to do nothing twice: nowhere, in the process (lost with it), in a SQLite file, or on a PostgreSQL server (the one that ORDERSTORM_POSTGRES_URL names, else a throw-away cluster); in both of these each commit waits for the disk.",
     ),
     key(
         "stage.*.publish",
@@ -1124,6 +1147,15 @@ pub const KEYS: &[Key] = &[
         "What has not come back so long after its loss ends the trial; 0s ends it at the first loss.",
     ),
     key(
+        "recovery.heartbeat",
+        Kind::Duration {
+            min_ms: 1_000,
+            max_ms: 3_600_000,
+        },
+        None,
+        "Whole seconds between heartbeats that the clients ask for; a connection that is silent for two of them is lost. The broker's own (60 s) when absent, or that of the broker's address.",
+    ),
+    key(
         "drain.deadline",
         duration(100),
         Some("60s"),
@@ -1208,7 +1240,7 @@ pub const KEYS: &[Key] = &[
         "faults",
         Kind::Faults,
         None,
-        "The fault script, `[[faults]]`: what is done to consumers of stages, when, and to how many.",
+        "The fault script, `[[faults]]`: what is done to consumers of stages, to the network or to the broker, when, and to how many.",
     ),
     key(
         "canary.defect",
@@ -1484,7 +1516,7 @@ impl fmt::Display for Kind {
             Kind::File => f.write_str("the name of a file"),
             Kind::Phases => f.write_str("tables: [[load.phases]], each with a duration"),
             Kind::Condition => f.write_str("what a queue looks like, such as \"inventory.backlog >= 1000\""),
-            Kind::Faults => f.write_str("tables: [[faults]], each with what, a stage and when"),
+            Kind::Faults => f.write_str("tables: [[faults]], each with what, when and mostly a stage"),
             Kind::ServiceTime => f.write_str(
                 "\"none\", a duration, or a distribution such as { exponential = \"5ms\" }, { uniform = [\"1ms\", \"9ms\"] }, { lognormal = { median = \"5ms\", p99 = \"50ms\" } }",
             ),

@@ -611,14 +611,17 @@ pub enum StoreKind {
     Memory,
     /// In a SQLite file of the stage's own.
     Sqlite,
+    /// In a schema of the stage's own on a PostgreSQL server.
+    Postgres,
 }
 
 impl StoreKind {
     /// All kinds with their names in workload files.
-    pub const NAMES: [(&'static str, StoreKind); 3] = [
+    pub const NAMES: [(&'static str, StoreKind); 4] = [
         ("none", StoreKind::None),
         ("memory", StoreKind::Memory),
         ("sqlite", StoreKind::Sqlite),
+        ("postgres", StoreKind::Postgres),
     ];
 
     /// The name in workload files.
@@ -628,7 +631,7 @@ impl StoreKind {
 
     /// Whether what is committed survives the process.
     pub const fn is_durable(self) -> bool {
-        matches!(self, StoreKind::Sqlite)
+        matches!(self, StoreKind::Sqlite | StoreKind::Postgres)
     }
 }
 
@@ -680,6 +683,9 @@ pub struct Recovery {
     pub backoff_max: Span,
     /// Away for longer, it ends the trial.
     pub give_up_after: Span,
+    /// Silence of twice this long is the end of a connection; absent: as the broker proposes.
+    #[serde(default)]
+    pub heartbeat: Option<Span>,
 }
 
 impl Default for Recovery {
@@ -688,6 +694,7 @@ impl Default for Recovery {
             backoff_initial: Span::from_millis(100),
             backoff_max: Span::from_secs(5),
             give_up_after: Span::from_secs(30),
+            heartbeat: None,
         }
     }
 }
@@ -779,9 +786,23 @@ pub struct Faults {
     pub memory_alarm: Option<Stretch>,
     /// The broker's limit of free disk space is raised above what there is, and restored.
     pub disk_alarm: Option<Stretch>,
-    /// What is done to the consumers of stages, in the order of the file.
+    /// What is done to consumers, network and broker, in the order of the file.
     #[serde(default)]
     pub script: Vec<ScriptedFault>,
+}
+
+impl Faults {
+    /// Whether the broker goes down and comes back on its data.
+    pub fn take_broker_down(&self) -> bool {
+        self.of_broker().is_some()
+    }
+
+    /// The first fault of the script that takes the broker down: its position, from 1, and its name.
+    pub fn of_broker(&self) -> Option<(usize, &'static str)> {
+        let mut script = self.script.iter().enumerate();
+        let (position, fault) = script.find(|(_, fault)| fault.what.is_of_broker())?;
+        Some((position + 1, fault.what.name()))
+    }
 }
 
 /// One `[[faults]]` of a workload file.
@@ -789,19 +810,19 @@ pub struct Faults {
 pub struct ScriptedFault {
     /// What is done.
     pub what: FaultKind,
-    /// To whose consumers.
-    pub stage: Stage,
+    /// Whose consumers or connections; absent for a network fault of everybody, and for the broker.
+    pub stage: Option<Stage>,
     /// When.
     pub when: When,
-    /// To how many of them.
+    /// To how many consumers.
     pub whom: Whom,
-    /// How long a consumer stays away before it comes back.
+    /// How long a consumer or the broker stays away before it comes back.
     pub restart_after: Span,
     /// Where in its handler a consumer is struck; absent: wherever it is.
     pub point: Option<Point>,
 }
 
-/// What is done to a consumer.
+/// What is done to consumers, to the network or to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -815,11 +836,54 @@ pub enum FaultKind {
     Hang(Span),
     /// Its handler panics.
     Panic,
+    /// The network between clients and broker is like this, for so long.
+    Network(NetworkFault, Span),
+    /// The broker is stopped in order and started on the same data.
+    BrokerRestart,
+    /// The broker is killed (SIGKILL) and started on the same data.
+    BrokerKill,
+}
+
+/// What is wrong with the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkFault {
+    /// Everything comes later, each way.
+    Delay {
+        /// By so much,
+        delay: Span,
+        /// give or take up to this.
+        jitter: Span,
+    },
+    /// So many bytes per second pass, each way.
+    Bandwidth(Size),
+    /// Nothing passes and nothing closes.
+    Stall,
+    /// Connections are closed, new ones are refused.
+    Cut,
+    /// Connections are reset, new ones too.
+    Reset,
+    /// Connections go on to look open, and nothing passes on them any more; new ones are whole.
+    HalfOpen,
 }
 
 impl FaultKind {
     /// The names in workload files.
-    pub const NAMES: [&'static str; 5] = ["connection-drop", "channel-close", "consumer-cancel", "hang", "panic"];
+    pub const NAMES: [&'static str; 13] = [
+        "connection-drop",
+        "channel-close",
+        "consumer-cancel",
+        "hang",
+        "panic",
+        "network-delay",
+        "network-bandwidth",
+        "network-stall",
+        "network-cut",
+        "network-reset",
+        "network-half-open",
+        "broker-restart",
+        "broker-kill",
+    ];
 
     /// The name in workload files and tables.
     pub const fn name(self) -> &'static str {
@@ -829,7 +893,20 @@ impl FaultKind {
             FaultKind::ConsumerCancel => Self::NAMES[2],
             FaultKind::Hang(_) => Self::NAMES[3],
             FaultKind::Panic => Self::NAMES[4],
+            FaultKind::Network(NetworkFault::Delay { .. }, _) => Self::NAMES[5],
+            FaultKind::Network(NetworkFault::Bandwidth(_), _) => Self::NAMES[6],
+            FaultKind::Network(NetworkFault::Stall, _) => Self::NAMES[7],
+            FaultKind::Network(NetworkFault::Cut, _) => Self::NAMES[8],
+            FaultKind::Network(NetworkFault::Reset, _) => Self::NAMES[9],
+            FaultKind::Network(NetworkFault::HalfOpen, _) => Self::NAMES[10],
+            FaultKind::BrokerRestart => Self::NAMES[11],
+            FaultKind::BrokerKill => Self::NAMES[12],
         }
+    }
+
+    /// Whether the broker is struck.
+    pub const fn is_of_broker(self) -> bool {
+        matches!(self, FaultKind::BrokerRestart | FaultKind::BrokerKill)
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Arrival {
         /// Pause between an order's end and the user's next.
         think_time: Span,
     },
+    /// Publishers that send as fast as the confirm window and the socket let them, and wait for no order.
+    Saturate,
 }
 
 impl Arrival {
@@ -44,8 +46,13 @@ impl Arrival {
         })
     }
 
-    /// Whether users wait for their orders.
+    /// Whether answers pace the load, and no schedule: those of the pipeline to its users, or those of the broker to publishers.
     pub fn is_closed(&self) -> bool {
+        matches!(self, Arrival::Closed { .. } | Arrival::Saturate)
+    }
+
+    /// Whether users wait for their orders.
+    pub fn waits_for_orders(&self) -> bool {
         matches!(self, Arrival::Closed { .. })
     }
 
@@ -60,7 +67,7 @@ impl Arrival {
         match self {
             Arrival::Open(pattern) => is_replay(pattern),
             Arrival::Phases(phases) => phases.iter().any(|phase| is_replay(&phase.pattern)),
-            Arrival::Closed { .. } => false,
+            Arrival::Closed { .. } | Arrival::Saturate => false,
         }
     }
 

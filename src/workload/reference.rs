@@ -81,7 +81,8 @@ fn introduction(section: &str) -> &'static str {
         "" => "Keys at the top of the file.",
         "load" => {
             "How orders arrive. In open loop every instant is drawn from the seed beforehand and nothing delays it; with \
-             `closed` each user waits for the end of its order. docs/METHOD.md says what that does to the figures. Times \
+             `closed` each user waits for the end of its order, and with `saturate` publishers only for room in \
+             `load.confirm_window` and the socket. docs/METHOD.md says what that does to the figures. Times \
              inside a shape count from the start of the load, the warm-up among it."
         }
         "orders" => "What is in an order, and what may go wrong with it.",
@@ -131,8 +132,8 @@ its position, from 1: `--set load.phases.2.rate=50/s`.";
 
 /// What the fault script is about, above its table.
 const FAULTS_INTRODUCTION: &str = "\
-One table for each fault. Each names what is done, to which stage, and when, by one of `at`, `every`, `random`, `on` and `after`. Whom it
-strikes and, for `random`, when, are drawn from the seed. Faults end with the load, and what is away then comes back at once. On the
+One table for each fault. Each names what is done, to which stage, and when, by one of `at`, `every`, `random`, `on` and `after`. A fault of the
+network without a stage is everybody's; one of the broker has none. Whom a fault strikes and, for `random`, when, are drawn from the seed. Faults end with the load, and what is away then comes back at once. On the
 command line a fault is named by its position, from 1: `--set faults.1.count=2`.";
 
 /// The whole reference.

@@ -41,6 +41,7 @@ struct Link {
 pub struct Side {
     pub name: &'static str,
     target: Target,
+    vhost: String,
     links: Vec<Link>,
     queues: BTreeSet<String>,
     seen: Seen,
@@ -103,10 +104,11 @@ fn describe(properties: &BasicProperties) -> String {
 }
 
 impl Side {
-    pub fn new(name: &'static str, target: Target) -> Self {
+    pub fn new(name: &'static str, target: Target, vhost: &str) -> Self {
         Self {
             name,
             target,
+            vhost: vhost.to_owned(),
             links: Vec::new(),
             queues: BTreeSet::new(),
             seen: Seen::new(),
@@ -125,7 +127,7 @@ impl Side {
 
     fn connect(&self) -> io::Result<Link> {
         Ok(Link {
-            wire: Wire::open(&self.target)?,
+            wire: Wire::open_in(&self.target, &self.vhost)?,
             open: BTreeMap::new(),
             control: false,
             leaving: false,
@@ -134,6 +136,8 @@ impl Side {
 
     fn note(&mut self, place: Place, line: String) {
         let key = format!("{}:{}", place.connection, place.channel);
+        // Whichever it is, the two sides' virtual hosts are the same to a script.
+        let line = line.replace(&format!("vhost '{}'", self.vhost), "vhost '/'");
         self.seen.entry(key).or_default().push(line);
     }
 
@@ -878,7 +882,7 @@ impl Side {
         self.queues.clear();
         self.seen.clear();
         std::thread::sleep(Duration::from_millis(5));
-        let mut wire = Wire::open(&self.target)?;
+        let mut wire = Wire::open_in(&self.target, &self.vhost)?;
         wire.open_channel(1)?;
         for name in QUEUES.into_iter().chain([MISSING]) {
             let delete = queue::Delete {

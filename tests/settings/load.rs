@@ -350,6 +350,43 @@ async fn users_and_think_time_set_the_pace_of_a_closed_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_at_full_speed_send_one_window_for_each_way_to_the_broker_and_back() {
+    let published = async |window: u64, connections: u32| {
+        let stand = Stand::start().await;
+        let (proxy, spy) = (Proxy::before(stand.uri()).await, Spy::connect(stand.uri()).await);
+        let (window, connections) = (
+            format!("load.confirm_window={window}"),
+            format!("load.connections={connections}"),
+        );
+        let load = ["load.arrival=saturate", "load.duration=500ms", &window, &connections];
+        let running = start_at(&proxy.uri(stand.uri()), &load);
+        spy.trial_is_up(&running.prefix().await).await;
+        proxy.delay(Duration::from_millis(20));
+        let done = running.done().await;
+        let trial = done.trial();
+        assert_eq!((trial.orders.planned, trial.rates.offered_load_per_s), (None, None));
+        assert_eq!(trial.ledger.fates.completed, trial.orders.published);
+        assert!(trial.validity.checks.window_full_share.is_some_and(|share| share > 0.2));
+        trial.orders.published
+    };
+    // At most 25 ways of 20 ms in half a second, and what was sent before the delay.
+    let narrow = published(8, 1).await;
+    assert!((8..=8 * 27).contains(&narrow), "{narrow} with a window of 8");
+    let wide = published(64, 2).await;
+    assert!(
+        wide > 2 * narrow && wide <= 64 * 27,
+        "{wide} with a window of 64 over two connections, {narrow} with one of 8"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saturating_load_by_count_publishes_that_many_orders() {
+    let done = run_alone(&["load.arrival=saturate", "load.orders=150", "load.connections=3"]).await;
+    assert_eq!(done.trial().orders.published, 150);
+    assert_eq!(done.trial().ledger.fates.completed, 150);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_travel_on_as_many_connections_as_are_asked_for() {
     for connections in [1, 3] {
         let stand = Stand::start().await;

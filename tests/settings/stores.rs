@@ -3,8 +3,10 @@
 use orderstorm::events::Stage;
 use orderstorm::ledger::Verdict;
 use orderstorm::results::record::StoreRecord;
+use orderstorm::workload::model::StoreKind;
 
-use crate::support::drive::{Done, run_alone};
+use crate::support::drive::{Done, run_alone, run_with_postgres};
+use crate::support::postgres::server;
 
 fn store(done: &Done) -> &StoreRecord {
     done.stage(Stage::Payment).store.as_ref().expect("a database")
@@ -163,4 +165,35 @@ async fn a_transaction_that_does_not_fill_waits_for_its_flush() {
     };
     let (short, long) = (longest("5ms").await, longest("1500ms").await);
     assert!(short < 1_000.0 && long >= 1_480.0, "{short} ms, {long} ms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_on_postgresql_holds_what_the_others_hold() {
+    let Some(address) = server().await else { return };
+    let done = run_with_postgres(
+        &address,
+        &[
+            "load.orders=60",
+            "load.rate=200/s",
+            "stage.payment.store=postgres",
+            "stage.payment.commit_batch=10",
+            "stage.payment.commit_flush=50ms",
+            "stage.inventory.store=postgres",
+            "stage.inventory.publish=outbox",
+        ],
+    )
+    .await;
+    assert_eq!((done.trial().ledger.fates.completed, done.broken()), (60, vec![]));
+    assert_eq!(done.trial().verdict, Verdict::Pass);
+    let payment = store(&done);
+    assert_eq!(
+        (payment.kind, payment.steps, payment.errors),
+        (StoreKind::Postgres, 60, 0)
+    );
+    assert!((6..=40).contains(&payment.commits), "{} transactions", payment.commits);
+    let inventory = done.stage(Stage::Inventory).store.as_ref().expect("a database");
+    let outbox = inventory.outbox.as_ref().expect("an outbox");
+    assert_eq!((inventory.steps, outbox.unsent, outbox.unroutable), (120, 0, 0));
+    assert_eq!(done.latency("inventory.emit").count, 120, "one lag for each row");
+    assert_eq!(done.latency("payment.commit").count, 60);
 }

@@ -7,6 +7,7 @@ use orderstorm::broker::{BrokerChoice, StartOptions};
 use orderstorm::events::Stage;
 use orderstorm::ledger::PromiseReport;
 use orderstorm::measure::Summary;
+use orderstorm::pipeline::store::postgres::PostgresAddress;
 use orderstorm::plan::Plan;
 use orderstorm::results::record::{RunRecord, StageRecord, TrialRecord};
 use orderstorm::runner::{Finished, Interrupt, Manifest, RunError, RunRequest, Snapshot, run};
@@ -48,30 +49,57 @@ pub struct Done {
 
 /// Starts a run of `settings` against the broker at `uri`.
 pub fn start_at(uri: &BrokerUri, settings: &[&str]) -> Running {
-    start_on(BrokerChoice::External(Box::new(uri.clone())), settings)
+    start_on(BrokerChoice::External(Box::new(uri.clone())), None, settings)
 }
 
 /// Runs `settings` to the end on an embedded broker of the run's own, which it may also steer.
 pub async fn run_embedded(settings: &[&str]) -> Done {
-    start_on(BrokerChoice::Embedded, settings).done().await
+    start_on(BrokerChoice::Embedded, None, settings).done().await
 }
 
-fn start_on(choice: BrokerChoice, settings: &[&str]) -> Running {
+/// Runs `settings` to the end on a broker of its own, with stores on the PostgreSQL server at `address`.
+pub async fn run_with_postgres(address: &PostgresAddress, settings: &[&str]) -> Done {
+    let stand = Stand::start().await;
+    let choice = BrokerChoice::External(Box::new(stand.uri().clone()));
+    start_on(choice, Some(address.clone()), settings).done().await
+}
+
+/// Starts a run of `settings` on a private RabbitMQ node of the run's own, of this server.
+pub fn start_managed(server: &Path, settings: &[&str]) -> Running {
+    let start = StartOptions {
+        server: Some(server.to_owned()),
+        ..StartOptions::default()
+    };
+    start_with(BrokerChoice::Managed, start, None, settings)
+}
+
+fn start_on(choice: BrokerChoice, postgres: Option<PostgresAddress>, settings: &[&str]) -> Running {
+    let start = StartOptions {
+        // Nobody listens there: whatever management API this machine has is none of the test's broker.
+        management: Some("http://127.0.0.1:9".to_owned()),
+        ..StartOptions::default()
+    };
+    start_with(choice, start, postgres, settings)
+}
+
+fn start_with(
+    choice: BrokerChoice,
+    start: StartOptions,
+    postgres: Option<PostgresAddress>,
+    settings: &[&str],
+) -> Running {
     let results = tempfile::tempdir().expect("a temporary directory");
     let interrupt = Interrupt::default();
     let request = RunRequest {
         plan: plan(settings),
         choice,
-        start: StartOptions {
-            // Nobody listens there: whatever management API this machine has is none of the test's broker.
-            management: Some("http://127.0.0.1:9".to_owned()),
-            ..StartOptions::default()
-        },
+        start,
         results: results.path().to_owned(),
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,
         at_end: orderstorm::runner::AtEnd::Delete,
+        postgres,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {
@@ -109,6 +137,11 @@ pub fn manifest_in(results: &Path) -> Option<Manifest> {
 }
 
 impl Running {
+    /// Where its result goes.
+    pub fn results(&self) -> &Path {
+        self.results.path()
+    }
+
     /// The prefix of all names of the first trial, once it is written down; the objects follow.
     pub async fn prefix(&self) -> String {
         let manifest = eventually("the run's manifest", || manifest_in(self.results.path())).await;

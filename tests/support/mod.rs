@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod drive;
+pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod spy;
@@ -15,7 +16,7 @@ pub mod stand;
 use std::time::Duration;
 
 /// Longest wait for anything that a test waits for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `look` gives something.
 ///

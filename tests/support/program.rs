@@ -20,6 +20,7 @@ pub fn orderstorm(arguments: &[&str]) -> Command {
         "AMQP_URL",
         "ORDERSTORM_RABBITMQ_SERVER",
         "RABBITMQ_MANAGEMENT_URL",
+        "ORDERSTORM_POSTGRES_URL",
     ] {
         command.env_remove(variable);
     }

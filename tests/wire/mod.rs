@@ -75,8 +75,13 @@ impl Wire {
 
     /// Logs in with all capabilities and no heartbeat, on virtual host `/`.
     pub fn open(target: &Target) -> io::Result<Self> {
+        Self::open_in(target, "/")
+    }
+
+    /// The same, on virtual host `vhost`.
+    pub fn open_in(target: &Target, vhost: &str) -> io::Result<Self> {
         let mut wire = Self::raw(target.address)?;
-        wire.start(target, "/")?;
+        wire.start(target, vhost)?;
         wire.expect(|class| matches!(class, AMQPClass::Connection(connection::AMQPMethod::OpenOk(_))))?;
         Ok(wire)
     }

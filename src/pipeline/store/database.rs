@@ -79,6 +79,14 @@ pub enum StoreError {
         /// What was tried.
         what: &'static str,
     },
+    /// The database's server is away, or the connection to it is.
+    #[error("{what}: the database cannot be reached: {why}")]
+    Unreachable {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        why: String,
+    },
     /// Something else.
     #[error("{what}: {why}")]
     Failed {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::database::{Changed, Database, OutboxRow, Step, StoreError, Transaction};
+use super::postgres::Closing;
 use super::{CommitRule, Committed, Known, StoreMeter};
 use crate::events::{Event, Stage};
 use crate::orders::OrderNumber;
@@ -62,6 +63,8 @@ pub struct DurableStore {
     reader: Option<Sender<LookUp>>,
     notes: Notes,
     written: Arc<Notify>,
+    /// Ends the pauses of connections that come back.
+    closing: Arc<Closing>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -112,8 +115,15 @@ impl DurableStore {
             reader: Some(to_reader),
             notes,
             written,
+            closing: Arc::default(),
             threads,
         })
+    }
+
+    /// The same store, whose connections wait for nothing any more once `closing` is closed, as the store does at its end.
+    pub fn closed_by(mut self, closing: Arc<Closing>) -> Self {
+        self.closing = closing;
+        self
     }
 
     pub(super) async fn lookup(&self, number: OrderNumber, event: Event) -> Result<Known, StoreError> {
@@ -170,6 +180,7 @@ impl DurableStore {
 impl Drop for DurableStore {
     fn drop(&mut self) {
         drop((self.writer.take(), self.reader.take()));
+        self.closing.close();
         for thread in self.threads.drain(..) {
             // What waits for a commit may hold the last handle of the store: then this is the writer's own thread.
             if thread.thread().id() != std::thread::current().id() {

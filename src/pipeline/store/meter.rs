@@ -1,5 +1,6 @@
 //! What a stage's database did, read while it runs.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Live counts of one stage's database; all zero for a stage without one.
@@ -11,6 +12,8 @@ pub struct StoreMeter {
     unsent: AtomicU64,
     unsent_max: AtomicU64,
     unroutable: AtomicU64,
+    lost: AtomicU64,
+    gave_up: OnceLock<String>,
 }
 
 impl StoreMeter {
@@ -42,6 +45,25 @@ impl StoreMeter {
     /// Rows of the outbox that the broker returned as unroutable; they are not tried again.
     pub fn unroutable(&self) -> u64 {
         self.unroutable.load(Ordering::Relaxed)
+    }
+
+    /// Connections to the database that were lost; each was opened anew, or the trial ended.
+    pub fn connections_lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Why the database is given up, if it is: the trial ends.
+    pub fn gave_up(&self) -> Option<&str> {
+        self.gave_up.get().map(String::as_str)
+    }
+
+    pub(super) fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_up(&self, why: &str) {
+        // The first reason is the reason.
+        let _ = self.gave_up.set(why.to_owned());
     }
 
     pub(super) fn committed(&self, steps: u64, outbox_rows: u64) {

@@ -8,6 +8,7 @@ mod database;
 mod durable;
 mod memory;
 mod meter;
+pub mod postgres;
 mod scratch;
 mod sqlite;
 
@@ -23,12 +24,14 @@ pub use scratch::{Scratch, remove_all as remove_all_files};
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres::{Closing, Party, Postgres, PostgresAddress, schema_name};
 use sqlite::Sqlite;
 
+use crate::amqp::Backoff;
 use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::orders::OrderNumber;
-use crate::workload::model::{Publishing, StageSettings, StoreKind};
+use crate::workload::model::{Publishing, Recovery, StageSettings, StoreKind};
 
 use super::order::Emit;
 
@@ -63,10 +66,26 @@ pub struct CommitRule {
     pub publish: Publishing,
 }
 
+/// Where the databases of a trial may be.
+#[derive(Debug, Clone, Default)]
+pub struct StoreGround {
+    /// A PostgreSQL server; only where a stage keeps its state there.
+    pub postgres: Option<PostgresAddress>,
+    /// The run, which its schemas are named after.
+    pub run: String,
+    /// The trial, likewise.
+    pub trial: u32,
+    /// How a lost connection comes back.
+    pub recovery: Recovery,
+    /// What the pauses before that are drawn from.
+    pub seed: u64,
+}
+
 /// Where the databases of a trial are.
 #[derive(Debug)]
 pub struct StoreSite {
     scratch: Option<Scratch>,
+    ground: StoreGround,
 }
 
 impl StoreSite {
@@ -74,12 +93,64 @@ impl StoreSite {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn prepare(stages: &[StageSettings]) -> Result<Self, StoreError> {
+    pub fn prepare(stages: &[StageSettings], ground: StoreGround) -> Result<Self, StoreError> {
         let files = stages.iter().any(|settings| settings.store == StoreKind::Sqlite);
         Ok(StoreSite {
             scratch: files.then(Scratch::new).transpose()?,
+            ground,
         })
     }
+
+    /// A stage's database; absent where there is no place for one of that kind.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn database(
+        &self,
+        stage: Stage,
+        kind: StoreKind,
+        rule: CommitRule,
+        meter: &Arc<StoreMeter>,
+    ) -> Result<Option<DurableStore>, StoreError> {
+        match (kind, &self.scratch, &self.ground.postgres) {
+            (StoreKind::Sqlite, Some(scratch), _) => {
+                let path = scratch.path().join(format!("{stage}.sqlite"));
+                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
+                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter)).map(Some)
+            }
+            (StoreKind::Postgres, _, Some(address)) => {
+                let party = Party {
+                    address: address.clone(),
+                    schema: schema_name(&self.ground.run, self.ground.trial, stage),
+                    meter: Arc::clone(meter),
+                    closing: Arc::new(Closing::default()),
+                };
+                off_the_runtime(|| {
+                    let [writer, reader] = [0, 1].map(|index| {
+                        let name = format!("{stage}.store");
+                        let backoff = Backoff::new(self.ground.recovery, self.ground.seed, &name, index);
+                        Postgres::open(party.clone(), backoff)
+                    });
+                    let store =
+                        DurableStore::start(stage, Box::new(writer?), Box::new(reader?), rule, Arc::clone(meter))?;
+                    Ok(Some(store.closed_by(Arc::clone(&party.closing))))
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Does something that must not be done on a thread of a runtime, and waits for it: it takes as long as a few commits.
+fn off_the_runtime<T: Send>(work: impl FnOnce() -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| StoreError::Failed {
+            what: "starting a thread for a store",
+            why: error.to_string(),
+        })?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// A stage's memory, by the setting `stage.*.store`.
@@ -109,19 +180,14 @@ impl Store {
             flush: settings.commit_flush.0,
             publish: settings.publish,
         };
-        match (settings.store, &site.scratch) {
-            (StoreKind::None, _) => Ok(Store::None),
-            (StoreKind::Memory, _) => Ok(Store::Memory(MemoryStore::new(settings.publish))),
-            (StoreKind::Sqlite, Some(scratch)) => {
-                let path = scratch.path().join(format!("{stage}.sqlite"));
-                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
-                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))
-                    .map(Store::Durable)
+        match settings.store {
+            StoreKind::None => Ok(Store::None),
+            StoreKind::Memory => Ok(Store::Memory(MemoryStore::new(settings.publish))),
+            kind @ (StoreKind::Sqlite | StoreKind::Postgres) => {
+                let database = site.database(stage, kind, rule, meter)?;
+                let missing = || StoreError::Missing(format!("no place for a store of the kind {}", kind.name()));
+                database.map(Store::Durable).ok_or_else(missing)
             }
-            (kind, _) => Err(StoreError::Missing(format!(
-                "no place for a store of the kind {}",
-                kind.name()
-            ))),
         }
     }
 

@@ -2,27 +2,60 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use super::database::{Database, OutboxRow, Step, StoreError, Transaction};
+use super::postgres::{Party, Postgres, PostgresAddress, PostgresError, PostgresServer, drop_schemas, schema_name};
 use super::sqlite::Sqlite;
-use super::{CommitRule, Committed, DurableStore, Known, MemoryStore, Scratch, Store, StoreMeter};
+use super::{CommitRule, Committed, DurableStore, Known, MemoryStore, Scratch, Store, StoreMeter, off_the_runtime};
+use crate::amqp::Backoff;
 use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::pipeline::order::Emit;
-use crate::workload::model::Publishing;
+use crate::workload::model::{Publishing, Recovery};
 
 const RESERVED: Emit = Emit::Event(Event::InventoryReserved);
 
+/// A server that all scenarios of this process share; it ends with the process. Absent where there is none to be had.
+static SERVER: LazyLock<Option<PostgresServer>> = LazyLock::new(|| {
+    let given = PostgresAddress::from_environment().expect("an address");
+    match PostgresServer::start(given, false) {
+        Ok(server) => Some(server),
+        Err(PostgresError::NotInstalled { .. }) if std::env::var_os("ORDERSTORM_REQUIRE_POSTGRES").is_none() => {
+            eprintln!(
+                "SKIPPED on PostgreSQL: it is not installed (ORDERSTORM_REQUIRE_POSTGRES=1 makes that a failure)"
+            );
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+});
+
 /// A database that can be opened again and again.
-struct Site {
+pub(super) struct Site {
     kind: Kind,
-    _scratch: Scratch,
+    _owner: Owner,
 }
 
 enum Kind {
     Sqlite(PathBuf),
+    Postgres(Party),
+}
+
+/// Removes what the site is on.
+enum Owner {
+    Folder { _scratch: Scratch },
+    Schema(String),
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let (Owner::Schema(name), Some(server)) = (self, SERVER.as_ref()) {
+            let dropped = off_the_runtime(|| drop_schemas(server.address(), std::slice::from_ref(name)));
+            dropped.expect("the schema is dropped");
+        }
+    }
 }
 
 impl Site {
@@ -30,31 +63,68 @@ impl Site {
         let scratch = Scratch::new().expect("a folder");
         Site {
             kind: Kind::Sqlite(scratch.path().join("test.sqlite")),
-            _scratch: scratch,
+            _owner: Owner::Folder { _scratch: scratch },
         }
     }
 
-    fn all() -> Vec<Site> {
-        vec![Site::sqlite()]
+    /// A schema of its own on the server by `way`, if there is a server.
+    pub(super) fn postgres_by(way: impl FnOnce(&PostgresAddress) -> PostgresAddress + Send) -> Option<Site> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let address = off_the_runtime(|| Ok(SERVER.as_ref().map(|server| way(server.address()))));
+        let run = format!("{:x}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let party = Party {
+            address: address.expect("an answer")?,
+            schema: schema_name(&run, 1, Stage::Inventory),
+            meter: Arc::default(),
+            closing: Arc::default(),
+        };
+        Some(Site {
+            _owner: Owner::Schema(party.schema.clone()),
+            kind: Kind::Postgres(party),
+        })
     }
 
-    fn connect(&self) -> Box<dyn Database> {
+    fn all() -> Vec<Site> {
+        let postgres = Site::postgres_by(PostgresAddress::clone);
+        std::iter::once(Site::sqlite()).chain(postgres).collect()
+    }
+
+    /// Not for threads of a runtime.
+    fn connect(&self, meter: &Arc<StoreMeter>) -> Box<dyn Database> {
         match &self.kind {
             Kind::Sqlite(path) => Box::new(Sqlite::open(path).expect("it opens")),
+            Kind::Postgres(party) => {
+                let party = Party {
+                    meter: Arc::clone(meter),
+                    ..party.clone()
+                };
+                Box::new(Postgres::open(party, backoff()).expect("it opens"))
+            }
         }
     }
 
     fn open(&self, rule: CommitRule) -> (Store, Arc<StoreMeter>) {
+        self.open_with(rule, |writer| writer)
+    }
+
+    /// A store whose writer is made of a connection by `with`.
+    pub(super) fn open_with(
+        &self,
+        rule: CommitRule,
+        with: impl FnOnce(Box<dyn Database>) -> Box<dyn Database> + Send,
+    ) -> (Store, Arc<StoreMeter>) {
         let meter = Arc::default();
-        let store = DurableStore::start(
-            Stage::Inventory,
-            self.connect(),
-            self.connect(),
-            rule,
-            Arc::clone(&meter),
-        );
+        let store = off_the_runtime(|| {
+            let writer = with(self.connect(&meter));
+            let reader = self.connect(&meter);
+            DurableStore::start(Stage::Inventory, writer, reader, rule, Arc::clone(&meter))
+        });
         (Store::Durable(store.expect("it starts")), meter)
     }
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(Recovery::default(), 1, "suite", 0)
 }
 
 fn rule(publish: Publishing) -> CommitRule {
@@ -242,7 +312,7 @@ async fn the_outbox_keeps_the_order_of_commits_and_its_rows_until_they_are_sent(
 #[test]
 fn a_transaction_changes_everything_or_nothing() {
     for site in Site::all() {
-        let mut database = site.connect();
+        let mut database = site.connect(&Arc::default());
         let steps = [with_row(1), with_row(2), with_row(1)];
         let transaction = Transaction {
             steps: &steps,
@@ -293,24 +363,13 @@ impl Database for Failing {
 async fn of_a_group_that_fails_nothing_stands_and_it_can_be_tried_again() {
     for site in Site::all() {
         let ledger = ledger(3);
-        let failing = Failing {
-            inner: site.connect(),
-            failures: Arc::new(Mutex::new(1)),
-        };
+        let failures = Arc::new(Mutex::new(1));
         let rule = CommitRule {
             batch: 3,
             flush: Duration::from_secs(60),
             publish: Publishing::Outbox,
         };
-        let meter = Arc::new(StoreMeter::default());
-        let store = DurableStore::start(
-            Stage::Inventory,
-            Box::new(failing),
-            site.connect(),
-            rule,
-            Arc::clone(&meter),
-        );
-        let store = Store::Durable(store.expect("it starts"));
+        let (store, meter) = site.open_with(rule, |inner| Box::new(Failing { inner, failures }));
         let stood = Arc::new(AtomicU64::new(0));
         let group = || {
             let commits = (0..3).map(|number| {

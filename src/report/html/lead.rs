@@ -245,6 +245,13 @@ fn facts(record: &RunRecord) -> Vec<(&'static str, String)> {
         ),
         ("Address", broker.address.clone()),
         (
+            "Database",
+            record
+                .database
+                .as_ref()
+                .map_or("none but the driver's own".to_owned(), status::database),
+        ),
+        (
             "Machine",
             format!(
                 "{}, {}, {} memory",

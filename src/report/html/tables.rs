@@ -92,7 +92,7 @@ pub(super) fn validity(page: &mut Sink, trial: &TrialRecord) {
 }
 
 /// A quantile: rough ones bear `~` and their interval.
-fn quantile(page: &mut Sink, quantile: Option<Quantile>, count: u64) {
+pub(super) fn quantile(page: &mut Sink, quantile: Option<Quantile>, count: u64) {
     let Some(quantile) = quantile else {
         page.number(&not_available(count));
         return;
@@ -190,6 +190,9 @@ pub(super) fn faults(page: &mut Sink, trial: &TrialRecord) {
             page.raw("</tr>\n");
         }
         page.table_end();
+        for (sum, words) in sums.iter().filter_map(|sum| Some((sum, sum.exposure_words()?))) {
+            page.element("<p>", &format!("{}: {words}", sum.name), ".</p>\n");
+        }
         page.raw("<p class=\"soft\">Recovery time: from the heal until the goodput was back in its band. Longest gap: in which no order came to its end. What came again is counted from the start of an event to that of the next. Each event is in faults.csv.</p>\n");
     }
     if let Some(lost) = fault_report::lost_connections(trial) {
@@ -257,7 +260,7 @@ fn stage_row(page: &mut Sink, trial: &TrialRecord, stage: &StageRecord) {
     page.raw("</tr>\n");
 }
 
-fn summary(trial: &TrialRecord, stage: Stage, span: StageSpan) -> Option<&Summary> {
+pub(super) fn summary(trial: &TrialRecord, stage: Stage, span: StageSpan) -> Option<&Summary> {
     let name = Series::Stage(stage, span).to_string();
     trial.latencies.iter().find(|summary| summary.series == name)
 }

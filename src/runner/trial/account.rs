@@ -382,6 +382,7 @@ fn store(settings: &StageSettings, meter: &StoreMeter) -> Option<StoreRecord> {
         commits: meter.commits(),
         steps: meter.steps(),
         errors: meter.errors(),
+        connections_lost: meter.connections_lost(),
         outbox: (settings.publish == Publishing::Outbox).then_some(outbox),
     })
 }

@@ -32,10 +32,10 @@ impl Builder<'_> {
                 return None;
             }
         };
-        if let Arrival::Closed { .. } = load.arrival {
+        if load.arrival.is_closed() {
             self.refuse(
                 &KEYS,
-                "a closed loop builds no backlog: its users wait for the stage that is held back",
+                "a backlog is measured under an open loop: users would wait for the stage that is held back, and publishers at full speed know no rate",
                 "choose an open loop, such as load.arrival = \"constant\"",
             );
         }

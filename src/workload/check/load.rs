@@ -42,8 +42,13 @@ impl Builder<'_> {
             Some(Until::Duration(duration)) => Some(Span(warm_up.0 + duration.0)),
             _ => None,
         };
-        if self.choice("load.arrival") == Some("closed") {
-            return (self.closed(), until.unwrap_or(Until::Duration(DURATION_DEFAULT)));
+        let paced_by_answers = match self.choice("load.arrival") {
+            Some("closed") => Some(self.closed()),
+            Some("saturate") => Some(self.saturate()),
+            _ => None,
+        };
+        if let Some(arrival) = paced_by_answers {
+            return (arrival, until.unwrap_or(Until::Duration(DURATION_DEFAULT)));
         }
         for path in ["load.users", "load.think_time"] {
             self.refuse_written(
@@ -128,15 +133,32 @@ impl Builder<'_> {
         }
     }
 
-    fn closed(&mut self) -> Arrival {
+    /// Refuses the keys of shapes, which `arrival` has none of.
+    fn shapeless(&mut self, arrival: &str, help: &str) {
         for name in SHAPE_KEYS.into_iter().filter(|name| *name != "arrival") {
             let path = format!("load.{name}");
             self.refuse_written(
                 &path,
-                format!("`{path}` has no effect with load.arrival = \"closed\""),
-                "leave it out: in a closed loop the pipeline decides the rate",
+                format!("`{path}` has no effect with load.arrival = \"{arrival}\""),
+                help,
             );
         }
+    }
+
+    fn saturate(&mut self) -> Arrival {
+        self.shapeless("saturate", "leave it out: the broker's answers decide the rate");
+        for path in ["load.users", "load.think_time"] {
+            self.refuse_written(
+                path,
+                format!("`{path}` has no effect with load.arrival = \"saturate\", whose publishers wait for no order"),
+                "leave it out; load.confirm_window says how many publishes may be on their way",
+            );
+        }
+        Arrival::Saturate
+    }
+
+    fn closed(&mut self) -> Arrival {
+        self.shapeless("closed", "leave it out: in a closed loop the pipeline decides the rate");
         if self.settings.written("load.users").is_none() {
             self.refuse(
                 &["load.arrival"],

@@ -1,7 +1,7 @@
 //! Objectives, and those that could never be told.
 
 use super::Builder;
-use crate::workload::model::{Arrival, Workload};
+use crate::workload::model::Workload;
 use crate::workload::objective::{Comparison, Figure, Objective};
 
 impl Builder<'_> {
@@ -19,12 +19,11 @@ impl Builder<'_> {
             let path = format!("objectives.{}", objective.figure.name());
             let at_most = matches!(objective.bound.comparison, Comparison::AtMost | Comparison::Below);
             match objective.figure {
-                Figure::AchievedShare if matches!(workload.load.arrival, Arrival::Closed { .. }) => self
-                    .refuse_written(
-                        &path,
-                        "a closed loop has no planned rate of which a share could be achieved",
-                        "hold objectives.goodput to a bound instead",
-                    ),
+                Figure::AchievedShare if workload.load.arrival.is_closed() => self.refuse_written(
+                    &path,
+                    "a closed loop has no planned rate of which a share could be achieved",
+                    "hold objectives.goodput to a bound instead",
+                ),
                 Figure::OrdersOversold if workload.orders.stock_per_item.is_none() => self.refuse_written(
                     &path,
                     "an unlimited stock is never oversold",

@@ -9,7 +9,9 @@ impl Builder<'_> {
         let [initial, max, give_up] =
             ["backoff_initial", "backoff_max", "give_up_after"].map(|key| format!("recovery.{key}"));
         let standard = Recovery::default();
+        let heartbeat = self.heartbeat();
         let recovery = Recovery {
+            heartbeat,
             backoff_initial: self.duration(&initial).unwrap_or(standard.backoff_initial),
             backoff_max: self.duration(&max).unwrap_or(standard.backoff_max),
             give_up_after: self.duration(&give_up).unwrap_or(standard.give_up_after),
@@ -34,5 +36,19 @@ impl Builder<'_> {
             }
         }
         recovery
+    }
+
+    /// The protocol counts heartbeats in whole seconds.
+    fn heartbeat(&mut self) -> Option<Span> {
+        let path = "recovery.heartbeat";
+        let heartbeat = self.duration(path)?;
+        if heartbeat.0.subsec_nanos() != 0 {
+            self.refuse(
+                &[path],
+                format!("a heartbeat of {heartbeat} is no whole number of seconds"),
+                "write whole seconds, such as \"2s\"",
+            );
+        }
+        Some(heartbeat)
     }
 }

@@ -1,10 +1,12 @@
-//! The fault script: what is done to consumers, when, and to how many.
+//! The fault script: what is done to consumers, network and broker, when, and to how many.
 
 use super::Builder;
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Share, Span};
 use crate::workload::keys::fault_path;
-use crate::workload::model::{FaultKind, Load, Pace, Point, ScriptedFault, StageSettings, Until, When, Whom};
+use crate::workload::model::{
+    FaultKind, Load, NetworkFault, Pace, Point, ScriptedFault, StageSettings, Until, When, Whom,
+};
 
 /// Ways to say when.
 const TRIGGERS: [&str; 5] = ["at", "every", "random", "on", "after"];
@@ -38,13 +40,14 @@ impl Builder<'_> {
         let word = self.choice(&path("what"));
         let named = self.choice(&path("stage"));
         let stage = Stage::ALL.into_iter().find(|stage| Some(stage.name()) == named);
+        let needs_stage = word.is_none_or(|word| !is_around(word));
         for (key, given, help) in [
             (
                 "what",
                 word.is_some(),
-                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\" or \"panic\"",
+                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"network-…\" or \"broker-…\"",
             ),
-            ("stage", stage.is_some(), "add stage = \"…\""),
+            ("stage", stage.is_some() || !needs_stage, "add stage = \"…\""),
         ] {
             // A value that could not be read has been refused already.
             if !given && self.settings.written(&path(key)).is_none() {
@@ -52,7 +55,19 @@ impl Builder<'_> {
             }
         }
         let when = self.when(position, &anywhere, pipeline, load);
+        if let Some(word) = word.filter(|word| is_around(word)) {
+            let what = self.around(position, &anywhere, word, pipeline, stage);
+            return Some(ScriptedFault {
+                what: what?,
+                stage,
+                when: when?,
+                whom: Whom::Count(1),
+                restart_after: self.duration(&path("restart_after")).unwrap_or_default(),
+                point: None,
+            });
+        }
         let what = self.fault_kind(position, &anywhere, word);
+        self.refuse_of_network(position, &["delay", "jitter", "bandwidth"]);
         let (what, stage, when) = (what?, stage?, when?);
         let Some(at) = pipeline.position(stage) else {
             let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
@@ -67,7 +82,7 @@ impl Builder<'_> {
         let point = self.point(position, stage, what);
         Some(ScriptedFault {
             what,
-            stage,
+            stage: Some(stage),
             when,
             whom,
             restart_after: self.duration(&path("restart_after")).unwrap_or_default(),
@@ -102,10 +117,154 @@ impl Builder<'_> {
         };
         self.refuse_written(
             &lasts_path,
-            format!("`{lasts_path}` has an effect on a hang only"),
+            format!("`{lasts_path}` has an effect on a hang or the network only"),
             "leave it out; restart_after says how long a consumer stays away",
         );
         Some(kind)
+    }
+
+    /// A fault of the network or the broker: nothing of it is about single consumers.
+    fn around(
+        &mut self,
+        position: usize,
+        anywhere: &[&str],
+        word: &str,
+        pipeline: PipelineKind,
+        stage: Option<Stage>,
+    ) -> Option<FaultKind> {
+        let path = |key: &str| fault_path(position, key);
+        for key in ["count", "share", "point"] {
+            self.refuse_written(
+                &path(key),
+                format!(
+                    "`{}` has no effect on a {word}: it strikes no single consumers",
+                    path(key)
+                ),
+                "leave it out",
+            );
+        }
+        if stage.is_none() {
+            self.refuse_written(
+                &path("after"),
+                format!(
+                    "`{}` counts the deliveries to a stage, and there is none",
+                    path("after")
+                ),
+                "say when by at, every, random or on",
+            );
+        }
+        if let Some(stage) = stage.filter(|stage| pipeline.position(*stage).is_none()) {
+            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            self.refuse(
+                &[&path("stage")],
+                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
+                format!("its stages are {}", known.join(", ")),
+            );
+        }
+        let of_broker = match word {
+            "broker-restart" => Some(FaultKind::BrokerRestart),
+            "broker-kill" => Some(FaultKind::BrokerKill),
+            _ => None,
+        };
+        if let Some(kind) = of_broker {
+            self.refuse_written(
+                &path("stage"),
+                format!(
+                    "`{}` has no effect on a {word}: all stages have one broker",
+                    path("stage")
+                ),
+                "leave it out",
+            );
+            self.refuse_written(
+                &path("lasts"),
+                format!("`{}` has no effect on a {word}", path("lasts")),
+                "leave it out; restart_after says how long the broker stays down",
+            );
+            self.refuse_of_network(position, &["delay", "jitter", "bandwidth"]);
+            return Some(kind);
+        }
+        self.refuse_written(
+            &path("restart_after"),
+            format!("`{}` has no effect on a {word}", path("restart_after")),
+            "leave it out; lasts says how long the network is like this",
+        );
+        self.network(position, anywhere, word)
+    }
+
+    fn network(&mut self, position: usize, anywhere: &[&str], word: &str) -> Option<FaultKind> {
+        let path = |key: &str| fault_path(position, key);
+        let (delay, jitter) = (self.duration(&path("delay")), self.duration(&path("jitter")));
+        let (bandwidth, lasts) = (self.size(&path("bandwidth")), self.duration(&path("lasts")));
+        let missing = |this: &mut Self, key: &str, help: &str| {
+            if this.settings.written(&path(key)).is_none() {
+                this.refuse(anywhere, format!("fault {position} does not say its `{key}`"), help);
+            }
+        };
+        let others: &[&str] = match word {
+            "network-delay" => &["bandwidth"],
+            "network-bandwidth" => &["delay", "jitter"],
+            _ => &["delay", "jitter", "bandwidth"],
+        };
+        self.refuse_of_network(position, others);
+        if lasts.is_none() && word != "network-reset" {
+            missing(self, "lasts", "add lasts = \"5s\"");
+        }
+        let fault = match word {
+            "network-delay" => {
+                if delay.is_none() {
+                    missing(self, "delay", "add delay = \"50ms\"");
+                }
+                let (delay, jitter) = (delay?, jitter.unwrap_or_default());
+                if jitter > delay {
+                    self.refuse(
+                        &[&path("jitter")],
+                        format!("a jitter of {jitter} is more than the delay ({delay})"),
+                        "nothing comes before it was sent: lower it, or raise the delay",
+                    );
+                }
+                NetworkFault::Delay { delay, jitter }
+            }
+            "network-bandwidth" => {
+                if bandwidth.is_none() {
+                    missing(self, "bandwidth", "add bandwidth = \"64KiB\", which is per second");
+                }
+                let bandwidth = bandwidth?;
+                if bandwidth.0 == 0 {
+                    self.refuse(
+                        &[&path("bandwidth")],
+                        "nothing passes through a bandwidth of nothing",
+                        "raise it, or write what = \"network-stall\"",
+                    );
+                }
+                NetworkFault::Bandwidth(bandwidth)
+            }
+            "network-stall" => NetworkFault::Stall,
+            "network-cut" => NetworkFault::Cut,
+            "network-reset" => NetworkFault::Reset,
+            _ => NetworkFault::HalfOpen,
+        };
+        let lasts = if fault == NetworkFault::Reset {
+            lasts.or(Some(Span::ZERO))
+        } else {
+            lasts
+        };
+        Some(FaultKind::Network(fault, lasts?))
+    }
+
+    /// Settings that only some other network fault has.
+    fn refuse_of_network(&mut self, position: usize, keys: &[&str]) {
+        for key in keys {
+            let whose = if *key == "bandwidth" {
+                "network-bandwidth"
+            } else {
+                "network-delay"
+            };
+            self.refuse_written(
+                &fault_path(position, key),
+                format!("`{}` has an effect with {whose} only", fault_path(position, key)),
+                "leave it out",
+            );
+        }
     }
 
     fn when(&mut self, position: usize, anywhere: &[&str], pipeline: PipelineKind, load: &Load) -> Option<When> {
@@ -246,4 +405,9 @@ impl Builder<'_> {
             _ => point,
         }
     }
+}
+
+/// Whether this word is a fault of what is around the consumers.
+fn is_around(word: &str) -> bool {
+    word.starts_with("network-") || word.starts_with("broker-")
 }

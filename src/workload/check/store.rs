@@ -51,7 +51,7 @@ impl Builder<'_> {
             self.refuse(
                 &[&publish, &store],
                 format!("`{publish} = \"outbox\"` needs a store with transactions"),
-                format!("set {store} = \"sqlite\""),
+                format!("set {store} = \"sqlite\" or \"postgres\""),
             );
         } else if settings.kind == StoreKind::None {
             self.refuse_written(
@@ -72,7 +72,7 @@ impl Builder<'_> {
                         "`{}` has no effect without a durable store: nothing is committed to a disk",
                         path(key)
                     ),
-                    format!("leave it out, or set {} = \"sqlite\"", path("store")),
+                    format!("leave it out, or set {} = \"sqlite\" or \"postgres\"", path("store")),
                 );
             }
             return;

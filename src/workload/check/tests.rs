@@ -326,6 +326,14 @@ fn contradictions_are_refused() {
         ),
         ("load = { users = 5 }", "no effect in an open loop"),
         (
+            "load = { arrival = \"saturate\", users = 5 }",
+            "whose publishers wait for no order",
+        ),
+        (
+            "load = { arrival = \"saturate\", rate = \"5/s\" }",
+            "no effect with load.arrival = \"saturate\"",
+        ),
+        (
             "load = { arrival = \"replay\", replay = \"nowhere.csv\" }",
             "cannot read `nowhere.csv`",
         ),

@@ -56,7 +56,7 @@ impl Fixed<'_> {
     fn should_be_steady(&self, ran: &Ran) -> bool {
         let even = match &self.stand.workload.load.arrival {
             Arrival::Open(Pattern { shape, .. }) => matches!(shape, Shape::Constant { .. }),
-            Arrival::Phases(_) => false,
+            Arrival::Phases(_) | Arrival::Saturate => false,
             Arrival::Closed { .. } => true,
         };
         let workload = &self.stand.workload;

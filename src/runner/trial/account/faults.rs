@@ -1,6 +1,10 @@
 //! What faults did in a trial: their events with what each cost, and the connections that were lost.
 
-use super::super::{Fixed, Ran};
+use std::sync::Arc;
+
+use super::super::{Fixed, Ran, RanFault};
+use crate::clock::Nanos;
+use crate::pipeline::{AckLog, Returned};
 use crate::results::record::{Band, FaultRecord, LostConnection};
 use crate::runner::impact::{Frame, Impact, Stretch, impacts};
 use crate::workload::model::{Arrival, Pattern, Shape};
@@ -43,7 +47,7 @@ impl Fixed<'_> {
         let even = match &self.stand.workload.load.arrival {
             Arrival::Open(Pattern { shape, .. }) => matches!(shape, Shape::Constant { .. }),
             Arrival::Phases(_) => false,
-            Arrival::Closed { .. } => true,
+            Arrival::Closed { .. } | Arrival::Saturate => true,
         };
         let frame = Frame {
             from: ran.warm_until,
@@ -52,9 +56,13 @@ impl Fixed<'_> {
         };
         let seconds = |at| self.band("", ran.began, at, at).start_s;
         let impacts = impacts(&ran.course.counts, &stretches, frame);
+        let mut returned = returned(&ran.acks).into_iter();
         let events = ran.faults.iter().zip(impacts);
         events
             .map(|(fault, impact)| {
+                // The broker goes down once for each such event, in their order.
+                let returned = is_of_broker(fault).then(|| returned.next().unwrap_or_default());
+                let longest = |time: fn(&Returned) -> Option<Nanos>| Some(time(returned.as_ref()?)? as f64 / 1e9);
                 let Impact {
                     recovery_s,
                     longest_gap_s,
@@ -75,6 +83,9 @@ impl Fixed<'_> {
                     redeliveries,
                     duplicates_delivered,
                     duplicates_in_effect,
+                    acked_returned: returned.map(|returned| returned.messages),
+                    duplicate_exposure_s: longest(|returned| returned.exposure),
+                    acked_to_return_s: longest(|returned| returned.until_return),
                 }
             })
             .collect()
@@ -91,4 +102,18 @@ impl Fixed<'_> {
             })
             .collect()
     }
+}
+
+/// What came back to all stages after each end of the broker.
+fn returned(logs: &[Arc<AckLog>]) -> Vec<Returned> {
+    let of_stages = logs.iter().map(|log| log.returned());
+    let both = |sums: Vec<Returned>, more: Vec<Returned>| {
+        let pairs = sums.into_iter().zip(more);
+        pairs.map(|(sum, more)| sum.merged(more)).collect()
+    };
+    of_stages.reduce(both).unwrap_or_default()
+}
+
+fn is_of_broker(fault: &RanFault) -> bool {
+    fault.what.starts_with("broker-") && fault.position.is_some()
 }
