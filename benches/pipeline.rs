@@ -144,7 +144,7 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     incidents.closing();
     running.stop().await;
     topology
-        .declared(&workload.topology)
+        .declared(&workload)
         .delete(&link)
         .await
         .expect("our own objects");

@@ -2,7 +2,13 @@
 //!
 //! `ORDERSTORM_SAFE_RUNS=500 cargo test --test faults` takes as many seeds.
 
+mod common;
 mod support;
+
+#[path = "faults/broker.rs"]
+mod broker;
+#[path = "faults/heal.rs"]
+mod heal;
 
 use futures_util::{StreamExt, stream};
 use orderstorm::ledger::Verdict;

@@ -5,7 +5,10 @@ mod model;
 
 use model::{CENTS, Due, LINES, Model, Way, broken, drained, emptied, judged, named, workload};
 use orderstorm::events::{Event, PipelineKind, Stage};
-use orderstorm::ledger::{Drops, EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge};
+use orderstorm::ledger::{
+    BadMessage, Drops, EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge,
+};
+use orderstorm::workload::model::BadKind;
 use proptest::prelude::*;
 
 const NONE: [&str; 0] = [];
@@ -367,6 +370,24 @@ fn a_missing_notification_is_found() {
 }
 
 #[test]
+fn of_an_order_that_was_never_confirmed_what_its_own_publish_called_for_is_not_missed() {
+    for (stage, event, excused) in [
+        (Stage::Notification, Event::OrderCreated, true),
+        (Stage::Audit, Event::OrderCreated, true),
+        // The notification was delivered, and what it published was confirmed to it.
+        (Stage::Email, Event::OrderCreated, false),
+        (Stage::Notification, Event::OrderCompleted, false),
+        (Stage::Audit, Event::InventoryReserved, false),
+    ] {
+        let mut model = Model::that_skips(stage, event);
+        model.answer = PublishFate::Unknown;
+        let report = three(model).report();
+        let missed = report.not_notified + report.not_audited;
+        assert_eq!((missed == 0, report.confirmed), (excused, 0), "{stage}: {event}");
+    }
+}
+
+#[test]
 fn an_unfinished_step_of_an_ended_order_is_found() {
     let model = three(Model::that_skips(Stage::Inventory, Event::PaymentFailed));
     let report = model.report();
@@ -502,6 +523,96 @@ fn a_planned_fault_that_struck_nobody_leaves_the_verdict_open() {
         let found = promises.iter().find(|promise| promise.name == "faults_struck");
         assert_eq!(found.map(|promise| promise.verdict), Some(verdict));
     }
+}
+
+#[test]
+fn a_message_that_was_given_up_without_a_cause_is_found() {
+    let settings = ["stage.payment.errors=5%", "stage.payment.permanent_errors=5%"];
+    for reason in ["retry_limit", "permanent_error"] {
+        let mut residue = emptied();
+        let letter = ("a.payment.dead-letter".to_owned(), Some(reason.to_owned()));
+        residue.dead_letters.insert(letter, 2);
+        let report = three(Model::new(None)).report_with(&residue);
+        for (given_up, breaches) in [(Some(2), 0), (Some(1), 1), (None, 0)] {
+            let observed = Observed { given_up, ..drained() };
+            let promises = judge(&workload(&settings), &report, &observed);
+            assert_eq!(named(&promises, "dead_letters_explained").breaches, breaches);
+        }
+        assert_eq!(
+            broken(&judged(&report, &drained())),
+            ["dead_letters_explained"],
+            "no handler fails by these settings"
+        );
+    }
+}
+
+#[test]
+fn a_message_that_is_tried_beyond_the_limit_is_found_once() {
+    let settings = workload(&["stage.payment.errors=5%"]);
+    let (stage, event) = (Stage::Payment, Event::InventoryReserved);
+    for (attempts, breaches) in [(3, 0), (4, 1), (6, 1)] {
+        let mut model = three(Model::new(None));
+        stuck(&mut model, 3);
+        (0..attempts).for_each(|_| model.ledger.failed(3, stage, event, 3));
+        let report = model.report_with(&left(&[], &[3]));
+        let promises = judge(&settings, &report, &drained());
+        assert_eq!(named(&promises, "retry_limit_kept").breaches, breaches);
+        assert_eq!(trails(&report, "beyond_retry_limit"), vec![3; breaches as usize]);
+        let cut_off = Observed {
+            faults: Some((1, vec![])),
+            ..drained()
+        };
+        let promises = judge(&settings, &report, &cut_off);
+        assert!(named(&promises, "retry_limit_kept").not_given_because.is_some());
+    }
+    let model = three(Model::new(None));
+    (0..3).for_each(|_| model.ledger.failed(3, stage, event, 3));
+    model.ledger.placed(3, 0, 0, CENTS);
+    model.ledger.attempted(3, event);
+    model.ledger.effect(3, stage, event);
+    (0..3).for_each(|_| model.ledger.failed(3, stage, event, 3));
+    assert_eq!(model.report().beyond_retry_limit, 0, "it succeeded in between");
+}
+
+#[test]
+fn a_bad_message_that_is_in_no_dead_letter_queue_is_found() {
+    let bad = |kind, confirmed, returned| BadMessage {
+        kind,
+        confirmed,
+        returned,
+        queues: 3,
+    };
+    for (messages, breaches) in [
+        (vec![bad(BadKind::Malformed, 4, 0), bad(BadKind::Unroutable, 0, 2)], 0),
+        (vec![bad(BadKind::Malformed, 5, 0)], 3),
+        (vec![bad(BadKind::Oversize, 1, 0)], 3),
+        (vec![bad(BadKind::Unroutable, 2, 1)], 2),
+    ] {
+        let mut residue = emptied();
+        residue.bad_dead_letters.insert(BadKind::Malformed, 12);
+        let report = three(Model::new(None)).report_with(&residue);
+        let observed = Observed {
+            bad_messages: messages.clone(),
+            ..drained()
+        };
+        let found = judged(&report, &observed);
+        assert_eq!(
+            named(&found, "bad_messages_set_aside").breaches,
+            breaches,
+            "{messages:?}"
+        );
+    }
+}
+
+#[test]
+fn an_ended_order_whose_commit_is_a_dead_letter_keeps_its_pieces() {
+    let mut model = three(Model::new(None));
+    model.skipped.insert((Stage::Inventory, Event::PaymentSuccess));
+    model.order(3, Way::Paid);
+    let report = model.report_with(&left(&[], &[3]));
+    assert_eq!((report.stock.reserved, report.set_aside, report.unfinished), (2, 1, 0));
+    assert_eq!(broken(&judged(&report, &drained())), NONE);
+    assert_eq!(model.broken(), ["nothing_unfinished"], "it lies nowhere");
 }
 
 #[test]

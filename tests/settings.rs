@@ -9,10 +9,14 @@ mod support;
 mod backlog;
 #[path = "settings/compare.rs"]
 mod compare;
+#[path = "settings/databases.rs"]
+mod databases;
 #[path = "settings/faults.rs"]
 mod faults;
 #[path = "settings/load.rs"]
 mod load;
+#[path = "settings/messages.rs"]
+mod messages;
 #[path = "settings/network.rs"]
 mod network;
 #[path = "settings/objectives.rs"]
@@ -25,6 +29,8 @@ mod processes;
 mod publish;
 #[path = "settings/queues.rs"]
 mod queues;
+#[path = "settings/retry.rs"]
+mod retry;
 #[path = "settings/stages.rs"]
 mod stages;
 #[path = "settings/stores.rs"]
@@ -180,6 +186,66 @@ const EFFECTS: &[(&str, &str)] = &[
     (
         "stage.*.slow_factor",
         "slow_workers_get_less_with_a_small_prefetch_and_hoard_with_an_unlimited_one",
+    ),
+    (
+        "stage.*.errors",
+        "each_policy_tries_the_same_messages_again_and_gives_up_the_same",
+    ),
+    ("stage.*.permanent_errors", "a_permanent_error_is_never_tried_again"),
+    ("stage.*.errors_at", "handlers_fail_in_their_stretch_of_the_load_only"),
+    ("stage.*.errors_last", "handlers_fail_in_their_stretch_of_the_load_only"),
+    (
+        "retry.policy",
+        "each_policy_tries_the_same_messages_again_and_gives_up_the_same",
+    ),
+    ("retry.limit", "the_limit_says_how_often_a_message_is_tried_again"),
+    (
+        "retry.backoff",
+        "pauses_grow_by_their_multiplier_up_to_the_longest_and_jitter_spreads_them",
+    ),
+    (
+        "retry.multiplier",
+        "pauses_grow_by_their_multiplier_up_to_the_longest_and_jitter_spreads_them",
+    ),
+    (
+        "retry.backoff_max",
+        "pauses_grow_by_their_multiplier_up_to_the_longest_and_jitter_spreads_them",
+    ),
+    (
+        "retry.jitter",
+        "pauses_grow_by_their_multiplier_up_to_the_longest_and_jitter_spreads_them",
+    ),
+    (
+        "messages.duplicates",
+        "a_duplicate_is_suppressed_or_has_its_effect_again",
+    ),
+    (
+        "messages.malformed",
+        "each_bad_message_is_a_dead_letter_at_every_stage_that_got_it_and_its_neighbours_are_unharmed",
+    ),
+    (
+        "messages.wrong_type",
+        "each_bad_message_is_a_dead_letter_at_every_stage_that_got_it_and_its_neighbours_are_unharmed",
+    ),
+    (
+        "messages.missing_field",
+        "each_bad_message_is_a_dead_letter_at_every_stage_that_got_it_and_its_neighbours_are_unharmed",
+    ),
+    (
+        "messages.unknown_version",
+        "each_bad_message_is_a_dead_letter_at_every_stage_that_got_it_and_its_neighbours_are_unharmed",
+    ),
+    (
+        "messages.oversize",
+        "each_bad_message_is_a_dead_letter_at_every_stage_that_got_it_and_its_neighbours_are_unharmed",
+    ),
+    (
+        "messages.unroutable",
+        "each_bad_message_is_a_dead_letter_at_every_stage_that_got_it_and_its_neighbours_are_unharmed",
+    ),
+    (
+        "messages.size_limit",
+        "an_oversize_message_is_just_above_what_the_stages_take",
     ),
     (
         "backlog.stage",
@@ -415,6 +481,8 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/processes.rs"),
         include_str!("settings/publish.rs"),
         include_str!("settings/queues.rs"),
+        include_str!("settings/messages.rs"),
+        include_str!("settings/retry.rs"),
         include_str!("settings/stages.rs"),
         include_str!("settings/stores.rs"),
         include_str!("settings/topology.rs"),

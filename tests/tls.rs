@@ -11,16 +11,17 @@ use orderstorm::amqp::uri::BrokerUri;
 use orderstorm::amqp::{Connector, Incidents};
 use orderstorm::broker::managed::{ManagedNode, ManagedOptions};
 use orderstorm::clock::Clock;
+use orderstorm::proxy::Proxy;
+use orderstorm::timer::Timer;
 
-/// A certificate for `localhost` and 127.0.0.1 by an issuer of its own; PEM files in `folder`.
+/// A certificate for `localhost` by an issuer of its own; PEM files in `folder`.
 fn write_certificates(folder: &Path) {
     let mut issuer = rcgen::CertificateParams::new(Vec::new()).expect("legal parameters");
     issuer.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer_key = rcgen::KeyPair::generate().expect("a key");
     let issuer_certificate = issuer.self_signed(&issuer_key).expect("a certificate");
     let issuer = rcgen::Issuer::new(issuer, issuer_key);
-    let server =
-        rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("legal names");
+    let server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("legal names");
     let server_key = rcgen::KeyPair::generate().expect("a key");
     let server_certificate = server.signed_by(&server_key, &issuer).expect("a certificate");
     for (name, text) in [
@@ -40,10 +41,24 @@ fn free_port() -> u16 {
 async fn connect(uri: &str) -> Result<(), String> {
     let uri: BrokerUri = uri.parse().map_err(|error| format!("{error}"))?;
     let connector = Connector::new(&uri, Arc::new(Incidents::new(Clock::start())));
+    open(&connector).await
+}
+
+async fn open(connector: &Connector) -> Result<(), String> {
     let link = connector.connect("tls test").await.map_err(|error| error.to_string())?;
     link.channel().await.map_err(|error| error.to_string())?;
     link.close().await;
     Ok(())
+}
+
+/// A faulty network's proxy has a name and port of its own; the certificate is checked against the broker's all the same.
+async fn connect_by_way_of_a_proxy(uri: &str, port: u16) -> Result<(), String> {
+    let uri: BrokerUri = uri.parse().map_err(|error| format!("{error}"))?;
+    let clock = Clock::start();
+    let timer = Timer::start(clock).map_err(|error| error.to_string())?;
+    let proxy = Proxy::start(&format!("127.0.0.1:{port}"), (1, "tls"), &timer).map_err(|error| error.to_string())?;
+    let connector = Connector::new(&uri, Arc::new(Incidents::new(clock))).by_way_of(proxy.address());
+    open(&connector).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,6 +92,9 @@ async fn an_encrypted_connection_is_verified_against_the_issuer_that_the_address
     connect(&format!("amqps://{login}@localhost:{port}/%2f?cacertfile={ca}"))
         .await
         .expect("a trusted connection");
+    connect_by_way_of_a_proxy(&format!("amqps://{login}@localhost:{port}/%2f?cacertfile={ca}"), port)
+        .await
+        .expect("the broker's name, by way of the proxy");
     let unknown_issuer = connect(&format!("amqps://{login}@localhost:{port}/%2f"))
         .await
         .expect_err("nobody vouches for it");

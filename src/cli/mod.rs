@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod cleanup;
 mod compare;
+mod dlq;
 mod doctor;
 mod history;
 mod list;
@@ -57,6 +58,7 @@ enum Verb {
     Ab(Box<ab::Ab>),
     History(history::History),
     Cleanup(cleanup::Cleanup),
+    Dlq(dlq::Dlq),
     Broker(broker::Serve),
     #[command(hide = true)]
     Worker(worker::Worker),
@@ -104,6 +106,7 @@ impl Cli {
             Verb::Ab(ab) => ab.execute(),
             Verb::History(history) => history.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
+            Verb::Dlq(dlq) => dlq.execute(),
             Verb::Broker(serve) => serve.execute(),
             Verb::Worker(worker) => worker.execute(),
             Verb::Schema => schema(),

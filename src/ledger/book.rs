@@ -133,6 +133,9 @@ pub(super) struct Counts {
     pub(super) causeless_orders: Vec<OrderNumber>,
     /// Ends after an end.
     pub(super) second_ends: u64,
+    /// Messages that were tried more often than they may be.
+    pub(super) beyond_limit: u64,
+    pub(super) beyond_limit_orders: Vec<OrderNumber>,
     /// What payments took, and what the orders that were to be charged cost.
     pub(super) captured_cents: u64,
     pub(super) due_cents: u64,
@@ -166,6 +169,8 @@ impl Counts {
             causeless,
             causeless_orders,
             second_ends,
+            beyond_limit,
+            beyond_limit_orders,
             captured_cents,
             due_cents,
             charged_again,
@@ -186,6 +191,8 @@ impl Counts {
         self.repeated_orders_count += repeated_orders_count;
         self.causeless += causeless;
         self.second_ends += second_ends;
+        self.beyond_limit += beyond_limit;
+        self.beyond_limit_orders.extend(beyond_limit_orders);
         self.captured_cents += captured_cents;
         self.due_cents += due_cents;
         self.charged_again += charged_again;
@@ -253,6 +260,8 @@ pub(super) struct Book {
     repeated: Bitmap,
     /// Open orders that the broker refused or never answered for.
     not_obliged: u64,
+    /// Failed attempts at steps that have not succeeded.
+    failures: HashMap<(OrderNumber, Stage, Event), u32>,
     shards: u64,
     counts: Counts,
     population: Population,
@@ -268,6 +277,7 @@ impl Book {
             cancelled,
             repeated,
             not_obliged: 0,
+            failures: HashMap::new(),
             shards,
             counts: Counts::default(),
             population: Population::default(),
@@ -408,6 +418,16 @@ impl Book {
         }
     }
 
+    /// An attempt at a step failed; one more than `allowed` is a breach, once.
+    pub(super) fn failed(&mut self, number: OrderNumber, stage: Stage, event: Event, allowed: u32) {
+        let failures = self.failures.entry((number, stage, event)).or_default();
+        *failures += 1;
+        if *failures == allowed.saturating_add(1) {
+            self.counts.beyond_limit += 1;
+            example(&mut self.counts.beyond_limit_orders, number);
+        }
+    }
+
     pub(super) fn suppressed(&mut self, stage: Stage) {
         self.counts.suppressed[stage.index()] += 1;
     }
@@ -456,6 +476,9 @@ impl Book {
             return None;
         }
         record.done |= bit;
+        if !self.failures.is_empty() {
+            self.failures.remove(&(number, stage, event));
+        }
         self.counts.effects[stage.index()][event.index()] += 1;
         Some(())
     }

@@ -27,6 +27,12 @@ pub enum Entry {
         stage: Stage,
         event: Event,
     },
+    Failed {
+        number: OrderNumber,
+        stage: Stage,
+        event: Event,
+        allowed: u32,
+    },
     Suppressed {
         number: OrderNumber,
         stage: Stage,

@@ -17,7 +17,7 @@ use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
 pub use entry::{Afar, Entry, StepKey, Testimony};
 pub use population::Population;
-pub use promise::{Observed, PromiseReport, Verdict, judge, promised};
+pub use promise::{BadMessage, Observed, PromiseReport, Verdict, judge, promised};
 pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
 use stock::StockLedger;
 pub use stock::{ItemBook, StockReport};
@@ -95,6 +95,12 @@ impl Ledger {
                 redelivered,
             } => self.book(number).delivered(stage, redelivered),
             Entry::Settled { number, stage, event } => self.book(number).settled(number, stage, event),
+            Entry::Failed {
+                number,
+                stage,
+                event,
+                allowed,
+            } => self.book(number).failed(number, stage, event, allowed),
             Entry::Suppressed { number, stage } => self.book(number).suppressed(stage),
             Entry::Effect { number, stage, event } => self.book(number).effect(number, stage, event),
             Entry::EndedBy {
@@ -174,6 +180,17 @@ impl Ledger {
     /// A delivery of `event` was acknowledged or rejected, and does not go back to its queue: from now on no queue can drop it.
     pub fn settled(&self, number: OrderNumber, stage: Stage, event: Event) {
         self.enter(Entry::Settled { number, stage, event });
+    }
+
+    /// A stage's handler failed at `event` for a cause that passes, and had no effect. It may be tried `allowed` times in all
+    /// until it succeeds.
+    pub fn failed(&self, number: OrderNumber, stage: Stage, event: Event, allowed: u32) {
+        self.enter(Entry::Failed {
+            number,
+            stage,
+            event,
+            allowed,
+        });
     }
 
     /// A delivery was recognised as already processed and had no effect.

@@ -10,7 +10,9 @@ use super::settle::LedgerReport;
 use crate::clock::Nanos;
 use crate::events::{PipelineKind, Stage};
 use crate::workload::Workload;
-use crate::workload::model::{AckMode, Overflow, Placement, Publishing, QueueType, StoreKind};
+use crate::workload::model::{
+    AckMode, BadKind, GiveUp, Overflow, Placement, Publishing, QueueType, RetryPolicy, StoreKind,
+};
 
 /// From a broker that sends a message just before it expires to the consumer that takes it, on a busy machine.
 const ON_THE_WAY_NS: Nanos = 250_000_000;
@@ -73,12 +75,29 @@ pub struct Observed {
     /// Deliveries that stages rejected for a cause of their own: malformed, or calling for what cannot be routed; absent where
     /// nobody counted.
     pub rejected: Option<u64>,
+    /// Messages that stages put into dead-letter queues themselves, having failed at them; absent where nobody counted.
+    pub given_up: Option<u64>,
+    /// What became of the messages that the load made bad on purpose; none where it made none.
+    pub bad_messages: Vec<BadMessage>,
     /// Consumers that were not back at the end, by stage; absent where nothing had taken any away.
     pub consumers_missing: Option<Vec<(Stage, u32)>>,
     /// Faults of the script that were planned, and the positions (from 1) of those that struck nobody; absent without a script.
     pub faults: Option<(u32, Vec<u32>)>,
     /// Objects of the run that were found on the broker after the clean-up; absent where nobody can look.
     pub left_behind: Option<u64>,
+}
+
+/// Messages that the load made bad on purpose, of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadMessage {
+    /// What is wrong with them.
+    pub kind: BadKind,
+    /// … that the broker confirmed and routed.
+    pub confirmed: u64,
+    /// … that came back as unroutable.
+    pub returned: u64,
+    /// Queues that each of them reaches.
+    pub queues: u64,
 }
 
 /// Checks every promise.
@@ -102,6 +121,8 @@ pub fn judge(workload: &Workload, report: &LedgerReport, observed: &Observed) ->
         judge.causes_first(),
         judge.dead_letters_explained(),
     ]);
+    promises.extend(judge.retry_limit_kept());
+    promises.extend(judge.bad_messages_set_aside());
     promises.extend(judge.losses_explained());
     promises.extend(judge.ttl_respected());
     promises.extend(judge.prefetch_respected());
@@ -191,6 +212,16 @@ impl Judge<'_> {
         }
         if let Some(lost) = self.lost_with_broker() {
             return Some(lost);
+        }
+        let given_up = |stage: &&Stage| {
+            let by_the_stage =
+                self.workload.stage(**stage).errors.permanent.0 > 0.0 || !self.workload.broker_counts_retries(**stage);
+            self.workload.may_fail(**stage) && by_the_stage && !self.workload.topology.dead_letter
+        };
+        if let Some(stage) = self.workload.pipeline.stages().iter().find(given_up) {
+            return Some(format!(
+                "topology.dead_letter = false: what the {stage} stage gives up is dropped"
+            ));
         }
         // What one stage does not publish is missing at others.
         let mut publishing = self.workload.pipeline.stages().iter();
@@ -349,6 +380,7 @@ impl Judge<'_> {
         // After a full drain no order is waiting for its payment, so nothing may be reserved, unless an order broke off.
         let broken_off = self.report.fates.total() - self.report.fates.completed - self.report.fates.cancelled()
             + self.report.unfinished
+            + self.report.set_aside
             + self.dropped(&[Stage::Inventory]);
         let stranded = self.observed.drained && broken_off == 0 && stock.reserved > 0;
         self.conclude(Finding {
@@ -441,17 +473,21 @@ impl Judge<'_> {
             .filter(|(_, reason, _)| reason.as_deref() == Some("rejected"))
             .map(|(_, _, count)| count)
             .sum();
-        let causeless = self
-            .observed
-            .rejected
-            .map_or(0, |caused| rejected.saturating_sub(caused));
+        let own = [GiveUp::PermanentError, GiveUp::RetryLimit].map(GiveUp::name);
+        let given_up: u64 = letters
+            .iter()
+            .filter(|(_, reason, _)| reason.as_deref().is_some_and(|reason| own.contains(&reason)))
+            .map(|(_, _, count)| count)
+            .sum();
+        let beyond = |found: u64, caused: Option<u64>| caused.map_or(0, |caused| found.saturating_sub(caused));
+        let causeless = beyond(rejected, self.observed.rejected) + beyond(given_up, self.observed.given_up);
         let without_cause = match causeless {
             0 => String::new(),
-            n => format!(", {n} rejected without a cause"),
+            n => format!(", {n} rejected or given up without a cause"),
         };
         self.conclude(Finding {
             name: "dead_letters_explained",
-            statement: "each dead letter bears its history (x-death) with a reason that its queue's settings allow, and a rejection had a cause",
+            statement: "each dead letter bears its history (x-death, or a reason of its stage) with a reason that the settings allow, and a rejection had a cause",
             not_given_because: None,
             breaches: bare + strange + causeless,
             finding: format!(
@@ -475,8 +511,83 @@ impl Judge<'_> {
             "expired" => self.workload.time_to_live(stage).is_some(),
             "maxlen" => queue.is_bounded() && queue.overflow != Overflow::RejectPublish,
             "delivery_limit" => queue.kind == QueueType::Quorum,
+            "permanent_error" => self.workload.stage(stage).errors.permanent.0 > 0.0,
+            "retry_limit" => self.workload.retries(stage).is_some(),
             _ => true,
         }
+    }
+
+    /// Where handlers fail for a cause that passes.
+    fn retry_limit_kept(&self) -> Option<PromiseReport> {
+        let mut stages = self.workload.pipeline.stages().iter();
+        stages.find(|stage| self.workload.retries(**stage).is_some())?;
+        let beyond = self.report.beyond_retry_limit;
+        let cut_off = self.observed.faults.is_some() || self.observed.consumers_missing.is_some();
+        let copies = self.workload.messages.duplicates.0 > 0.0;
+        let mut stages = self.workload.pipeline.stages().iter();
+        // Who counts in its own memory does not know of the attempts of another process.
+        let apart = stages.find(|stage| {
+            let requeues = self.workload.retries(**stage) == Some(RetryPolicy::Requeue);
+            requeues && self.workload.stage(**stage).processes > 1 && !self.workload.broker_counts_retries(**stage)
+        });
+        let not_given_because = match (cut_off, copies) {
+            _ if apart.is_some() => {
+                Some("retry.policy = \"requeue\" in several processes: each counts its own attempts".to_owned())
+            }
+            (true, _) => {
+                Some("a consumer that is cut off between retry and acknowledgement leaves the message twice".to_owned())
+            }
+            (_, true) => Some("messages.duplicates: each copy has its own attempts".to_owned()),
+            _ => None,
+        };
+        Some(self.conclude(Finding {
+            name: "retry_limit_kept",
+            statement: "no message is tried more often than once and the retry limit",
+            not_given_because,
+            breaches: beyond,
+            finding: format!("{beyond} messages tried more often"),
+            examples: &["beyond_retry_limit"],
+            needs_drain: false,
+        }))
+    }
+
+    /// Where the load made messages bad on purpose. Without dead-letter queues nobody can look where they are.
+    fn bad_messages_set_aside(&self) -> Option<PromiseReport> {
+        let dead_letter = self.workload.topology.dead_letter;
+        let bad = &self.observed.bad_messages;
+        if bad.is_empty() || !self.workload.publish.confirms {
+            return None;
+        }
+        let (mut breaches, mut published, mut parts) = (0, 0, Vec::new());
+        for one in bad {
+            published += one.confirmed + one.returned;
+            if one.kind == BadKind::Unroutable {
+                // Without mandatory it is confirmed and gone.
+                let silent = if self.workload.publish.mandatory {
+                    one.confirmed
+                } else {
+                    0
+                };
+                breaches += silent;
+                parts.push(format!("{} unroutable came back", one.returned));
+                continue;
+            }
+            let found = self.report.bad_dead_letters.get(&one.kind).copied().unwrap_or(0);
+            if dead_letter {
+                breaches += (one.confirmed * one.queues).saturating_sub(found);
+                parts.push(format!("{found} of {} {}", one.confirmed * one.queues, one.kind.name()));
+            }
+        }
+        Some(self.conclude(Finding {
+            name: "bad_messages_set_aside",
+            statement: "each bad message is in the dead-letter queue of every stage that got it, and an unroutable one came back",
+            not_given_because: (!dead_letter)
+                .then(|| "topology.dead_letter = false: what is rejected is dropped".to_owned()),
+            breaches,
+            finding: format!("{published} published; dead letters: {}", parts.join(", ")),
+            examples: &[],
+            needs_drain: true,
+        }))
     }
 
     /// Where queues may drop messages, what is missing must be theirs: never delivered by one of them, and no more than the

@@ -9,6 +9,7 @@ use super::book::{Counts, OrderRecord, PublishFate, step_bit, steps_due};
 use super::stock::StockReport;
 use crate::events::{Event, EventSet, PipelineKind, Stage};
 use crate::orders::OrderNumber;
+use crate::workload::model::BadKind;
 
 /// What still lies on the broker after the drain.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,8 @@ pub struct Residue {
     pub dead_letters: BTreeMap<(String, Option<String>), u64>,
     /// Dead letters that are no message of this run (put in from outside).
     pub foreign_dead_letters: u64,
+    /// Dead letters that the load made bad on purpose.
+    pub bad_dead_letters: BTreeMap<BadKind, u64>,
     /// What queues dropped.
     pub drops: Drops,
 }
@@ -192,6 +195,15 @@ pub struct LedgerReport {
     pub dead_letters: Vec<(String, Option<String>, u64)>,
     /// Dead letters that are no message of this run.
     pub foreign_dead_letters: u64,
+    /// Dead letters that the load made bad on purpose, by what is wrong with them.
+    #[serde(default)]
+    pub bad_dead_letters: BTreeMap<BadKind, u64>,
+    /// Messages that were tried more often than the retry limit allows.
+    #[serde(default)]
+    pub beyond_retry_limit: u64,
+    /// Ended orders of which a step of the chain is undone because its message lies in a queue or a dead-letter queue.
+    #[serde(default)]
+    pub set_aside: u64,
     /// Whether every queue was looked into after the drain.
     pub residue_complete: bool,
     /// Messages that the broker says its queues dropped, full or expired, with nowhere to dead-letter them; absent where it
@@ -271,6 +283,7 @@ pub(super) fn settle(
     named("charged_again", &counts.charged_again_orders);
     named("causeless", &counts.causeless_orders);
     named("oversold", &stock.oversold_orders);
+    named("beyond_retry_limit", &counts.beyond_limit_orders);
     let mut fates = tally.fates;
     fates.completed = counts.completed;
     fates.cancelled_out_of_stock = counts.cancelled_out_of_stock;
@@ -300,6 +313,9 @@ pub(super) fn settle(
             .map(|((queue, reason), n)| (queue.clone(), reason.clone(), *n))
             .collect(),
         foreign_dead_letters: residue.foreign_dead_letters,
+        bad_dead_letters: residue.bad_dead_letters.clone(),
+        beyond_retry_limit: counts.beyond_limit,
+        set_aside: tally.set_aside,
         residue_complete: residue.complete,
         dropped_by_broker: residue.drops.counted.filter(|_| !residue.drops.by.is_empty()),
         stock,
@@ -318,6 +334,7 @@ struct Tally<'a> {
     not_audited: u64,
     not_notified: u64,
     unfinished: u64,
+    set_aside: u64,
     /// Messages that a queue may drop and that were never delivered, by [`Stage::index`].
     dropped: [u64; Stage::ALL.len()],
     examples: BTreeMap<String, Vec<Trail>>,
@@ -339,6 +356,7 @@ impl<'a> Tally<'a> {
             not_audited: 0,
             not_notified: 0,
             unfinished: 0,
+            set_aside: 0,
             examples: BTreeMap::new(),
         }
     }
@@ -394,7 +412,7 @@ impl<'a> Tally<'a> {
         let mut published = steps_due(record.emitted);
         if record.fate != PublishFate::Confirmed {
             // A negative confirm of a fan-out says nothing about any one queue.
-            published &= !steps_due(EventSet::from_iter([Event::OrderCreated, Event::JobQueued]));
+            published &= !steps_due(first_events());
         }
         // A step whose effect stands but whose event could not be published went back to its queue, and may have ended there.
         let went_back = !record.attempted.is_subset(record.emitted);
@@ -412,8 +430,14 @@ impl<'a> Tally<'a> {
     /// An order at its end of which something is still due. What lies in a queue or a dead-letter queue explains it.
     fn missing_steps(&mut self, number: OrderNumber, record: &OrderRecord) {
         let dropped = self.dropped_steps(number, record);
-        let missing = steps_due(record.emitted) & !record.done & !dropped & !follows(dropped);
-        if missing == 0 || self.residue.explains(number) {
+        let undone = steps_due(record.emitted) & !record.done;
+        let excused = dropped | never_promised(record, undone);
+        let missing = undone & !excused & !follows(excused);
+        if missing == 0 {
+            return;
+        }
+        if self.residue.explains(number) {
+            self.set_aside += u64::from(missing & CHAIN != 0);
             return;
         }
         if missing & AUDIT != 0 {
@@ -429,6 +453,20 @@ impl<'a> Tally<'a> {
             self.example("unfinished", number, record);
         }
     }
+}
+
+/// The events that a load publishes, once.
+fn first_events() -> EventSet {
+    EventSet::from_iter([Event::OrderCreated, Event::JobQueued])
+}
+
+/// Of `undone` what the load's own publish calls for, if that was never confirmed: a broker that went down in the middle of a
+/// fan-out may have it in one queue and not in the next.
+fn never_promised(record: &OrderRecord, undone: u64) -> u64 {
+    if record.fate == PublishFate::Confirmed {
+        return 0;
+    }
+    undone & steps_due(first_events()) & !(stage_steps(Stage::Email) | stage_steps(Stage::Sms))
 }
 
 fn trail(number: OrderNumber, record: Option<&OrderRecord>) -> Trail {

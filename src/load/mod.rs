@@ -4,6 +4,7 @@
 //! drain) makes it late, and the lateness is measured from the intended instant. Nothing is skipped, nothing is sent early,
 //! and no answer is awaited. Closed loop: each user waits for the end of its order, or each publisher for room in its window.
 
+mod beside;
 mod closed;
 mod open;
 pub mod pace;
@@ -22,7 +23,8 @@ use crate::arrival::Schedule;
 use crate::clock::Nanos;
 use crate::orders::OrderNumber;
 use crate::wire::{Peer, Wiring};
-use crate::workload::model::{Arrival, LoadPhase};
+use crate::workload::model::{Arrival, BadKind, LoadPhase};
+pub use beside::{BesideMeter, BesideMeters};
 use sender::Sender;
 
 /// How often a held-back load looks whether the socket takes something again.
@@ -37,6 +39,8 @@ pub struct LoadMeter {
     in_flight: AtomicU64,
     held_ns: [AtomicU64; Hold::ALL.len()],
     ended: AtomicU64,
+    /// What was published beside the orders.
+    pub beside: BesideMeters,
     /// The end of each phase of the load, nanoseconds since the load began, and the orders sent of those intended in it.
     phases: Vec<(Nanos, AtomicU64)>,
 }
@@ -141,7 +145,13 @@ impl Load {
             let line = Renewable::connect(wiring.connector_of(Peer::Load), &format!("load {index}")).await?;
             let publisher =
                 RenewablePublisher::open(&line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
-            senders.push(Sender::new(wiring.clone(), Arc::new(publisher), Arc::clone(&meter)));
+            let (settings, publishes) = (&wiring.workload.publish, &wiring.publishes);
+            let astray = match wiring.workload.messages.share(BadKind::Unroutable).0 > 0.0 {
+                true => Some(RenewablePublisher::open(&line, settings, Arc::clone(publishes)).await?),
+                false => None,
+            };
+            let (publisher, astray) = (Arc::new(publisher), astray.map(Arc::new));
+            senders.push(Sender::new(wiring.clone(), publisher, astray, Arc::clone(&meter)));
             lines.push(line);
         }
         Ok(Load {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::{join, join_all};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 
@@ -16,6 +17,7 @@ use crate::measure::Series;
 use crate::orders::{Order, OrderNumber};
 use crate::wire::Wiring;
 use crate::wire::message::Kind;
+use crate::workload::model::BadKind;
 
 /// Frames that may wait in the client for room in the socket before the load holds back: beyond that the broker is not
 /// taking what it is sent, and the schedule, which needs no memory, is the better place to wait.
@@ -28,6 +30,9 @@ pub(super) struct Sender {
     line: Arc<RenewablePublisher>,
     link: Arc<Link>,
     publisher: Publisher,
+    /// For what leads nowhere, a channel of its own: the client library hands a return to whichever publish of the channel is
+    /// confirmed next, which is the right one only where all come back.
+    astray: Option<Arc<RenewablePublisher>>,
     meter: Arc<LoadMeter>,
     exchange: ShortString,
     routing_key: ShortString,
@@ -48,13 +53,19 @@ pub(super) struct Answered {
 }
 
 impl Sender {
-    pub(super) fn new(wiring: Wiring, line: Arc<RenewablePublisher>, meter: Arc<LoadMeter>) -> Self {
+    pub(super) fn new(
+        wiring: Wiring,
+        line: Arc<RenewablePublisher>,
+        astray: Option<Arc<RenewablePublisher>>,
+        meter: Arc<LoadMeter>,
+    ) -> Self {
         let (exchange, routing_key) = wiring.topology.entrance();
         Sender {
             wiring,
             link: line.line().current(),
             publisher: line.current(),
             line,
+            astray,
             meter,
             exchange,
             routing_key,
@@ -67,6 +78,21 @@ impl Sender {
 
     pub(super) fn wiring(&self) -> &Wiring {
         &self.wiring
+    }
+
+    /// The publisher for a message beside the orders.
+    pub(super) fn publisher_of(&self, kind: Option<BadKind>) -> Publisher {
+        match (&self.astray, kind) {
+            (Some(astray), Some(BadKind::Unroutable)) => astray.current(),
+            _ => self.publisher.clone(),
+        }
+    }
+
+    /// Opens the channel anew on which a message led nowhere and was lost with it; one attempt, at its next use another.
+    pub(super) async fn renew_astray(&self) {
+        if let Some(astray) = self.astray.as_ref().filter(|astray| astray.current().is_lost()) {
+            let _ = astray.renewed().await;
+        }
     }
 
     /// Its connection.
@@ -145,16 +171,23 @@ impl Sender {
             properties,
         } = self.parcel(number, contents.as_ref(), intended, sent);
         ledger.placed(number, intended, sent, cents);
+        let extras = self.extras(number, (&body, &properties), (intended, sent));
         let sender = self.clone();
         async move {
+            let beside = join_all(extras.into_iter().map(|extra| sender.send_beside(extra)));
             let message = Message {
                 exchange: &sender.exchange,
                 routing_key: &sender.routing_key,
                 properties,
                 body: &body,
             };
-            let outcome = sender.publisher.publish(message).await;
-            sender.answered(number, outcome, sent, measured);
+            let publishing = async {
+                let outcome = sender.publisher.publish(message).await;
+                sender.answered(number, outcome, sent, measured);
+                outcome
+            };
+            // Polled in this order, the order itself goes first.
+            let (outcome, _) = join(publishing, beside).await;
             Answered { number, outcome }
         }
     }

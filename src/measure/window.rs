@@ -27,6 +27,12 @@ impl Window {
         self.start.store(start, Ordering::Release);
     }
 
+    /// When the load began that is measured from `warm_up` on; absent until that is known.
+    pub fn load_began(&self, warm_up: Nanos) -> Option<Nanos> {
+        let start = self.start.load(Ordering::Acquire);
+        (start != Nanos::MAX).then(|| start.saturating_sub(warm_up))
+    }
+
     /// The load ended at `end`.
     pub fn close(&self, end: Nanos) {
         self.end.store(end, Ordering::Release);

@@ -45,7 +45,8 @@ struct End {
 pub struct Returned {
     /// How many.
     pub messages: u64,
-    /// Longest time from an acknowledgement to the broker's end: the duplicate exposure. Absent if none came back.
+    /// Longest time from an acknowledgement to the broker's end: the duplicate exposure; 0 for what was acknowledged while it went
+    /// down. Absent if none came back.
     pub exposure: Option<Nanos>,
     /// Longest time from an acknowledgement to the message's return. Absent if none came back.
     pub until_return: Option<Nanos>,
@@ -114,7 +115,7 @@ impl AckLog {
         }
     }
 
-    /// The broker has gone down; what was acknowledged so far may come back.
+    /// The broker is gone, `at` is when its end began; what was acknowledged so far may come back.
     pub fn broker_is_gone(&self, at: Nanos) {
         let mut state = self.lock();
         let acked = std::mem::take(&mut state.acked);

@@ -14,7 +14,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
@@ -26,6 +27,7 @@ use super::emission::Emission;
 use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Service};
 use super::process::Teller;
+use super::retry::{Attempts, HandlerError, Sequel};
 use super::step::CarriedOut;
 use super::store::{Known, Store};
 use super::strike::{Armed, Planned, Strike, die, planned};
@@ -38,6 +40,7 @@ use crate::measure::StageSpan;
 use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
 use crate::wire::Wiring;
+use crate::wire::headers;
 use crate::wire::message::{Envelope, decode};
 use crate::workload::model::{AckMode, FaultKind, Point, StageSettings};
 
@@ -65,6 +68,8 @@ pub struct StageContext {
     pub time_to_live: Option<Nanos>,
     /// What it is wired to.
     pub wiring: Wiring,
+    /// Failed attempts at what was requeued.
+    pub(super) attempts: Attempts,
     /// Where ends of orders go, for a closed loop.
     pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
     /// In a worker process: whom it tells.
@@ -146,6 +151,10 @@ struct Lane<'a> {
 enum Settlement {
     /// Processed.
     Ack,
+    /// Its handler failed, and the message is published again or in the dead-letter queue: acknowledged.
+    PassedOn,
+    /// Its handler failed: back to the queue, at once.
+    GiveBack,
     /// Never to be processed: to the dead-letter queue.
     Reject,
     /// Not processed now: back to the queue.
@@ -525,18 +534,26 @@ impl Lane<'_> {
         let StageSettings { ack, ack_batch, .. } = self.stage.settings;
         match settlement {
             _ if ack == AckMode::Auto => self.released(1),
-            Settlement::Ack if ack_batch > 1 => {
+            Settlement::Ack | Settlement::PassedOn if ack_batch > 1 => {
                 batch.finished(tag, self.now());
                 if batch.ready() >= usize::from(ack_batch) {
                     self.flush(batch).await;
                 }
                 return;
             }
-            Settlement::Ack => {
+            Settlement::Ack | Settlement::PassedOn => {
                 self.released(1);
                 self.stage.meter.acks.fetch_add(1, Ordering::Relaxed);
                 let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple: false }).await;
                 self.acknowledged(&[tag]);
+            }
+            // A reject, because a nack does not count towards the delivery limit of a quorum queue from RabbitMQ 4.3 on.
+            Settlement::GiveBack => {
+                self.released(1);
+                let _ = self
+                    .channel
+                    .basic_reject(tag, BasicRejectOptions { requeue: true })
+                    .await;
             }
             Settlement::Reject | Settlement::Requeue => {
                 self.released(1);
@@ -593,25 +610,29 @@ impl Lane<'_> {
         let StageContext {
             stage, meter, wiring, ..
         } = &**self.stage;
-        let Ok(message) = decode(wiring.encoder.ids(), &delivery.data) else {
+        let body_max = wiring.workload.messages.body_max();
+        let oversize = body_max.is_some_and(|most| delivery.data.len() as u64 > most);
+        let Some(message) = decode(wiring.encoder.ids(), &delivery.data).ok().filter(|_| !oversize) else {
             meter.malformed.fetch_add(1, Ordering::Relaxed);
             return Settlement::Reject;
         };
-        meter.waited(delivered.saturating_sub(message.published), self.stage.time_to_live);
         self.logged(delivery.delivery_tag, (message.number, message.event));
+        // A message that was published again lives from then on.
+        let time_to_live = (self.stage.time_to_live).filter(|_| headers::retries(&delivery.properties) == 0);
+        meter.waited(delivered.saturating_sub(message.published), time_to_live);
         if !stage.consumes().contains(&message.event) {
             meter.not_for_stage.fetch_add(1, Ordering::Relaxed);
             return Settlement::Ack;
         }
         wiring.ledger.delivered(message.number, *stage, delivery.redelivered);
-        let settlement = self.work_on(&message, delivered, work_ns).await;
+        let settlement = self.work_on(&message, &delivery, delivered, work_ns).await;
         if matches!(settlement, Settlement::Ack | Settlement::Reject) {
             wiring.ledger.settled(message.number, *stage, message.event);
         }
         settlement
     }
 
-    async fn work_on(&self, message: &Envelope, delivered: Nanos, work_ns: Nanos) -> Settlement {
+    async fn work_on(&self, message: &Envelope, delivery: &Delivery, delivered: Nanos, work_ns: Nanos) -> Settlement {
         let StageContext {
             stage, wiring, store, ..
         } = &**self.stage;
@@ -637,6 +658,12 @@ impl Lane<'_> {
         }
         let worked = self.now();
         drop(slot);
+        if known == Known::Fresh
+            && let Some(error) = self.stage.fails(message, delivery, worked)
+        {
+            self.spent(started, worked);
+            return self.failed(error, message, delivery).await;
+        }
         let next = match known {
             Known::Done => {
                 wiring.ledger.suppressed(message.number, *stage);
@@ -667,6 +694,9 @@ impl Lane<'_> {
         }
         if settlement == Settlement::Ack {
             store.done(message.number, message.event);
+            if self.stage.settings.errors.any() {
+                self.stage.attempts.forget(message);
+            }
             self.record(message, stamps);
         }
         settlement
@@ -718,6 +748,53 @@ impl Lane<'_> {
         }
     }
 
+    /// The handler failed: the message is tried again, or given up.
+    async fn failed(&self, error: HandlerError, message: &Envelope, delivery: &Delivery) -> Settlement {
+        let (stage, retry) = (self.stage, self.stage.meter.retry());
+        let who = u64::from(self.index);
+        let sequel = stage.sequel(error, message, delivery);
+        let (counter, outcome) = match (sequel, self.publisher) {
+            (Sequel::Drop, _) => return Settlement::Ack,
+            (Sequel::Requeue, _) => {
+                retry.retried.fetch_add(1, Ordering::Relaxed);
+                return Settlement::GiveBack;
+            }
+            (Sequel::GiveUp(reason), Some(publisher)) if stage.wiring.workload.topology.dead_letter => {
+                // Before, not after: whoever dies in between leaves a dead letter that has its cause.
+                retry.given_up.fetch_add(1, Ordering::Relaxed);
+                let outcome = stage.give_up(publisher, who, delivery, reason).await;
+                if matches!(outcome, Outcome::Refused(_)) {
+                    retry.given_up.fetch_sub(1, Ordering::Relaxed);
+                }
+                (None, outcome)
+            }
+            // The broker drops it: there is nowhere to put it.
+            (Sequel::GiveUp(_), _) | (Sequel::Republish(_) | Sequel::Wait(_), None) => {
+                retry.given_up.fetch_add(1, Ordering::Relaxed);
+                return Settlement::Reject;
+            }
+            (Sequel::Republish(_) | Sequel::Wait(_), Some(publisher)) => {
+                let again = stage.try_again(publisher, who, (message, delivery), sequel);
+                (Some(&retry.retried), again.await)
+            }
+        };
+        match outcome {
+            Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
+                if let Some(counter) = counter {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                Settlement::PassedOn
+            }
+            Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
+            Outcome::Refused(Refusal::Nack) => {
+                stage.meter.nacked();
+                self.requeue().await
+            }
+            // The queue is not there at the moment, or the broker takes its time.
+            Outcome::Refused(Refusal::Returned) | Outcome::Unknown(Uncertainty::Timeout) => self.requeue().await,
+        }
+    }
+
     /// Not now: the delivery goes back to its queue after a pause.
     async fn requeue(&self) -> Settlement {
         self.stage.meter.requeued.fetch_add(1, Ordering::Relaxed);
@@ -747,8 +824,14 @@ impl Lane<'_> {
         };
         let busy_ns = done.saturating_sub(started);
         stage.span(message, StageSpan::Service, busy_ns);
+        self.spent(started, done);
+    }
+
+    /// Work was done from `started` to `done`, whatever came of it.
+    fn spent(&self, started: Nanos, done: Nanos) {
+        let busy_ns = done.saturating_sub(started);
         self.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        stage.busy(started, busy_ns);
+        self.stage.busy(started, busy_ns);
     }
 }
 

@@ -96,8 +96,7 @@ impl StageContext {
         })
     }
 
-    /// Publishes and awaits the outcome, on a new connection where the old one goes down with the answer; of a success the
-    /// ledger hears. `who`: which of the stage's publishers this is.
+    /// Publishes what a stage emits and awaits the outcome; of a success the ledger hears. `who`: which of the stage's publishers this is.
     pub(super) async fn publish(
         &self,
         publisher: &RenewablePublisher,
@@ -105,14 +104,7 @@ impl StageContext {
         emission: &Emission<'_>,
         parcel: &Parcel<'_>,
     ) -> Outcome {
-        let mut outcome = publisher.current().publish(parcel.message()).await;
-        // At least once: what went down with its connection is published again before its input is acknowledged.
-        while outcome == Outcome::Unknown(Uncertainty::ConnectionLost) {
-            if self.renew(publisher, who).await.is_err() {
-                return outcome;
-            }
-            outcome = publisher.current().publish(parcel.message()).await;
-        }
+        let outcome = self.send(publisher, who, || parcel.message()).await;
         if let Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) = outcome {
             let since = self.now().saturating_sub(parcel.published);
             self.wiring.publishes.confirmed_after(since);
@@ -124,6 +116,24 @@ impl StageContext {
                 StageSpan::Emit,
                 self.now().saturating_sub(emission.effect),
             );
+        }
+        outcome
+    }
+
+    /// Publishes and awaits the outcome. At least once: what went down with its connection is published again before its input
+    /// is acknowledged.
+    pub(super) async fn send<'m>(
+        &self,
+        publisher: &RenewablePublisher,
+        who: u64,
+        message: impl Fn() -> Message<'m>,
+    ) -> Outcome {
+        let mut outcome = publisher.current().publish(message()).await;
+        while outcome == Outcome::Unknown(Uncertainty::ConnectionLost) {
+            if self.renew(publisher, who).await.is_err() {
+                break;
+            }
+            outcome = publisher.current().publish(message()).await;
         }
         outcome
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::retry::RetryMeter;
 use super::store::StoreMeter;
 use crate::clock::Nanos;
 use crate::tally::{Tallies, Tally};
@@ -27,6 +28,7 @@ pub struct StageMeter {
     longest_wait: Tally,
     overstay: Tally,
     store: Arc<StoreMeter>,
+    retry: RetryMeter,
     consumers: Box<[ConsumerMeter]>,
     counted: Counted,
 }
@@ -43,7 +45,7 @@ enum Counted {
 impl StageMeter {
     /// Counters of a stage with so many consumers.
     pub const fn tallies(consumers: u32) -> usize {
-        32 + consumers as usize * 4
+        40 + consumers as usize * 4
     }
 
     /// Nothing counted yet.
@@ -70,6 +72,7 @@ impl StageMeter {
             longest_wait: tallies.tally(),
             overstay: tallies.tally(),
             store: Arc::new(StoreMeter::within(tallies)),
+            retry: RetryMeter::within(tallies),
             counted: match tallies.path() {
                 None => Counted::Here,
                 Some(_) => Counted::InProcesses,
@@ -90,6 +93,11 @@ impl StageMeter {
     /// What its database did.
     pub fn store(&self) -> &Arc<StoreMeter> {
         &self.store
+    }
+
+    /// What its handlers failed at.
+    pub fn retry(&self) -> &RetryMeter {
+        &self.retry
     }
 
     /// The broker refused a publish of the stage.

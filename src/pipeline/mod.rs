@@ -12,6 +12,7 @@ pub mod meter;
 pub mod order;
 pub mod process;
 mod relay;
+pub mod retry;
 pub mod running;
 mod staff;
 mod step;

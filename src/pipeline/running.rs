@@ -15,10 +15,11 @@ use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
 use super::process::{Crew, StageSeats, WorkerCosts};
 use super::staff::{Staff, Staffed};
-use super::store::{Store, StoreError, StoreGround, StoreSite};
+use super::store::{Grip, Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
 use crate::amqp::{AmqpError, Renewable};
+use crate::clock::Nanos;
 use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
@@ -71,6 +72,8 @@ pub struct Pipeline {
     /// The worker processes, if there are any.
     crew: Option<Crew>,
     wiring: Wiring,
+    /// Hands on the databases, for faults.
+    grips: Vec<(Stage, Grip)>,
     /// Kept as long as the stores: their files are in it.
     site: StoreSite,
 }
@@ -127,6 +130,7 @@ impl Pipeline {
                 ..wiring.clone()
             },
             crew,
+            grips: Vec::new(),
             site,
         };
         for stage in wiring.workload.pipeline.stages().iter().copied() {
@@ -166,7 +170,13 @@ impl Pipeline {
             teller: None,
             acks,
         };
-        let Staffed { strikes, lines, .. } = staff.start(&mut self.consumers, &self.stop).await?;
+        let Staffed {
+            stage: shared,
+            strikes,
+            lines,
+        } = staff.start(&mut self.consumers, &self.stop).await?;
+        self.grips
+            .extend(shared.store.durable().and_then(|store| Some((stage, store.grip()?))));
         self.lines.extend(lines);
         self.targets.push((stage, Targets::here(strikes)));
         Ok(())
@@ -174,6 +184,10 @@ impl Pipeline {
 
     /// Starts the worker processes of a stage, and waits until all of them work.
     async fn start_processes(&mut self, stage: Stage, seats: StageSeats) -> Result<(), StartError> {
+        let settings = self.wiring.workload.stage(stage);
+        let store = self.meters[stage.index()].store();
+        let grip = self.site.grip(stage, settings.store, store);
+        self.grips.extend(grip.map(|grip| (stage, grip)));
         for post in seats.posts {
             self.consumers.spawn(post.keep(self.stop.clone()));
         }
@@ -187,6 +201,14 @@ impl Pipeline {
         }
         self.targets.push((stage, seats.targets));
         Ok(())
+    }
+
+    /// The load has begun, and what is intended from `start` on is measured.
+    pub fn measures_from(&self, start: Nanos) {
+        self.wiring.window.open(start);
+        if let Some(crew) = &self.crew {
+            crew.measures_from(start);
+        }
     }
 
     /// What the worker processes cost.
@@ -238,6 +260,12 @@ impl Pipeline {
     /// Rows of outboxes that are not sent, over all stages.
     pub fn unsent(&self) -> u64 {
         self.meters.iter().map(|meter| meter.store().unsent()).sum()
+    }
+
+    /// A hand on a stage's database; absent for a stage without one.
+    pub fn grip(&self, stage: Stage) -> Option<&Grip> {
+        let mut grips = self.grips.iter();
+        grips.find(|(own, _)| *own == stage).map(|(_, grip)| grip)
     }
 
     /// Why a database is given up, if one is: the trial cannot go on.

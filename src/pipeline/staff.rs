@@ -13,6 +13,7 @@ use super::meter::StageMeter;
 use super::order::Service;
 use super::process::Teller;
 use super::relay::Relay;
+use super::retry::Attempts;
 use super::running::StartError;
 use super::store::Store;
 use super::strike::Strike;
@@ -79,6 +80,7 @@ impl Staff {
             finished: self.finished,
             teller: self.teller,
             acks: self.acks,
+            attempts: Attempts::default(),
         });
         let mut staffed = Staffed {
             stage: Arc::clone(&shared),
@@ -119,7 +121,8 @@ impl Staffed {
         let connector = wiring.connector_of(Peer::Stage(stage));
         let consuming = Renewable::connect(connector, &format!("{stage} consumers{whose}")).await?;
         self.lines.push(Arc::clone(&consuming));
-        if !stage.emits() {
+        // A failed delivery's message may have to be published again.
+        if !stage.emits() && !wiring.workload.may_fail(stage) {
             return Ok((consuming, None));
         }
         let publishing = Renewable::connect(connector, &format!("{stage} publishers{whose}")).await?;

@@ -149,6 +149,9 @@ fn ledger(fates: Fates) -> LedgerReport {
         residual_share: (placed > 0).then_some(0.0004),
         dead_letters: Vec::new(),
         foreign_dead_letters: 0,
+        bad_dead_letters: BTreeMap::new(),
+        beyond_retry_limit: 0,
+        set_aside: 0,
         residue_complete: true,
         dropped_by_broker: None,
         examples: BTreeMap::new(),
@@ -192,6 +195,8 @@ fn stage_record(stage: Stage) -> StageRecord {
         unacked_messages_mean: Some(12.5),
         delivery_share_ratio: (stage == Stage::Payment).then_some(1.5),
         delivery_gini: (stage == Stage::Payment).then_some(0.1),
+        repeated: 0,
+        retry: None,
         store: (stage == Stage::Payment).then_some(StoreRecord {
             kind: StoreKind::Sqlite,
             commits: ORDERS / 4,
@@ -287,6 +292,7 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
             malformed: 0,
             not_for_stage: 0,
             acks: 42_000,
+            beside: Vec::new(),
         },
         rates: Rates {
             offered_load_per_s: Some(RATE),

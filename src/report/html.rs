@@ -74,6 +74,11 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
         ),
         ("Stores", record.trials.iter().any(stores::has_stores), stores::stores),
         (
+            "Handler errors, duplicates and bad messages",
+            record.trials.iter().any(tables::has_failures),
+            tables::failed,
+        ),
+        (
             "Dropped and refused",
             record.trials.iter().any(tables::has_dropped),
             tables::dropped,

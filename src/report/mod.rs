@@ -9,6 +9,7 @@ pub mod cells;
 pub mod chart;
 pub mod columns;
 mod consumers;
+pub mod failures;
 pub mod faults;
 pub mod figure;
 #[cfg(test)]

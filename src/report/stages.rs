@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::cell::Cell;
 use crate::measure::{Series, StageSpan, Summary};
-use crate::results::record::{OutboxRecord, RunRecord, StageRecord, TrialRecord};
+use crate::results::record::{OutboxRecord, RetryRecord, RunRecord, StageRecord, TrialRecord};
 
 /// A column that does not depend on a span.
 type Column = (&'static str, fn(&TrialRecord, &StageRecord) -> Cell);
@@ -15,6 +15,11 @@ const COLUMNS: &[Column] = &[
     ("delivered", |_, s| s.delivered.into()),
     ("redelivered", |_, s| s.redelivered.into()),
     ("suppressed", |_, s| s.suppressed.into()),
+    ("duplicates_in_effect", |_, s| s.repeated.into()),
+    ("transient_errors", |_, s| retry(s, |retry| retry.transient_errors)),
+    ("permanent_errors", |_, s| retry(s, |retry| retry.permanent_errors)),
+    ("retries", |_, s| retry(s, |retry| retry.retries)),
+    ("given_up", |_, s| retry(s, |retry| retry.given_up)),
     ("refused", |_, s| s.refused.into()),
     ("dropped", |_, s| s.dropped.into()),
     ("dropped_as", |_, s| s.dropped_as.as_deref().into()),
@@ -24,6 +29,10 @@ const COLUMNS: &[Column] = &[
     ("dead_letters_delivery_limit", |t, s| {
         dead_letters(t, s, "delivery_limit")
     }),
+    ("dead_letters_permanent_error", |t, s| {
+        dead_letters(t, s, "permanent_error")
+    }),
+    ("dead_letters_retry_limit", |t, s| dead_letters(t, s, "retry_limit")),
     ("backlog_messages_max", |_, s| s.backlog_messages_max.into()),
     ("delivery_age_ns_max", |_, s| s.delivery_age_ns_max.into()),
     ("utilisation", |_, s| s.utilisation.into()),
@@ -39,6 +48,11 @@ const COLUMNS: &[Column] = &[
     }),
     ("outbox_unsent", |_, s| outbox(s).map(|outbox| outbox.unsent).into()),
 ];
+
+/// Of a stage whose handler may fail.
+fn retry(stage: &StageRecord, count: fn(&RetryRecord) -> u64) -> Cell {
+    stage.retry.as_ref().map(count).into()
+}
 
 fn outbox(stage: &StageRecord) -> Option<&OutboxRecord> {
     stage.store.as_ref()?.outbox.as_ref()

@@ -76,6 +76,24 @@ const COLUMNS: &[Column] = &[
     ("messages_delivered", |_, t| t.messages.delivered.into()),
     ("messages_redelivered", |_, t| t.messages.redelivered.into()),
     ("messages_nacked", |_, t| t.messages.nacked.into()),
+    ("duplicates_delivered", |_, t| {
+        t.stages
+            .iter()
+            .map(|stage| stage.suppressed + stage.repeated)
+            .sum::<u64>()
+            .into()
+    }),
+    ("duplicates_in_effect", |_, t| {
+        t.stages.iter().map(|stage| stage.repeated).sum::<u64>().into()
+    }),
+    ("retries", |_, t| {
+        let retries = t.stages.iter().filter_map(|stage| stage.retry.as_ref());
+        retries.map(|retry| retry.retries).reduce(|a, b| a + b).into()
+    }),
+    ("dead_letters", |_, t| {
+        let letters = t.ledger.dead_letters.iter().map(|(_, _, count)| count);
+        t.ledger.residue_complete.then_some(letters.sum::<u64>()).into()
+    }),
     ("messages_dropped", |_, t| {
         t.stages.iter().map(|stage| stage.dropped).sum::<u64>().into()
     }),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::columns;
+use super::failures;
 use super::human::{self, ABSENT};
 use super::insight::{self, Recommendation, Scaling};
 use super::objective;
@@ -288,8 +289,11 @@ impl Page {
         self.wrapped(None, 4, "  = ", &shown.join(" + "));
         let dead: u64 = trial.ledger.dead_letters.iter().map(|(_, _, n)| n).sum();
         if dead > 0 {
-            self.line(&format!("  {} in dead-letter queues", human::plural(dead, "message")));
+            let all = human::plural(dead, "message");
+            let says = format!("{all} in dead-letter queues: {}", failures::reasons(trial));
+            self.wrapped(None, 4, "  ", &says);
         }
+
         for stage in trial.stages.iter().filter(|stage| stage.dropped > 0) {
             self.line(&format!(
                 "  {} dropped from the {} queue ({})",
@@ -304,6 +308,34 @@ impl Page {
                 "  {} of stages refused by full queues, each tried again",
                 human::plural(refused, "message")
             ));
+        }
+        self.failures(trial);
+    }
+
+    /// What was published beside the orders, what came twice, and what handlers failed at.
+    fn failures(&mut self, trial: &TrialRecord) {
+        if !trial.messages.beside.is_empty() {
+            let parts: Vec<String> = trial.messages.beside.iter().map(failures::beside).collect();
+            self.wrapped(None, 4, "  beside them ", &parts.join(", "));
+        }
+        let (delivered, in_effect) = failures::duplicates(trial);
+        if delivered > 0 {
+            self.line(&format!(
+                "  {} delivered, {} in effect",
+                human::plural(delivered, "duplicate"),
+                human::count(in_effect)
+            ));
+        }
+        if failures::failing(trial).next().is_some() {
+            self.heading("Handler errors");
+        }
+        for (stage, retry) in failures::failing(trial) {
+            self.wrapped(
+                None,
+                16,
+                &format!("  {:<14}", stage.stage.name()),
+                &failures::sentence(retry),
+            );
         }
     }
 

@@ -11,7 +11,7 @@ use crate::events::Stage;
 use crate::ledger::{LedgerReport, PromiseReport, Verdict};
 use crate::measure::Summary;
 use crate::workload::Workload;
-use crate::workload::model::StoreKind;
+use crate::workload::model::{RetryPolicy, StoreKind};
 use crate::workload::objective::{Figure, Rule, Unit};
 
 /// Version of this layout; a reader refuses what it does not know.
@@ -376,7 +376,7 @@ pub struct FaultRecord {
     /// faults.
     #[serde(default)]
     pub acked_returned: Option<u64>,
-    /// Duplicate exposure: of those, the longest time from the acknowledgement to the broker's end. Absent if none came back.
+    /// Duplicate exposure: of those, the longest time from the acknowledgement to the beginning of the broker's end. Absent if none came back.
     #[serde(default)]
     pub duplicate_exposure_s: Option<f64>,
     /// Of those, the longest time from the acknowledgement to the return. Absent if none came back.
@@ -473,6 +473,24 @@ pub struct MessageCounts {
     pub not_for_stage: u64,
     /// Acknowledgements sent (one may cover several deliveries).
     pub acks: u64,
+    /// What the load published beside its orders; none where it published nothing else.
+    #[serde(default)]
+    pub beside: Vec<BesideRecord>,
+}
+
+/// Messages that the load published beside its orders, of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BesideRecord {
+    /// `duplicate`, or what is wrong with them, such as `malformed`.
+    pub kind: String,
+    /// Publishes.
+    pub published: u64,
+    /// … that the broker confirmed and routed.
+    pub confirmed: u64,
+    /// … that came back as unroutable.
+    pub returned: u64,
+    /// Dead letters of this kind after the drain; absent for duplicates, and where not every queue could be looked into.
+    pub dead_letters: Option<u64>,
 }
 
 /// Rates over the measured part of a trial, per second.
@@ -519,11 +537,32 @@ pub struct StageRecord {
     pub delivery_share_ratio: Option<f64>,
     /// Gini coefficient of the consumers' deliveries, 0 (all alike) to 1; absent without deliveries, and for a single consumer.
     pub delivery_gini: Option<f64>,
+    /// Times that an effect happened again at a delivery of what was processed already.
+    #[serde(default)]
+    pub repeated: u64,
+    /// What its handler failed at; absent where it never fails.
+    #[serde(default)]
+    pub retry: Option<RetryRecord>,
     /// What its database did; absent without one.
     #[serde(default)]
     pub store: Option<StoreRecord>,
     /// Its consumers, by their number.
     pub each_consumer: Vec<ConsumerRecord>,
+}
+
+/// What a stage's handler failed at over the whole trial, and what followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryRecord {
+    /// How failed messages are tried again.
+    pub policy: RetryPolicy,
+    /// Attempts that failed for a cause that passes.
+    pub transient_errors: u64,
+    /// Attempts that failed for a cause that stays.
+    pub permanent_errors: u64,
+    /// Messages given back or published again after a failure.
+    pub retries: u64,
+    /// Messages that the stage gave up; what a broker gives up by its delivery limit is not among them.
+    pub given_up: u64,
 }
 
 /// What a stage's database did over the whole trial.

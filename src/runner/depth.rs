@@ -25,6 +25,8 @@ pub struct Depths {
     pub ready: Vec<Option<u64>>,
     /// Unacked messages, by position in [`PipelineKind::stages`]: the driver's own count.
     pub unacked: Vec<u64>,
+    /// Messages that wait for their next attempt; absent where a queue did not answer.
+    pub retrying: Option<u64>,
     /// Messages in all dead-letter queues.
     pub dead_letters: Option<u64>,
     /// Deliveries so far, to tell whether anything moves.
@@ -93,6 +95,8 @@ impl CloseLook {
 pub struct DepthTask {
     pub probe: DepthProbe,
     pub pipeline: PipelineKind,
+    /// Queues in which messages wait for their next attempt.
+    pub retry_queues: usize,
     /// By [`Stage::index`].
     pub meters: Vec<Arc<StageMeter>>,
     pub clock: Clock,
@@ -125,8 +129,10 @@ impl DepthTask {
             ..Depths::default()
         };
         let mut ready = self.probe.ready().await;
-        // The stages' queues come first, the dead-letter queues after them.
+        // The stages' queues come first, those of retries and the dead-letter queues after them.
         let stages = self.pipeline.stages();
+        let retrying = ready.drain(stages.len()..stages.len() + self.retry_queues);
+        depths.retrying = retrying.sum();
         let dead = ready.split_off(stages.len());
         depths.dead_letters = if dead.is_empty() { None } else { dead.into_iter().sum() };
         depths.ready = ready;

@@ -33,13 +33,13 @@ impl Trouble for NodeDown {
     fn begin(&self) -> BoxFuture<'_, Result<Hold, String>> {
         Box::pin(async {
             let node = self.broker.node().ok_or("only a managed broker can go down")?;
+            let told = self.clock.now();
             let down = match self.how {
                 Down::InOrder => node.shut_down().await,
                 Down::Killed => node.kill().await,
             };
-            let at = self.clock.now();
             for log in &self.acks {
-                log.broker_is_gone(at);
+                log.broker_is_gone(told);
             }
             down.map_err(|error| error.to_string())?;
             Ok(Box::new(()) as Hold)

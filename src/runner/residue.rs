@@ -1,6 +1,7 @@
 //! What lies on the broker after the drain: which orders still have a message in a queue or a dead-letter queue.
 //!
-//! Reading takes the messages off: it comes last, before everything is deleted.
+//! Reading takes the messages off: it comes last, before everything is deleted. Where the queues are to stay, they get
+//! everything back.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,34 +10,40 @@ use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{FieldTable, ShortString};
 
+use super::run::AtEnd;
 use crate::amqp::{AmqpError, Connector, Link};
 use crate::events::Stage;
 use crate::ledger::Residue;
+use crate::wire::headers;
 use crate::wire::message::OrderIds;
 use crate::wire::topology::Topology;
-use crate::workload::model::Topology as TopologySettings;
+use crate::workload::Workload;
+use crate::workload::model::BadKind;
 
 /// Longest wait for the next message of a queue that has one.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Messages read in all; beyond that the residue is incomplete, and says so.
 const READ_MAX: u64 = 2_000_000;
 
-/// Reads every queue of a trial empty.
+/// Reads every queue of a trial empty; one that is to stay gets its messages back.
 ///
 /// # Errors
 /// What the broker may say; then nothing is known of the residue.
 pub async fn read(
     connector: &Connector,
     topology: &Topology,
-    settings: &TopologySettings,
+    workload: &Workload,
     ids: &OrderIds,
+    at_end: AtEnd,
 ) -> Result<Residue, AmqpError> {
+    let settings = &workload.topology;
     let link = connector.connect("verification").await?;
     let mut reader = Reader {
         link,
         ids,
+        at_end,
         residue: Residue {
             complete: true,
             ..Residue::default()
@@ -45,13 +52,16 @@ pub async fn read(
     };
     for stage in topology.stages().iter().copied() {
         let queued = reader.orders_in(topology.queue(stage)).await?;
-        let (chain, beside) = (&mut reader.residue.queued, &mut reader.residue.queued_beside);
-        if stage.is_in_chain() { chain } else { beside }.extend(queued);
+        reader.still_queued(stage, queued);
         if settings.dead_letter {
             reader
                 .dead_letter_queue(stage, topology.dead_letter_queue(stage))
                 .await?;
         }
+    }
+    for (stage, _, queue) in topology.retry_queues(workload) {
+        let waiting = reader.orders_in(&queue).await?;
+        reader.still_queued(stage, waiting);
     }
     if settings.alternate_exchange {
         reader.residue.unrouted = reader.orders_in(&topology.unrouted_queue).await?;
@@ -63,6 +73,7 @@ pub async fn read(
 struct Reader<'a> {
     link: Link,
     ids: &'a OrderIds,
+    at_end: AtEnd,
     residue: Residue,
     read: u64,
 }
@@ -76,6 +87,11 @@ impl Reader<'_> {
             .collect())
     }
 
+    fn still_queued(&mut self, stage: Stage, orders: HashSet<u64>) {
+        let (chain, beside) = (&mut self.residue.queued, &mut self.residue.queued_beside);
+        if stage.is_in_chain() { chain } else { beside }.extend(orders);
+    }
+
     async fn dead_letter_queue(&mut self, stage: Stage, queue: &ShortString) -> Result<(), AmqpError> {
         for delivery in self.messages(queue).await? {
             let dead = if stage.is_in_chain() {
@@ -83,13 +99,15 @@ impl Reader<'_> {
             } else {
                 &mut self.residue.dead_beside
             };
-            match order_of(&delivery, self.ids) {
-                Some(number) => {
+            let bad = headers::text(&delivery.properties, headers::BAD).and_then(BadKind::by_name);
+            match (bad, order_of(&delivery, self.ids)) {
+                (Some(kind), _) => *self.residue.bad_dead_letters.entry(kind).or_default() += 1,
+                (None, Some(number)) => {
                     dead.insert(number);
                 }
-                None => self.residue.foreign_dead_letters += 1,
+                (None, None) => self.residue.foreign_dead_letters += 1,
             }
-            let key = (queue.to_string(), reason_of(&delivery));
+            let key = (queue.to_string(), headers::reason(&delivery.properties));
             *self.residue.dead_letters.entry(key).or_default() += 1;
         }
         Ok(())
@@ -113,6 +131,11 @@ impl Reader<'_> {
         }
         let allowed = waiting.min(READ_MAX.saturating_sub(self.read));
         let messages = self.consume(&channel, queue, allowed).await?;
+        if self.at_end == AtEnd::Keep {
+            // With its channel everything goes back to its place.
+            let closing = channel.close(200, "verified".into());
+            self.link.answer("close a channel", closing).await?;
+        }
         self.read += messages.len() as u64;
         self.residue.complete &= messages.len() as u64 == waiting;
         Ok(messages)
@@ -120,7 +143,7 @@ impl Reader<'_> {
 
     async fn consume(&self, channel: &Channel, queue: &ShortString, count: u64) -> Result<Vec<Delivery>, AmqpError> {
         let options = BasicConsumeOptions {
-            no_ack: true,
+            no_ack: self.at_end == AtEnd::Delete,
             ..BasicConsumeOptions::default()
         };
         let consuming = channel.basic_consume(queue.clone(), "verification".into(), options, FieldTable::default());
@@ -143,20 +166,4 @@ impl Reader<'_> {
 fn order_of(delivery: &Delivery, ids: &OrderIds) -> Option<u64> {
     let id = delivery.properties.correlation_id().as_ref()?;
     ids.number(id.as_str())
-}
-
-/// The reason of the newest entry of the message's history.
-fn reason_of(delivery: &Delivery) -> Option<String> {
-    let headers = delivery.properties.headers().as_ref()?;
-    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else {
-        return None;
-    };
-    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else {
-        return None;
-    };
-    match newest.inner().get("reason")? {
-        AMQPValue::LongString(reason) => Some(reason.to_string()),
-        AMQPValue::ShortString(reason) => Some(reason.to_string()),
-        _ => None,
-    }
 }

@@ -50,6 +50,11 @@ impl Stores {
         Ok(Stores(Some(Arc::new(server?))))
     }
 
+    /// Where the server is; absent without one.
+    pub fn address(&self) -> Option<&PostgresAddress> {
+        self.0.as_ref().map(|server| server.address())
+    }
+
     /// What the record says of it.
     pub fn record(&self) -> Option<DatabaseRecord> {
         self.0.as_ref().map(|server| DatabaseRecord {
@@ -64,7 +69,8 @@ impl Stores {
     /// Where the databases of a trial may be.
     pub fn ground(&self, workload: &Workload, run: &str, trial: u32, seed: u64) -> StoreGround {
         StoreGround {
-            postgres: self.0.as_ref().map(|server| server.address().clone()),
+            postgres: self.address().cloned(),
+            detours: Vec::new(),
             run: run.to_owned(),
             trial,
             recovery: workload.recovery,

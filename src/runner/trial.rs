@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Held, HeldStage, Look};
+use super::databases::Databases;
 use super::depth::{CloseLook, DepthTask, Depths};
 use super::network::Network;
 use super::node_down::{Down, NodeDown};
 use super::overload::OverloadWatch;
 use super::residue;
+use super::run::AtEnd;
 use super::snapshot::{Phase, Snapshot};
 use super::stores::Stores;
 use super::watch::{Course, Files, Maxima, Sources, Watch};
@@ -73,7 +75,7 @@ pub enum TrialError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// No port for a proxy.
-    #[error("cannot start the proxies for the faults of the network: {0}")]
+    #[error("cannot start the proxies for the faults: {0}")]
     Network(std::io::Error),
 }
 
@@ -95,6 +97,7 @@ pub struct Stand<'a> {
     pub program: &'a Path,
     /// Seconds that the trials after this one take, about.
     pub later_s: Option<f64>,
+    pub at_end: AtEnd,
 }
 
 impl Stand<'_> {
@@ -142,6 +145,8 @@ struct Fixed<'a> {
     workers: WorkerCosts,
     /// Between clients and broker, where a fault of the network is planned.
     network: Network,
+    /// Between stages and their databases, likewise.
+    databases: Databases,
     /// What the broker's queues had dropped before the trial; absent where it does not tell.
     drops_before: Option<u64>,
 }
@@ -298,6 +303,8 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
     }
     let network = Network::start(&workload, &stand.uri, trial.seed, &stand.timer).map_err(TrialError::Network)?;
+    let databases = Databases::start(&workload, stand.stores.address(), trial.seed, &stand.timer);
+    let databases = databases.map_err(TrialError::Network)?;
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
     topology.declare(&declaring, &workload).await?;
@@ -308,15 +315,22 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let mut wiring = Wiring::new(connector, workload, trial.seed, topology, &ids, stand.timer.clone());
     wiring.detours = Arc::new(detours);
     let (finished_tx, finished) = mpsc::unbounded_channel();
-    let ground = stand
+    let mut ground = stand
         .stores
         .ground(&stand.workload, &stand.run_id, trial.trial, trial.seed);
+    ground.detours = databases.detours();
     let finished_to = waits.then_some(finished_tx);
     let pipeline = Pipeline::start(&wiring, ground, finished_to, stand.program).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
     let stages = topology.stages().iter().copied();
     let mut watched: Vec<_> = stages.clone().map(|stage| topology.queue(stage).clone()).collect();
+    watched.extend(
+        topology
+            .retry_queues(&stand.workload)
+            .into_iter()
+            .map(|(_, _, queue)| queue),
+    );
     if stand.workload.topology.dead_letter {
         watched.extend(stages.map(|stage| topology.dead_letter_queue(stage).clone()));
     }
@@ -338,6 +352,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         wiring,
         workers: pipeline.worker_costs(),
         network,
+        databases,
         drops_before: dropped_by_queues(stand.broker).await,
     };
     Ok(Ready {
@@ -420,6 +435,7 @@ impl Ready<'_> {
         let depth_task = DepthTask {
             probe,
             pipeline: stand.workload.pipeline,
+            retry_queues: fixed.wiring.topology.retry_queues(&stand.workload).len(),
             meters: pipeline.meters().to_vec(),
             clock: stand.clock,
             interval: stand.workload.sample.interval.0,
@@ -427,7 +443,7 @@ impl Ready<'_> {
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
         let (look_tx, looks) = mpsc::channel(4);
         let looking = close_look.map(|close_look| tokio::spawn(close_look.run(look_tx, stop_probe.clone())));
-        fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
+        pipeline.measures_from(began + stand.workload.load.warm_up.as_nanos());
         let (seen, sight) = watch::channel(Depths::default());
         let load_over = CancellationToken::new();
         let span = ScriptSpan {
@@ -462,6 +478,7 @@ impl Ready<'_> {
             cores: stand.cores,
             workers: fixed.workers.clone(),
             faults: stand.workload.faults != Faults::default(),
+            retries: !fixed.wiring.topology.retry_queues(&stand.workload).is_empty(),
         };
         let watch = Watch::new(trial.trial, files, sources, began, snapshot, stand.screen);
         let mut ran = fixed.phases(tasks, watch, began, &load_meter, &mut pipeline).await;
@@ -491,6 +508,15 @@ impl Ready<'_> {
         }
         Ok(fixed.record(ran, report))
     }
+}
+
+/// Events that would disturb each other come one after the other.
+#[derive(Default)]
+struct Turns {
+    /// Nobody starts a broker while somebody else stops it.
+    broker: Arc<tokio::sync::Mutex<()>>,
+    /// Nobody locks what is locked; by stage.
+    databases: [Arc<tokio::sync::Mutex<()>>; Stage::ALL.len()],
 }
 
 /// The broker's process as the fault sees it.
@@ -716,11 +742,10 @@ impl Fixed<'_> {
         pipeline: &Pipeline,
     ) -> Vec<RunningScript> {
         let script = self.stand.workload.faults.script.iter().enumerate();
-        // Nobody starts a broker while somebody else stops it.
-        let turn = Arc::<tokio::sync::Mutex<()>>::default();
+        let turns = Turns::default();
         let started = script.filter_map(|(position, fault)| {
             let position = position + 1;
-            let targets = self.victims_of(fault, &turn, sight, pipeline)?;
+            let targets = self.victims_of(fault, &turns, sight, pipeline)?;
             let (planned, span, timer) = (fault.clone(), span.clone(), self.stand.timer.clone());
             let seed = self.trial.seed;
             let task =
@@ -738,7 +763,7 @@ impl Fixed<'_> {
     fn victims_of(
         &self,
         fault: &ScriptedFault,
-        turn: &Arc<tokio::sync::Mutex<()>>,
+        turns: &Turns,
         depths: &watch::Receiver<Depths>,
         pipeline: &Pipeline,
     ) -> Option<Arc<dyn Strikable>> {
@@ -756,9 +781,22 @@ impl Fixed<'_> {
             })
         };
         let (trouble, lasts, turn): (Arc<dyn Trouble>, _, _) = match fault.what {
+            FaultKind::Database(database, lasts) => {
+                let stage = fault.stage?;
+                let trouble = self.databases.trouble(database, stage, pipeline.grip(stage)?.clone());
+                (trouble, lasts, Some(Arc::clone(&turns.databases[stage.index()])))
+            }
             FaultKind::Network(network, lasts) => (self.network.trouble(network, fault.stage), lasts, None),
-            FaultKind::BrokerRestart => (goes_down(Down::InOrder), fault.restart_after, Some(Arc::clone(turn))),
-            FaultKind::BrokerKill => (goes_down(Down::Killed), fault.restart_after, Some(Arc::clone(turn))),
+            FaultKind::BrokerRestart => (
+                goes_down(Down::InOrder),
+                fault.restart_after,
+                Some(Arc::clone(&turns.broker)),
+            ),
+            FaultKind::BrokerKill => (
+                goes_down(Down::Killed),
+                fault.restart_after,
+                Some(Arc::clone(&turns.broker)),
+            ),
             _ => {
                 return Some(Arc::new(StageTargets {
                     fault: fault.clone(),
@@ -948,7 +986,9 @@ impl Fixed<'_> {
         let idle_since = *drain.idle_since.get_or_insert(now);
         let depths = drain.depths.as_ref()?;
         // The look must be younger than the idleness, or it may have missed what came after it.
-        let empty = depths.began >= idle_since && depths.ready.iter().all(|ready| *ready == Some(0));
+        let empty = depths.began >= idle_since
+            && depths.ready.iter().all(|ready| *ready == Some(0))
+            && depths.retrying == Some(0);
         let nothing_awaited = self.wiring.ledger.awaited() == 0 && self.stand.workload.publish.confirms;
         (empty && (nothing_awaited || now >= idle_since + QUIET_NS)).then_some(idle_since.max(ran.load_ended))
     }
@@ -1016,12 +1056,12 @@ impl Fixed<'_> {
         if ran.aborted.is_some() {
             return Residue::default();
         }
-        let settings = &self.stand.workload.topology;
         residue::read(
             &self.wiring.connector,
             &self.wiring.topology,
-            settings,
+            &self.stand.workload,
             self.wiring.encoder.ids(),
+            self.stand.at_end,
         )
         .await
         .unwrap_or_default()
@@ -1075,7 +1115,7 @@ fn band_of(fault: &ScriptedFault) -> String {
 
 /// Whether single consumers are struck, and can be counted.
 fn strikes_consumers(fault: &ScriptedFault) -> bool {
-    !fault.what.is_of_broker() && !matches!(fault.what, FaultKind::Network(..))
+    !fault.what.is_of_broker() && !matches!(fault.what, FaultKind::Network(..) | FaultKind::Database(..))
 }
 
 /// Why a consumer has ended that nobody had stopped. With its connection gone, the connection's own word comes a moment later

@@ -63,6 +63,8 @@ pub struct Sources {
     pub workers: WorkerCosts,
     /// Whether faults are to be measured.
     pub faults: bool,
+    /// Whether there are queues in which messages wait for their next attempt.
+    pub retries: bool,
 }
 
 /// Greatest values seen.
@@ -278,6 +280,9 @@ impl<'a> Watch<'a> {
             }
             let greatest = &mut self.maxima.stage_backlog[stage.index()];
             *greatest = (*greatest).max(depths.backlog(stage));
+        }
+        if let Some(waiting) = depths.retrying.filter(|_| self.sources.retries) {
+            self.row(depths.answered, "retry_messages", waiting as f64);
         }
         if let Some(dead) = depths.dead_letters {
             self.row(depths.answered, "dead_letters_messages", dead as f64);

@@ -41,6 +41,7 @@ impl DepthProbe {
             // An attempt that fails is made again with the next look.
             let _ = tokio::time::timeout(PATIENCE, self.reconnect()).await;
         }
+        self.reopen().await;
         join_all(self.queues.iter().map(|(channel, queue)| look(channel, queue))).await
     }
 
@@ -50,6 +51,23 @@ impl DepthProbe {
         self.queues = channels(&link, queues).await?;
         self.link = link;
         Ok(())
+    }
+
+    /// Channels that the broker has closed: its queue was not there for a moment.
+    async fn reopen(&mut self) {
+        if self.link.is_lost() {
+            return;
+        }
+        for (channel, _) in self
+            .queues
+            .iter_mut()
+            .filter(|(channel, _)| !channel.status().connected())
+        {
+            // An attempt that fails is made again with the next look.
+            if let Ok(Ok(opened)) = tokio::time::timeout(PATIENCE, self.link.channel()).await {
+                *channel = opened;
+            }
+        }
     }
 
     /// Closes the connection.

@@ -3,7 +3,10 @@
 //!
 //! Load, pipeline and clean-up share it; none of them knows another.
 
+pub mod bad;
+pub mod headers;
 pub mod message;
+pub mod retry_queue;
 pub mod topology;
 
 use std::sync::Arc;

@@ -10,10 +10,11 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use serde::{Deserialize, Serialize};
 
+use super::retry_queue::times_to_live_ms;
 use crate::amqp::{AmqpError, Link};
 use crate::events::{Event, PipelineKind, Stage};
 use crate::workload::Workload;
-use crate::workload::model::{ExchangeType, QueueSettings, QueueType, Topology as Settings};
+use crate::workload::model::{ExchangeType, QueueSettings, QueueType, RetryPolicy, Topology as Settings};
 
 /// The header that names the event where the order exchange goes by headers.
 pub const EVENT_HEADER: &str = "event";
@@ -106,6 +107,40 @@ impl Topology {
         position.expect("no stage of another pipeline is ever started or looked at")
     }
 
+    /// The queue in which what a stage failed at waits `ttl_ms` milliseconds for its next attempt.
+    pub fn retry_queue(&self, stage: Stage, ttl_ms: u64) -> ShortString {
+        let name = match stage {
+            Stage::Worker => JOBS,
+            stage => stage.name(),
+        };
+        format!("{}.{name}.retry.{ttl_ms}ms", self.prefix).into()
+    }
+
+    /// The queues in which messages wait for their next attempt, with their stages and times to live in milliseconds; none
+    /// unless a stage fails and is tried again after a pause.
+    pub fn retry_queues(&self, workload: &Workload) -> Vec<(Stage, u64, ShortString)> {
+        let stages = self.stages().iter().copied();
+        let waiting = stages.filter(|stage| workload.retries(*stage) == Some(RetryPolicy::Backoff));
+        waiting
+            .flat_map(|stage| {
+                times_to_live_ms(&workload.retry)
+                    .into_iter()
+                    .map(move |ttl| (stage, ttl))
+            })
+            .map(|(stage, ttl)| (stage, ttl, self.retry_queue(stage, ttl)))
+            .collect()
+    }
+
+    /// The stages whose queues get what the load publishes.
+    pub fn entrance_stages(&self, settings: &Settings) -> Vec<Stage> {
+        let opening = self.pipeline.opening();
+        let gets = |stage: &Stage| match stage {
+            Stage::Email | Stage::Sms => false,
+            _ => settings.order_exchange == ExchangeType::Fanout || stage.consumes().contains(&opening),
+        };
+        self.stages().iter().copied().filter(gets).collect()
+    }
+
     /// Exchange and routing key that the load publishes by.
     pub fn entrance(&self) -> (ShortString, ShortString) {
         match self.pipeline {
@@ -145,16 +180,18 @@ impl Topology {
     }
 
     /// What [`Topology::declare`] will declare.
-    pub fn declared(&self, settings: &Settings) -> Declared {
+    pub fn declared(&self, workload: &Workload) -> Declared {
+        let settings = &workload.topology;
         let dead = if settings.dead_letter {
             self.dead_letter_queues.as_slice()
         } else {
             &[]
         };
         let unrouted = settings.alternate_exchange.then_some(&self.unrouted_queue);
-        let queues = self.queues.iter().chain(dead).chain(unrouted);
+        let retry = self.retry_queues(workload).into_iter().map(|(_, _, queue)| queue);
+        let queues = self.queues.iter().chain(dead).chain(unrouted).cloned().chain(retry);
         Declared {
-            queues: queues.map(ToString::to_string).collect(),
+            queues: queues.map(|queue| queue.to_string()).collect(),
             exchanges: self
                 .exchanges(settings)
                 .iter()
@@ -192,6 +229,10 @@ impl Topology {
             self.declare_queues(link, &channel, *stage, workload).await?;
             self.bind(link, &channel, *stage, settings).await?;
         }
+        for (stage, ttl_ms, queue) in self.retry_queues(workload) {
+            self.declare_retry_queue(link, &channel, (stage, ttl_ms, &queue), settings)
+                .await?;
+        }
         match self.pipeline {
             PipelineKind::Orders => self.bind_audit(link, &channel, settings).await,
             PipelineKind::WorkQueue => Ok(()),
@@ -212,6 +253,31 @@ impl Topology {
             .map(drop)
     }
 
+    /// A queue that nobody consumes from, and from which everything goes back to its stage when its time is up.
+    async fn declare_retry_queue(
+        &self,
+        link: &Link,
+        channel: &Channel,
+        (stage, ttl_ms, queue): (Stage, u64, &ShortString),
+        settings: &Settings,
+    ) -> Result<(), AmqpError> {
+        let mut arguments = FieldTable::default();
+        let expires = ttl_ms.saturating_add(QUEUE_EXPIRES_MS as u64);
+        for (name, value) in [
+            ("x-expires", AMQPValue::LongLongInt(expires as i64)),
+            ("x-message-ttl", AMQPValue::LongLongInt(ttl_ms as i64)),
+            // The default exchange, which leads to each queue by its name.
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(self.queue(stage).as_str())),
+        ] {
+            arguments.insert(name.into(), value);
+        }
+        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), arguments);
+        link.answer(&format!("declare the queue {queue}"), declaring)
+            .await
+            .map(drop)
+    }
+
     async fn declare_queues(
         &self,
         link: &Link,
@@ -220,7 +286,7 @@ impl Topology {
         workload: &Workload,
     ) -> Result<(), AmqpError> {
         let settings = &workload.topology;
-        let mut arguments = arguments(&workload.stage(stage).queue);
+        let mut arguments = arguments(&workload.stage(stage).queue, workload.delivery_limit(stage));
         if settings.dead_letter {
             let dead = self.dead_letter_queue(stage);
             self.declare_plain_queue(link, channel, dead, settings).await?;
@@ -370,7 +436,7 @@ impl Route {
 }
 
 /// The arguments of a stage's queue, where its settings are not the broker's defaults.
-fn arguments(queue: &QueueSettings) -> FieldTable {
+fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     let mut arguments = expiring();
     let mut set = |name: &str, value: Option<AMQPValue>| {
         if let Some(value) = value {
@@ -396,10 +462,7 @@ fn arguments(queue: &QueueSettings) -> FieldTable {
         "x-single-active-consumer",
         queue.single_active_consumer.then_some(AMQPValue::Boolean(true)),
     );
-    set(
-        "x-delivery-limit",
-        queue.delivery_limit.map(|limit| number(limit.into())),
-    );
+    set("x-delivery-limit", delivery_limit.map(|limit| number(limit.into())));
     arguments
 }
 
@@ -430,23 +493,44 @@ impl Declared {
 mod tests {
     use super::*;
 
+    fn workload(text: &str) -> Workload {
+        let checked = crate::workload::check::check("t.toml", "t", text.to_owned(), &[]);
+        checked.unwrap_or_else(|error| panic!("{error}")).into_first().workload
+    }
+
     #[test]
     fn every_name_bears_the_prefix() {
-        let settings = Settings {
-            order_exchange: ExchangeType::Topic,
-            durable: true,
-            dead_letter: true,
-            alternate_exchange: true,
-        };
-        for (pipeline, queues, exchanges) in [(PipelineKind::Orders, 19, 5), (PipelineKind::WorkQueue, 2, 1)] {
-            let settings = Settings {
-                alternate_exchange: pipeline == PipelineKind::Orders,
-                ..settings.clone()
-            };
-            let declared = Topology::new("os.ab12.1", pipeline).declared(&settings);
-            assert_eq!((declared.queues.len(), declared.exchanges.len()), (queues, exchanges));
+        for (text, queues, exchanges) in [
+            ("topology.alternate_exchange = true", 19, 5),
+            ("pipeline = \"work-queue\"", 2, 1),
+            (
+                "pipeline = \"work-queue\"\nstage.worker.errors = \"5%\"\nretry.jitter = \"0%\"",
+                5,
+                1,
+            ),
+            ("stage.payment.errors = \"5%\"\nretry.limit = 2", 18 + 10, 4),
+            ("stage.payment.errors = \"5%\"\nretry.policy = \"requeue\"", 18, 4),
+        ] {
+            let workload = workload(text);
+            let declared = Topology::new("os.ab12.1", workload.pipeline).declared(&workload);
+            assert_eq!(
+                (declared.queues.len(), declared.exchanges.len()),
+                (queues, exchanges),
+                "{text}"
+            );
             let mut names = declared.queues.iter().chain(&declared.exchanges);
             assert!(names.all(|name| name.starts_with("os.ab12.1.")), "{declared:?}");
         }
+    }
+
+    #[test]
+    fn what_the_load_publishes_comes_to_the_queues_that_are_bound_to_it() {
+        let stages = |text: &str| {
+            let workload = workload(text);
+            Topology::new("os.ab12.1", workload.pipeline).entrance_stages(&workload.topology)
+        };
+        assert_eq!(stages(""), [Stage::Inventory, Stage::Notification, Stage::Audit]);
+        assert_eq!(stages("topology.order_exchange = \"fanout\"").len(), 7);
+        assert_eq!(stages("pipeline = \"work-queue\""), [Stage::Worker]);
     }
 }

@@ -5,11 +5,13 @@ mod backlog;
 mod compare;
 mod faults;
 mod load;
+mod messages;
 mod objectives;
 mod promises;
 mod publish;
 mod queue;
 mod recovery;
+mod retry;
 mod script;
 mod stage;
 mod store;
@@ -593,7 +595,9 @@ impl Builder<'_> {
         let backlog = self.backlog(pipeline, &load);
         let faults = self.faults(pipeline, &load, &stages);
         let recovery = self.recovery();
-        let canary = self.canary(pipeline, &orders, &stages, &faults);
+        let retry = self.retry(pipeline, &publish, &topology, &stages);
+        let messages = self.messages(&orders, &publish);
+        let canary = self.canary(pipeline, &orders, &stages, &faults, &retry);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
@@ -623,6 +627,8 @@ impl Builder<'_> {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
             },
+            retry,
+            messages,
             backlog,
             faults,
             canary,
@@ -630,6 +636,7 @@ impl Builder<'_> {
         self.check_promises(&workload);
         self.check_objectives(&workload);
         self.check_closed_loop(&workload);
+        self.check_closed_loop_errors(&workload);
         workload
     }
 }

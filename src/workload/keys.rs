@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, ServiceTime, StoreKind};
+use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, RetryPolicy, ServiceTime, StoreKind};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -146,6 +146,16 @@ const PUBLISHINGS: [&str; Publishing::NAMES.len()] = {
     names
 };
 
+const RETRIES: [&str; RetryPolicy::NAMES.len()] = {
+    let mut names = [""; RetryPolicy::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = RetryPolicy::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
 const POINTS: [&str; Point::NAMES.len()] = {
     let mut names = [""; Point::NAMES.len()];
     let mut i = 0;
@@ -266,13 +276,13 @@ pub const FAULT_KEYS: &[Key] = &[
         "what",
         Kind::Choice(&FaultKind::NAMES),
         None,
-        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only). To a worker process (stage.*.placement = \"process\"): it is killed (SIGKILL), or stopped and continued (SIGSTOP).",
+        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the stage's database: PostgreSQL cannot be reached; it is slow; another connection keeps every change from being made. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only). To a worker process (stage.*.placement = \"process\"): it is killed (SIGKILL), or stopped and continued (SIGSTOP).",
     ),
     key(
         "stage",
         Kind::Choice(&STAGES),
         None,
-        "The stage whose consumers are struck, or whose connections a network fault is about; those of all stages and of the load when absent. Not for the broker.",
+        "The stage whose consumers are struck, whose database, or whose connections a network fault is about; those of all stages and of the load when absent. Not for the broker.",
     ),
     key(
         "at",
@@ -338,13 +348,13 @@ pub const FAULT_KEYS: &[Key] = &[
         "lasts",
         duration(1),
         None,
-        "How long a hang, a stop (sigstop) or a network fault lasts; a network-reset without it strikes once.",
+        "How long a hang, a stop (sigstop), a network fault or a database fault lasts; a network-reset without it strikes once.",
     ),
     key(
         "delay",
         duration(1),
         None,
-        "How much later everything comes, each way, with network-delay.",
+        "How much later everything comes, each way, with network-delay, and with database-slow to and from PostgreSQL; how much longer each commit to SQLite takes.",
     ),
     key(
         "jitter",
@@ -793,6 +803,109 @@ pub const KEYS: &[Key] = &[
         count(1, 64),
         Some("1"),
         "Worker processes that the stage's consumers are shared out over.",
+    ),
+    key(
+        "stage.*.errors",
+        Kind::Share,
+        Some("0%"),
+        "Share of attempts at which the stage's handler fails after its work, for a cause that passes (transient); `[retry]` says what follows. Drawn from seed, message and attempt.",
+    ),
+    key(
+        "stage.*.permanent_errors",
+        Kind::Share,
+        Some("0%"),
+        "Share of messages at which the stage's handler fails whenever they are tried; they go to the dead-letter queue at once.",
+    ),
+    key(
+        "stage.*.errors_at",
+        duration(0),
+        None,
+        "Since when the handler fails, from the start of the load; absent: from its start.",
+    ),
+    key(
+        "stage.*.errors_last",
+        duration(1),
+        None,
+        "For how long the handler fails, such as the outage of something that it needs; absent: to the end.",
+    ),
+    key(
+        "retry.policy",
+        Kind::Choice(&RETRIES),
+        Some("backoff"),
+        "How a delivery whose handler failed is tried again: not at all; back to its queue at once (the consumers count, on a quorum queue the broker does); published again with a counter; or published with a counter to a queue without consumers, from which it expires back.",
+    ),
+    key(
+        "retry.limit",
+        count(1, 100),
+        Some("3"),
+        "Retries before a message goes to the dead-letter queue.",
+    ),
+    key(
+        "retry.backoff",
+        duration(1),
+        Some("100ms"),
+        "Pause before the first retry, with policy \"backoff\".",
+    ),
+    key(
+        "retry.multiplier",
+        count(1, 10),
+        Some("2"),
+        "How many times as long each next pause is.",
+    ),
+    key("retry.backoff_max", duration(1), Some("30s"), "Longest pause."),
+    key(
+        "retry.jitter",
+        Kind::Share,
+        Some("20%"),
+        "How far a pause lies from its middle at most: each retry goes to one of five queues whose times lie evenly in that range, drawn from the seed.",
+    ),
+    key(
+        "messages.duplicates",
+        Kind::Share,
+        Some("0%"),
+        "Share of orders whose message the load publishes twice, with the same id.",
+    ),
+    key(
+        "messages.malformed",
+        Kind::Share,
+        Some("0%"),
+        "Share of orders beside which the load publishes a message that is no JSON.",
+    ),
+    key(
+        "messages.wrong_type",
+        Kind::Share,
+        Some("0%"),
+        "… in whose body a field has another type.",
+    ),
+    key(
+        "messages.missing_field",
+        Kind::Share,
+        Some("0%"),
+        "… in whose body a field is missing.",
+    ),
+    key(
+        "messages.unknown_version",
+        Kind::Share,
+        Some("0%"),
+        "… whose body has a schema version that nobody knows.",
+    ),
+    key(
+        "messages.oversize",
+        Kind::Share,
+        Some("0%"),
+        "… whose body is larger than messages.size_limit.",
+    ),
+    key(
+        "messages.unroutable",
+        Kind::Share,
+        Some("0%"),
+        "… with a routing key that leads to no queue; it comes back where publish.mandatory is on, else it is gone.",
+    ),
+    key(
+        "messages.size_limit",
+        Kind::Size { max: BODY_MAX / 2 },
+        Some("64KiB"),
+        "Largest body that the stages take; a larger one goes to the dead-letter queue.",
     ),
     key(
         "backlog.stage",

@@ -46,6 +46,12 @@ pub struct Workload {
     pub sample: Sample,
     /// Trials.
     pub trial: TrialSettings,
+    /// What a stage does with a delivery whose handler failed.
+    #[serde(default)]
+    pub retry: Retry,
+    /// What the load publishes beside sound orders.
+    #[serde(default)]
+    pub messages: BadMessages,
     /// A stage that is held back until its queue has so many messages.
     pub backlog: Option<Backlog>,
     /// What is done to the broker or to a stage in the middle of a trial.
@@ -88,6 +94,30 @@ impl Workload {
         } else {
             None
         }
+    }
+
+    /// Whether a handler of this stage may fail.
+    pub fn may_fail(&self, stage: Stage) -> bool {
+        let position = self.pipeline.position(stage);
+        position.is_some_and(|position| self.stages[position].errors.any())
+    }
+
+    /// The policy by which a stage's failed deliveries are tried again; absent where none fails.
+    pub fn retries(&self, stage: Stage) -> Option<RetryPolicy> {
+        let position = self.pipeline.position(stage)?;
+        let fails = self.stages[position].errors.transient.0 > 0.0;
+        fails.then_some(self.retry.policy)
+    }
+
+    /// Whether the broker counts a stage's retries and gives its messages up: by requeueing to a quorum queue.
+    pub fn broker_counts_retries(&self, stage: Stage) -> bool {
+        self.retries(stage) == Some(RetryPolicy::Requeue) && self.stage(stage).queue.kind == QueueType::Quorum
+    }
+
+    /// Redeliveries after which a stage's quorum queue gives a message up; absent: the broker's default.
+    pub fn delivery_limit(&self, stage: Stage) -> Option<u32> {
+        let own = self.stage(stage).queue.delivery_limit;
+        own.or_else(|| self.broker_counts_retries(stage).then_some(self.retry.limit))
     }
 
     /// Whether a relay publishes what a stage emits.
@@ -231,11 +261,214 @@ pub struct StageSettings {
     /// Worker processes that they are shared out over, 1 to 64 and no more than there are consumers; 1 in the driver's process.
     #[serde(default = "one")]
     pub processes: u32,
+    /// How often its handler fails.
+    #[serde(default)]
+    pub errors: HandlerErrors,
 }
 
 /// Records of before there were worker processes have none.
 const fn one() -> u32 {
     1
+}
+
+/// How often a stage's handler fails, after its work and before its effect. Which deliveries fail depends on the seed, the
+/// message and the attempt alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HandlerErrors {
+    /// Share of attempts that fail and may succeed when tried again.
+    pub transient: Share,
+    /// Share of messages that fail whenever they are tried.
+    pub permanent: Share,
+    /// Since when, from the start of the load; absent: from its start.
+    pub at: Option<Span>,
+    /// For how long; absent: to the end of the trial.
+    pub lasts: Option<Span>,
+}
+
+impl HandlerErrors {
+    /// Whether it ever fails.
+    pub fn any(&self) -> bool {
+        self.transient.0 > 0.0 || self.permanent.0 > 0.0
+    }
+}
+
+/// What a stage does with a delivery whose handler failed and may yet succeed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How it is tried again.
+    pub policy: RetryPolicy,
+    /// Retries before the message is given up, 1 to 100; 0 with [`RetryPolicy::None`].
+    pub limit: u32,
+    /// The pause before the first retry.
+    pub backoff: Span,
+    /// How many times as long each next pause is, 1 to 10.
+    pub multiplier: u32,
+    /// The longest pause.
+    pub backoff_max: Span,
+    /// How far a pause lies from its middle, at most, as a share of it.
+    pub jitter: Share,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            policy: RetryPolicy::Backoff,
+            limit: 3,
+            backoff: Span::from_millis(100),
+            multiplier: 2,
+            backoff_max: Span::from_secs(30),
+            jitter: Share(0.2),
+        }
+    }
+}
+
+impl Retry {
+    /// The middle of the pause before retry `retry`, from 1.
+    pub fn pause(&self, retry: u32) -> Span {
+        let mut pause = self.backoff;
+        for _ in 1..retry {
+            let longer = pause.0.saturating_mul(self.multiplier);
+            if Span(longer) >= self.backoff_max || longer == pause.0 {
+                pause = Span(longer).min(self.backoff_max);
+                break;
+            }
+            pause = Span(longer);
+        }
+        pause.min(self.backoff_max)
+    }
+}
+
+/// How a delivery whose handler failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetryPolicy {
+    /// Not at all: it is given up at its first error.
+    None,
+    /// It goes back to its queue at once; the consumers count, on a quorum queue the broker does.
+    Requeue,
+    /// The message is published again to its queue, with a counter.
+    Republish,
+    /// The message is published with a counter to a queue without consumers, from which it expires back to its own.
+    Backoff,
+}
+
+impl RetryPolicy {
+    /// All policies with their names in workload files.
+    pub const NAMES: [(&'static str, RetryPolicy); 4] = [
+        ("none", RetryPolicy::None),
+        ("requeue", RetryPolicy::Requeue),
+        ("republish", RetryPolicy::Republish),
+        ("backoff", RetryPolicy::Backoff),
+    ];
+
+    /// The name in workload files.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+/// Why a stage put a message into its dead-letter queue itself. What it merely rejects bears the broker's own reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Its handler fails at the message whenever it is tried.
+    PermanentError,
+    /// Its handler failed at the last attempt that there is.
+    RetryLimit,
+}
+
+impl GiveUp {
+    /// The header's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            GiveUp::PermanentError => "permanent_error",
+            GiveUp::RetryLimit => "retry_limit",
+        }
+    }
+}
+
+/// What the load publishes beside its orders: for the given shares of them a message that is not a sound new order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BadMessages {
+    /// Share of orders whose message is published twice.
+    pub duplicates: Share,
+    /// Shares of orders beside which a bad message goes, by [`BadKind`].
+    pub bad: [Share; BadKind::ALL.len()],
+    /// Largest body that a stage takes where there are oversize messages, bytes.
+    pub size_limit: Size,
+}
+
+impl Default for BadMessages {
+    fn default() -> Self {
+        BadMessages {
+            duplicates: Share(0.0),
+            bad: [Share(0.0); BadKind::ALL.len()],
+            size_limit: Size(64 << 10),
+        }
+    }
+}
+
+impl BadMessages {
+    /// Share of orders beside which a message of this kind goes.
+    pub fn share(&self, kind: BadKind) -> Share {
+        self.bad[kind as usize]
+    }
+
+    /// Whether there is any bad message at all.
+    pub fn any_bad(&self) -> bool {
+        self.bad.iter().any(|share| share.0 > 0.0)
+    }
+
+    /// Largest body that a stage takes; absent: any.
+    pub fn body_max(&self) -> Option<u64> {
+        (self.share(BadKind::Oversize).0 > 0.0).then_some(self.size_limit.0)
+    }
+}
+
+/// What is wrong with a bad message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadKind {
+    /// Its body is no JSON.
+    Malformed,
+    /// A field of its body has another type.
+    WrongType,
+    /// A field of its body is missing.
+    MissingField,
+    /// Its body has a schema version that nobody knows.
+    UnknownVersion,
+    /// Its body is larger than the stages take.
+    Oversize,
+    /// No queue gets it.
+    Unroutable,
+}
+
+impl BadKind {
+    /// All of them.
+    pub const ALL: [BadKind; 6] = [
+        BadKind::Malformed,
+        BadKind::WrongType,
+        BadKind::MissingField,
+        BadKind::UnknownVersion,
+        BadKind::Oversize,
+        BadKind::Unroutable,
+    ];
+
+    /// The name in workload files, headers and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BadKind::Malformed => "malformed",
+            BadKind::WrongType => "wrong_type",
+            BadKind::MissingField => "missing_field",
+            BadKind::UnknownVersion => "unknown_version",
+            BadKind::Oversize => "oversize",
+            BadKind::Unroutable => "unroutable",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn by_name(name: &str) -> Option<BadKind> {
+        BadKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// A stage's queue.
@@ -599,7 +832,7 @@ impl Faults {
 pub struct ScriptedFault {
     /// What is done.
     pub what: FaultKind,
-    /// Whose consumers or connections; absent for a network fault of everybody, and for the broker.
+    /// Whose consumers, connections or database; absent for a network fault of everybody, and for the broker.
     pub stage: Option<Stage>,
     /// When.
     pub when: When,
@@ -611,7 +844,7 @@ pub struct ScriptedFault {
     pub point: Option<Point>,
 }
 
-/// What is done to consumers, to the network or to the broker.
+/// What is done to consumers, to the network, to a database or to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -631,6 +864,8 @@ pub enum FaultKind {
     Sigstop(Span),
     /// The network between clients and broker is like this, for so long.
     Network(NetworkFault, Span),
+    /// The stage's database is like this, for so long.
+    Database(DatabaseFault, Span),
     /// The broker is stopped in order and started on the same data.
     BrokerRestart,
     /// The broker is killed (SIGKILL) and started on the same data.
@@ -660,9 +895,24 @@ pub enum NetworkFault {
     HalfOpen,
 }
 
+/// What is wrong with a stage's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatabaseFault {
+    /// Connections are closed, new ones are refused.
+    Unreachable,
+    /// Each commit to a file takes so much longer; to and from a server everything comes so much later, each way.
+    Slow {
+        /// By so much.
+        delay: Span,
+    },
+    /// Another connection keeps every change from being made; look-ups go on.
+    Locked,
+}
+
 impl FaultKind {
     /// The names in workload files.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 18] = [
         "connection-drop",
         "channel-close",
         "consumer-cancel",
@@ -676,6 +926,9 @@ impl FaultKind {
         "network-half-open",
         "broker-restart",
         "broker-kill",
+        "database-unreachable",
+        "database-slow",
+        "database-locked",
         "sigkill",
         "sigstop",
     ];
@@ -696,8 +949,11 @@ impl FaultKind {
             FaultKind::Network(NetworkFault::HalfOpen, _) => Self::NAMES[10],
             FaultKind::BrokerRestart => Self::NAMES[11],
             FaultKind::BrokerKill => Self::NAMES[12],
-            FaultKind::Sigkill => Self::NAMES[13],
-            FaultKind::Sigstop(_) => Self::NAMES[14],
+            FaultKind::Database(DatabaseFault::Unreachable, _) => Self::NAMES[13],
+            FaultKind::Database(DatabaseFault::Slow { .. }, _) => Self::NAMES[14],
+            FaultKind::Database(DatabaseFault::Locked, _) => Self::NAMES[15],
+            FaultKind::Sigkill => Self::NAMES[16],
+            FaultKind::Sigstop(_) => Self::NAMES[17],
         }
     }
 
@@ -931,11 +1187,15 @@ pub enum Defect {
     RejectSound,
     /// Payment does not remember its effect: a redelivery has it again.
     ForgetEffect,
+    /// Payment acknowledges a delivery whose handler failed, instead of trying it again: the order is lost.
+    DropRetry,
+    /// Payment tries a failed message again beyond the limit.
+    RetryForever,
 }
 
 impl Defect {
     /// All defects with their names in workload files.
-    pub const NAMES: [(&'static str, Defect); 12] = [
+    pub const NAMES: [(&'static str, Defect); 14] = [
         ("lose-delivery", Defect::LoseDelivery),
         ("lose-event", Defect::LoseEvent),
         ("charge-twice", Defect::ChargeTwice),
@@ -948,6 +1208,8 @@ impl Defect {
         ("skip-ahead", Defect::SkipAhead),
         ("reject-sound", Defect::RejectSound),
         ("forget-effect", Defect::ForgetEffect),
+        ("drop-retry", Defect::DropRetry),
+        ("retry-forever", Defect::RetryForever),
     ];
 
     /// Whether `pipeline` has the stage that it is planted in.
@@ -964,7 +1226,9 @@ impl Defect {
             | Defect::SkipRelay
             | Defect::SkipAhead
             | Defect::RejectSound
-            | Defect::ForgetEffect => matches!(pipeline, PipelineKind::Orders),
+            | Defect::ForgetEffect
+            | Defect::DropRetry
+            | Defect::RetryForever => matches!(pipeline, PipelineKind::Orders),
         }
     }
 }

@@ -218,6 +218,11 @@ fn a_fault_that_the_broker_cannot_have_is_refused_before_anything_is_made() {
     let made = dir.path().join("made");
     let said = say(&["run", "stall", "--broker", "embedded", "--results", text(&made)]);
     said.fails(2, &["fault.broker_pause", "--broker managed"]);
+    let said = say(&["run", "broker-kill", "--broker", "embedded"]);
+    said.fails(
+        2,
+        &["fault 1 of the script (broker-kill)", "help: use --broker managed"],
+    );
     assert!(!made.exists());
 }
 

@@ -196,6 +196,21 @@ async fn every_planted_defect_breaks_the_promise_that_it_should() {
         ("skip-notification", "seed=1", "all_notified"),
         ("skip-ahead", "seed=1", "causes_first"),
         ("reject-sound", "seed=1", "dead_letters_explained"),
+        (
+            "drop-retry",
+            "stage.payment.errors=100% retry.policy=none",
+            "nothing_lost",
+        ),
+        (
+            "retry-forever",
+            "stage.payment.errors=100% retry.policy=requeue",
+            "retry_limit_kept",
+        ),
+        (
+            "retry-forever",
+            "stage.payment.errors=100% retry.policy=republish",
+            "retry_limit_kept",
+        ),
     ] {
         let planted = format!("canary.defect={defect}");
         let more: Vec<&str> = more.split(' ').collect();

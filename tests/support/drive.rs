@@ -64,22 +64,42 @@ pub async fn run_with_postgres(address: &PostgresAddress, settings: &[&str]) -> 
     start_on(choice, Some(address.clone()), settings).done().await
 }
 
+/// Starts a run of `settings` on a private RabbitMQ node of the run's own, of this server.
+pub fn start_managed(server: &Path, settings: &[&str]) -> Running {
+    let start = StartOptions {
+        server: Some(server.to_owned()),
+        ..StartOptions::default()
+    };
+    start_with(BrokerChoice::Managed, start, None, settings)
+}
+
 fn start_on(choice: BrokerChoice, postgres: Option<PostgresAddress>, settings: &[&str]) -> Running {
+    let start = StartOptions {
+        // Nobody listens there: whatever management API this machine has is none of the test's broker.
+        management: Some("http://127.0.0.1:9".to_owned()),
+        ..StartOptions::default()
+    };
+    start_with(choice, start, postgres, settings)
+}
+
+fn start_with(
+    choice: BrokerChoice,
+    start: StartOptions,
+    postgres: Option<PostgresAddress>,
+    settings: &[&str],
+) -> Running {
     let results = tempfile::tempdir().expect("a temporary directory");
     let interrupt = Interrupt::default();
     let request = RunRequest {
         plan: plan(settings),
         choice,
-        start: StartOptions {
-            // Nobody listens there: whatever management API this machine has is none of the test's broker.
-            management: Some("http://127.0.0.1:9".to_owned()),
-            ..StartOptions::default()
-        },
+        start,
         results: results.path().to_owned(),
         program: env!("CARGO_BIN_EXE_orderstorm").into(),
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,
+        at_end: orderstorm::runner::AtEnd::Delete,
         postgres,
     };
     let asked = interrupt.clone();
@@ -118,6 +138,11 @@ pub fn manifest_in(results: &Path) -> Option<Manifest> {
 }
 
 impl Running {
+    /// Where its result goes.
+    pub fn results(&self) -> &Path {
+        self.results.path()
+    }
+
     /// The prefix of all names of the first trial, once it is written down; the objects follow.
     pub async fn prefix(&self) -> String {
         let manifest = eventually("the run's manifest", || manifest_in(self.results.path())).await;

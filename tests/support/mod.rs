@@ -17,7 +17,7 @@ pub mod stand;
 use std::time::Duration;
 
 /// Longest wait for anything that a test waits for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `look` gives something.
 ///

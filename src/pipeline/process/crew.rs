@@ -17,6 +17,7 @@ use super::job::Job;
 use super::post::{Post, Whom};
 use super::tell::{Knows, Teller, Word};
 use crate::amqp::PublishMeter;
+use crate::clock::Nanos;
 use crate::events::Stage;
 use crate::ledger::{ItemBook, Ledger};
 use crate::orders::OrderNumber;
@@ -39,13 +40,15 @@ pub(super) struct ProcessTallies {
     pub publishes: Arc<PublishMeter>,
     /// Processor time of all processes that had this place, nanoseconds.
     pub cpu_ns: Tally,
+    /// From when on what is intended is measured; 0: that is not known yet.
+    pub measured_from: Tally,
     /// Resident memory of the one that has it, bytes.
     pub rss_bytes: Tally,
 }
 
 /// Slots that the counters of a stage take.
 pub(super) fn slots(settings: &StageSettings) -> usize {
-    StageMeter::tallies(settings.consumers) + settings.processes as usize * (PublishMeter::TALLIES + 2)
+    StageMeter::tallies(settings.consumers) + settings.processes as usize * (PublishMeter::TALLIES + 3)
 }
 
 /// The counters of a stage and of its processes; worker and driver lay them out by the same calls.
@@ -54,6 +57,7 @@ pub(super) fn lay_out(settings: &StageSettings, tallies: &mut Tallies) -> (Stage
     let processes = (0..settings.processes).map(|_| ProcessTallies {
         publishes: Arc::new(PublishMeter::within(tallies)),
         cpu_ns: tallies.tally(),
+        measured_from: tallies.tally(),
         rss_bytes: tallies.tally(),
     });
     (meter, processes.collect())
@@ -266,6 +270,7 @@ impl Crew {
                     .postgres
                     .as_ref()
                     .map(|address| address.exposed().expose().to_owned()),
+                detours: ground.detours.clone(),
                 run: ground.run.clone(),
                 trial: ground.trial,
             };
@@ -289,6 +294,12 @@ impl Crew {
     /// Whether a worker was killed so far.
     pub(in crate::pipeline) fn lost_somebody(&self) -> bool {
         self.common.killed.load(Ordering::Acquire)
+    }
+
+    /// What is intended from `start` on is measured.
+    pub(in crate::pipeline) fn measures_from(&self, start: Nanos) {
+        let processes = self.stages.iter().flat_map(|stage| &stage.processes);
+        processes.for_each(|process| process.measured_from.store(start.max(1), Ordering::Release));
     }
 
     /// What the workers cost so far, handed to those who look while they run.

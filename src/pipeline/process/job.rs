@@ -48,6 +48,8 @@ pub(super) struct Job {
     pub proxy: Option<SocketAddr>,
     /// The PostgreSQL server's address with its password, if a stage keeps its state there.
     pub postgres: Option<String>,
+    /// Stages that reach that server by another way.
+    pub detours: Vec<(Stage, SocketAddr)>,
     /// The run and the trial, which its schemas are named after.
     pub run: String,
     /// Likewise.

@@ -110,6 +110,7 @@ mod kind {
     pub(super) const RESERVED: u8 = 10;
     pub(super) const COMMITTED: u8 = 11;
     pub(super) const RELEASED: u8 = 12;
+    pub(super) const FAILED: u8 = 13;
     pub(super) const STEP: u8 = 20;
     pub(super) const SPAN: u8 = 21;
     pub(super) const BUSY: u8 = 22;
@@ -217,6 +218,14 @@ fn put_entry(entry: &Entry, to: &mut Vec<u8>) {
             .at(*stage)
             .flagged(u8::from(*redelivered)),
         Entry::Settled { number, stage, event } => Head::of(kind::SETTLED, [*number, 0, 0]).at(*stage).about(*event),
+        Entry::Failed {
+            number,
+            stage,
+            event,
+            allowed,
+        } => Head::of(kind::FAILED, [*number, u64::from(*allowed), 0])
+            .at(*stage)
+            .about(*event),
         Entry::Suppressed { number, stage } => Head::of(kind::SUPPRESSED, [*number, 0, 0]).at(*stage),
         Entry::Effect { number, stage, event } => Head::of(kind::EFFECT, [*number, 0, 0]).at(*stage).about(*event),
         Entry::EndedBy {
@@ -263,6 +272,12 @@ fn get_entry(head: Head, tail: &[u8]) -> Option<Entry> {
             redelivered: head.flag != 0,
         },
         kind::SETTLED => Entry::Settled { number, stage, event },
+        kind::FAILED => Entry::Failed {
+            number,
+            stage,
+            event,
+            allowed: u32::try_from(second).ok()?,
+        },
         kind::SUPPRESSED => Entry::Suppressed { number, stage },
         kind::EFFECT => Entry::Effect { number, stage, event },
         kind::ENDED_BY => Entry::EndedBy {
@@ -609,7 +624,7 @@ mod tests {
         let event = (0..Event::ALL.len()).prop_map(|at| Event::ALL[at]);
         let line = (any::<u32>(), any::<u32>()).prop_map(|(item, quantity)| Line { item, quantity });
         let lines = prop::collection::vec(line, 0..100);
-        (0..12u8, any::<u64>(), any::<u64>(), any::<u64>(), stage, event, lines).prop_map(
+        (0..13u8, any::<u64>(), any::<u64>(), any::<u64>(), stage, event, lines).prop_map(
             |(which, number, at, accounted, stage, event, lines)| match which {
                 0 => Entry::Attempted { number, event },
                 1 => Entry::Emitted { number, event, at },
@@ -632,6 +647,12 @@ mod tests {
                 8 => Entry::Accounted { number, nanos: at },
                 9 => Entry::Reserved { number, lines },
                 10 => Entry::Committed { lines },
+                11 => Entry::Failed {
+                    number,
+                    stage,
+                    event,
+                    allowed: at as u32,
+                },
                 _ => Entry::Released { lines },
             },
         )

@@ -38,7 +38,7 @@ use crate::wire::Wiring;
 use crate::wire::topology::Topology;
 
 /// Between two accounts of what the worker costs.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(20);
 /// Longest wait for consumers to finish when the trial is over; the driver's own patience is a little longer.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -165,6 +165,7 @@ impl Worker {
                 .map(PostgresAddress::parse)
                 .transpose()
                 .map_err(|error| error.to_string())?,
+            detours: job.detours,
             run: job.run,
             trial: job.trial,
             recovery: context.workload.recovery,
@@ -329,6 +330,10 @@ impl Worker {
                     end,
                 });
             }
+        }
+        let measured_from = self.tallies.measured_from.load(Ordering::Acquire);
+        if measured_from > 0 {
+            self.staffed.stage.wiring.window.open(measured_from);
         }
         self.teller.flush();
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::database::{Changed, Database, OutboxRow, PastStep, Remembered, Step, StoreError, Transaction};
+use super::grip::{Grip, Place, Slowness};
 use super::postgres::Closing;
 use super::{CommitRule, Committed, Known, StoreMeter};
 use crate::events::{Event, Stage};
@@ -71,6 +72,9 @@ pub struct DurableStore {
     written: Arc<Notify>,
     /// Ends the pauses of connections that come back.
     closing: Arc<Closing>,
+    slowness: Arc<Slowness>,
+    /// Where the database is; absent for one that no fault can get hold of.
+    place: Option<Place>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -101,7 +105,9 @@ impl DurableStore {
         let (notes, written) = (Notes::default(), Arc::new(Notify::new()));
         let (to_writer, requests) = channel();
         let (to_reader, look_ups) = channel();
+        let slowness = Arc::clone(meter.slowness());
         let desk = Writer {
+            slowness: Arc::clone(&slowness),
             database: writer,
             rule,
             meter,
@@ -122,6 +128,8 @@ impl DurableStore {
             notes,
             written,
             closing: Arc::default(),
+            slowness,
+            place: None,
             threads,
         })
     }
@@ -130,6 +138,20 @@ impl DurableStore {
     pub fn closed_by(mut self, closing: Arc<Closing>) -> Self {
         self.closing = closing;
         self
+    }
+
+    /// The same store, at a place where a fault can get hold of it.
+    pub(super) fn located_at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// A second hand on the database; absent where no fault can get hold of it.
+    pub fn grip(&self) -> Option<Grip> {
+        self.place.clone().map(|place| Grip {
+            place,
+            slowness: Arc::clone(&self.slowness),
+        })
     }
 
     pub(super) async fn lookup(&self, number: OrderNumber, event: Event) -> Result<Known, StoreError> {
@@ -248,6 +270,7 @@ fn read(mut database: Box<dyn Database>, look_ups: &Receiver<LookUp>) {
 }
 
 struct Writer {
+    slowness: Arc<Slowness>,
     database: Box<dyn Database>,
     rule: CommitRule,
     meter: Arc<StoreMeter>,
@@ -333,6 +356,7 @@ impl Writer {
             published: &noted,
             sent: &[],
         };
+        self.dawdle();
         let new = match self.database.commit(&transaction) {
             Ok(changed) => changed.new,
             Err(error) => {
@@ -370,13 +394,24 @@ impl Writer {
         }
     }
 
+    /// A fault makes each commit take longer.
+    fn dawdle(&self) {
+        let by = self.slowness.get();
+        if !by.is_zero() {
+            std::thread::sleep(by);
+        }
+    }
+
     fn next(&mut self, Next { sent, limit, answer }: Next) {
         let marked = match sent.is_empty() {
             true => Ok(Changed::default()),
-            false => self.database.commit(&Transaction {
-                sent: &sent,
-                ..Transaction::default()
-            }),
+            false => {
+                self.dawdle();
+                self.database.commit(&Transaction {
+                    sent: &sent,
+                    ..Transaction::default()
+                })
+            }
         };
         let rows = marked.and_then(|changed| {
             self.meter.sent(changed.sent);

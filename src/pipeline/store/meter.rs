@@ -1,8 +1,9 @@
 //! What a stage's database did, read while it runs.
 
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
+use super::grip::Slowness;
 use crate::tally::{Tallies, Tally};
 
 /// Live counts of one stage's database; all zero for a stage without one.
@@ -15,6 +16,7 @@ pub struct StoreMeter {
     unsent_max: Tally,
     unroutable: Tally,
     lost: Tally,
+    slowness: Arc<Slowness>,
     gave_up: OnceLock<String>,
 }
 
@@ -29,6 +31,7 @@ impl StoreMeter {
             unsent_max: tallies.tally(),
             unroutable: tallies.tally(),
             lost: tallies.tally(),
+            slowness: Arc::new(Slowness(tallies.tally())),
             gave_up: OnceLock::new(),
         }
     }
@@ -92,6 +95,11 @@ impl StoreMeter {
     fn waiting(&self, rows: u64) {
         let unsent = self.unsent.fetch_add(rows, Ordering::AcqRel) + rows;
         self.unsent_max.fetch_max(unsent, Ordering::Relaxed);
+    }
+
+    /// How much longer a fault makes its commits.
+    pub(super) fn slowness(&self) -> &Arc<Slowness> {
+        &self.slowness
     }
 
     /// So many rows wait in a database that was opened just now.

@@ -6,6 +6,7 @@
 
 mod database;
 mod durable;
+mod grip;
 mod memory;
 mod meter;
 pub mod postgres;
@@ -17,14 +18,17 @@ mod suite;
 
 pub use database::{OutboxRow, PastStep, Step, StoreError};
 pub use durable::DurableStore;
+pub use grip::{Grip, Locked, Slowed};
 pub use memory::MemoryStore;
 pub use meter::StoreMeter;
 pub use scratch::{Scratch, remove_all as remove_all_files};
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use grip::Place;
 use postgres::{Closing, Party, Postgres, PostgresAddress, schema_name};
 use sqlite::Sqlite;
 
@@ -72,6 +76,8 @@ pub struct CommitRule {
 pub struct StoreGround {
     /// A PostgreSQL server; only where a stage keeps its state there.
     pub postgres: Option<PostgresAddress>,
+    /// Stages that reach the server by another way, such as a proxy.
+    pub detours: Vec<(Stage, SocketAddr)>,
     /// The run, which its schemas are named after.
     pub run: String,
     /// The trial, likewise.
@@ -132,6 +138,25 @@ impl StoreSite {
         &self.ground
     }
 
+    /// Where a stage's database is; absent for a stage without one.
+    fn place(&self, stage: Stage, kind: StoreKind) -> Option<Place> {
+        match (kind, self.path(), &self.ground.postgres) {
+            (StoreKind::Sqlite, Some(folder), _) => Some(Place::File(folder.join(format!("{stage}.sqlite")))),
+            // A lock is no matter of the way to the server.
+            (StoreKind::Postgres, _, Some(address)) => {
+                let schema = schema_name(&self.ground.run, self.ground.trial, stage);
+                Some(Place::Schema(address.clone(), schema))
+            }
+            _ => None,
+        }
+    }
+
+    /// A second hand on the database of a stage that works in other processes; absent for a stage without one.
+    pub(in crate::pipeline) fn grip(&self, stage: Stage, kind: StoreKind, meter: &StoreMeter) -> Option<Grip> {
+        let slowness = Arc::clone(meter.slowness());
+        self.place(stage, kind).map(|place| Grip { place, slowness })
+    }
+
     /// A stage's database; absent where there is no place for one of that kind.
     ///
     /// # Errors
@@ -143,16 +168,20 @@ impl StoreSite {
         rule: CommitRule,
         meter: &Arc<StoreMeter>,
     ) -> Result<Option<DurableStore>, StoreError> {
-        match (kind, self.path(), &self.ground.postgres) {
-            (StoreKind::Sqlite, Some(folder), _) => {
-                let path = folder.join(format!("{stage}.sqlite"));
-                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
-                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter)).map(Some)
+        let Some(place) = self.place(stage, kind) else {
+            return Ok(None);
+        };
+        let store = match &place {
+            Place::File(path) => {
+                let [writer, reader] = [Sqlite::open(path)?, Sqlite::open(path)?];
+                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))?
             }
-            (StoreKind::Postgres, _, Some(address)) => {
+            Place::Schema(address, schema) => {
+                let mut detours = self.ground.detours.iter();
+                let detour = detours.find(|(own, _)| *own == stage);
                 let party = Party {
-                    address: address.clone(),
-                    schema: schema_name(&self.ground.run, self.ground.trial, stage),
+                    address: detour.map_or_else(|| address.clone(), |(_, way)| address.by_way_of(*way)),
+                    schema: schema.clone(),
                     meter: Arc::clone(meter),
                     closing: Arc::new(Closing::default()),
                 };
@@ -164,11 +193,11 @@ impl StoreSite {
                     });
                     let store =
                         DurableStore::start(stage, Box::new(writer?), Box::new(reader?), rule, Arc::clone(meter))?;
-                    Ok(Some(store.closed_by(Arc::clone(&party.closing))))
-                })
+                    Ok(store.closed_by(Arc::clone(&party.closing)))
+                })?
             }
-            _ => Ok(None),
-        }
+        };
+        Ok(Some(store.located_at(place)))
     }
 }
 

@@ -37,7 +37,7 @@ mod tests;
 pub const URL_VARIABLE: &str = "ORDERSTORM_POSTGRES_URL";
 
 /// Longest wait for another connection to let go of a lock.
-const LOCK_PATIENCE: &str = "2s";
+const LOCK_PATIENCE: &str = "1s";
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS state (
@@ -174,6 +174,34 @@ pub fn drop_schemas(address: &PostgresAddress, names: &[String]) -> Result<(), S
 /// A name as SQL takes it.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A schema's tables, locked against every change by a connection of its own. Dropping it lets go.
+#[derive(Debug)]
+pub struct TableLock {
+    _link: Link,
+}
+
+impl TableLock {
+    /// Takes the lock, and waits so long for transactions that are under way. Blocks; not for threads of a runtime, and
+    /// neither is the drop of what is returned.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the lock not be had.
+    pub fn take(address: &PostgresAddress, schema: &str, patience: Duration) -> Result<Self, StoreError> {
+        const WHAT: &str = "locking a stage's tables";
+        let link = Link::open(address).map_err(|trouble| plain(WHAT, trouble))?;
+        let (schema, patience) = (quoted(schema), patience.as_millis());
+        let locked = link.batch(
+            WHAT,
+            &format!(
+                "BEGIN; SET LOCAL lock_timeout = {patience}; \
+                 LOCK TABLE {schema}.step, {schema}.state, {schema}.outbox IN EXCLUSIVE MODE"
+            ),
+        );
+        locked.map_err(|trouble| plain(WHAT, trouble))?;
+        Ok(TableLock { _link: link })
+    }
 }
 
 /// Says to all connections of a store that nobody waits for them any more.

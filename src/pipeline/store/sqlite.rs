@@ -16,7 +16,7 @@ use crate::events::Event;
 use crate::orders::OrderNumber;
 
 /// Longest wait for another connection to let go.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS state (

@@ -6,10 +6,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use super::database::{Database, OutboxRow, PastStep, Step, StoreError, Transaction};
+use super::grip::{Grip, Place};
 use super::postgres::{Party, Postgres, PostgresAddress, PostgresError, PostgresServer, drop_schemas, schema_name};
 use super::sqlite::Sqlite;
 use super::{CommitRule, Committed, DurableStore, Known, MemoryStore, Scratch, Store, StoreMeter, off_the_runtime};
 use crate::amqp::Backoff;
+use crate::clock::Clock;
 use crate::events::{Event, Stage};
 use crate::ledger::Ledger;
 use crate::pipeline::order::Emit;
@@ -100,6 +102,17 @@ impl Site {
                 };
                 Box::new(Postgres::open(party, backoff()).expect("it opens"))
             }
+        }
+    }
+
+    fn grip(&self) -> Grip {
+        let place = match &self.kind {
+            Kind::Sqlite(path) => Place::File(path.clone()),
+            Kind::Postgres(party) => Place::Schema(party.address.clone(), party.schema.clone()),
+        };
+        Grip {
+            place,
+            slowness: Arc::default(),
         }
     }
 
@@ -448,32 +461,57 @@ async fn of_a_group_that_fails_nothing_stands_and_it_can_be_tried_again() {
     }
 }
 
-#[test]
-fn a_file_that_another_holds_is_an_error_that_says_so() {
-    let scratch = Scratch::new().expect("a folder");
-    let path = scratch.path().join("held.sqlite");
-    let mut ours = Sqlite::open(&path).expect("it opens");
-    let other = rusqlite::Connection::open(&path).expect("it opens");
-    other.execute_batch("BEGIN IMMEDIATE").expect("it begins");
-    let steps = [step(0, Event::OrderCreated, RESERVED)];
-    let refused = ours.commit(&Transaction {
-        steps: &steps,
-        ..Transaction::default()
-    });
-    let error = refused.expect_err("it is held");
-    assert!(
-        matches!(error, StoreError::Locked { .. }) && error.to_string().contains("help:"),
-        "{error}"
-    );
-    assert_eq!(ours.look_up(0, Event::OrderCreated), Ok(None));
-    other.execute_batch("ROLLBACK").expect("it ends");
-    assert!(
-        ours.commit(&Transaction {
-            steps: &steps,
-            ..Transaction::default()
-        })
-        .is_ok()
-    );
+#[tokio::test]
+async fn a_database_that_another_holds_is_an_error_that_says_so_and_can_be_looked_into() {
+    for site in Site::all() {
+        let (store, meter) = site.open(rule(Publishing::Republish));
+        let (ledger, grip) = (ledger(2), site.grip());
+        let commit = async |number| {
+            let committed = store.commit(step(number, Event::OrderCreated, RESERVED), &ledger, || {});
+            committed.await
+        };
+        for number in 0..2 {
+            let lock = grip.lock().await.expect("a lock");
+            let error = commit(number).await.expect_err("it is held");
+            assert!(
+                matches!(error, StoreError::Locked { .. }) && error.to_string().contains("help:"),
+                "{error}"
+            );
+            let known = store.lookup(number, Event::OrderCreated, &ledger).await;
+            assert_eq!(known, Ok(Known::Fresh));
+            match number {
+                0 => lock.release().await,
+                // On every way out.
+                _ => drop(lock),
+            }
+            while commit(number).await != Ok(Committed::Stands) {}
+        }
+        assert_eq!((meter.steps(), meter.connections_lost()), (2, 0));
+    }
+}
+
+#[tokio::test]
+async fn commits_are_slow_while_they_are_slowed_down() {
+    let site = Site::sqlite();
+    let (store, ledger) = (site.open(rule(Publishing::Republish)).0, ledger(2));
+    let grip = store.durable().expect("a database").grip();
+    assert!(grip.is_none(), "nobody has said where it is");
+    let store = match store {
+        Store::Durable(store) => store.located_at(site.grip().place),
+        _ => unreachable!("it is a database"),
+    };
+    let grip = store.grip().expect("a place");
+    let store = Store::Durable(store);
+    let took = async |number| {
+        let clock = Clock::start();
+        let committed = store.commit(step(number, Event::OrderCreated, RESERVED), &ledger, || {});
+        assert_eq!(committed.await, Ok(Committed::Stands));
+        Duration::from_nanos(clock.now())
+    };
+    let slowed = grip.slow_down(Duration::from_millis(700));
+    assert!(took(0).await >= Duration::from_millis(700));
+    drop(slowed);
+    assert!(took(1).await < Duration::from_millis(700));
 }
 
 #[test]

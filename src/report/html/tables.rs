@@ -9,7 +9,7 @@ use crate::measure::{Quantile, Series, StageSpan, Summary};
 use crate::report::human::{self, ABSENT};
 use crate::report::status;
 use crate::report::text::trail_text;
-use crate::report::{backlog, faults as fault_report};
+use crate::report::{backlog, failures, faults as fault_report};
 use crate::results::record::{CellRecord, RunRecord, StageRecord, TrialRecord};
 
 use Align::{Number, Text};
@@ -394,6 +394,66 @@ pub(super) fn dead_letters(page: &mut Sink, trial: &TrialRecord) {
             .raw("</tr>\n");
     }
     page.table_end();
+}
+
+/// Whether a handler failed, something came twice, or something was published beside the orders.
+pub(super) fn has_failures(trial: &TrialRecord) -> bool {
+    failures::failing(trial).next().is_some() || !trial.messages.beside.is_empty() || failures::duplicates(trial).0 > 0
+}
+
+/// Handler errors and retries by stage, duplicates, and what was published beside the orders.
+pub(super) fn failed(page: &mut Sink, trial: &TrialRecord) {
+    if failures::failing(trial).next().is_some() {
+        let columns = [
+            ("Stage", Text),
+            ("Transient errors", Number),
+            ("Permanent errors", Number),
+            ("Policy", Text),
+            ("Retries", Number),
+            ("Given up", Number),
+        ];
+        page.table("Handler errors and retries", &columns);
+        for (stage, retry) in failures::failing(trial) {
+            page.raw("<tr>")
+                .row_name(stage.stage.name())
+                .number(&human::count(retry.transient_errors))
+                .number(&human::count(retry.permanent_errors))
+                .cell(retry.policy.name())
+                .number(&human::count(retry.retries))
+                .number(&human::count(retry.given_up))
+                .raw("</tr>\n");
+        }
+        page.table_end();
+    }
+    if !trial.messages.beside.is_empty() {
+        let columns = [
+            ("Beside the orders", Text),
+            ("Published", Number),
+            ("Confirmed", Number),
+            ("Came back", Number),
+            ("Dead letters", Number),
+        ];
+        page.table("Messages beside the orders", &columns);
+        for one in &trial.messages.beside {
+            page.raw("<tr>")
+                .row_name(&one.kind.replace('_', " "))
+                .number(&human::count(one.published))
+                .number(&human::count(one.confirmed))
+                .number(&human::count(one.returned))
+                .number(&one.dead_letters.map_or(String::new(), human::count))
+                .raw("</tr>\n");
+        }
+        page.table_end();
+    }
+    let (delivered, in_effect) = failures::duplicates(trial);
+    if delivered > 0 {
+        let says = format!(
+            "{} delivered, {} in effect. A bad message is a dead letter at every stage that got it.",
+            human::plural(delivered, "duplicate"),
+            human::count(in_effect)
+        );
+        page.element("<p class=\"soft\">", &says, "</p>\n");
+    }
 }
 
 fn is_concerned(stage: &StageRecord) -> bool {

@@ -9,19 +9,20 @@ use std::collections::BTreeSet;
 use crate::arrival::Schedule;
 use crate::clock::rfc3339;
 use crate::events::Stage;
-use crate::ledger::{self, LedgerReport, Observed, Verdict};
+use crate::ledger::{self, BadMessage, LedgerReport, Observed, Verdict};
+use crate::load::BesideMeter;
 use crate::measure::Series;
 use crate::pipeline::StageMeter;
 use crate::pipeline::meter::ConsumerMeter;
 use crate::pipeline::store::StoreMeter;
 use crate::results::record::{
-    BacklogCause, BacklogRecord, Band, BlockedConnection, ConsumerRecord, DrainRecord, LoadPhaseRecord, MessageCounts,
-    OrderCounts, OutboxRecord, Rates, Resources, StageRecord, StoreRecord, TrialRecord,
+    BacklogCause, BacklogRecord, Band, BesideRecord, BlockedConnection, ConsumerRecord, DrainRecord, LoadPhaseRecord,
+    MessageCounts, OrderCounts, OutboxRecord, Rates, Resources, RetryRecord, StageRecord, StoreRecord, TrialRecord,
 };
 use crate::runner::validity::{self, Evidence};
 use crate::stats;
 use crate::workload::Workload;
-use crate::workload::model::{Overflow, Publishing, QueueType, StageSettings};
+use crate::workload::model::{BadKind, Overflow, Publishing, QueueType, StageSettings};
 
 impl Fixed<'_> {
     /// The trial's record.
@@ -62,6 +63,8 @@ impl Fixed<'_> {
                     .map(|meter| meter.malformed() + meter.unroutable())
                     .sum(),
             ),
+            given_up: Some(ran.meters.iter().map(|meter| meter.retry().given_up()).sum()),
+            bad_messages: self.bad_messages(&ran),
             consumers_missing: ran.consumers_missing.clone(),
             faults: self.faults_struck(&ran),
             left_behind: None,
@@ -102,7 +105,7 @@ impl Fixed<'_> {
                 unsent: ran.load_meter.unsent(),
                 measured,
             },
-            messages: self.messages(&ran),
+            messages: self.messages(&ran, &report),
             rates: Rates {
                 offered_load_per_s: offered.and_then(per_second),
                 achieved_rate_per_s: per_second(ran.load_meter.sent_measured()),
@@ -166,7 +169,8 @@ impl Fixed<'_> {
             driver_cpu_share: self.share_of_cores(ran, ran.load_usage.driver_s),
             checks: self.checks(ran, report),
             residual_share: report.residual_share,
-            redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum(),
+            redeliveries: report.stages.iter().map(|stage| stage.redelivered).sum::<u64>()
+                + ran.load_meter.beside.duplicates.published(),
             ended: self.wiring.ledger.ended(),
             interrupted: ran.interrupted || ran.aborted.is_some(),
             above_range: Series::all()
@@ -259,7 +263,46 @@ impl Fixed<'_> {
         connections
     }
 
-    fn messages(&self, ran: &Ran) -> MessageCounts {
+    /// What became of what the load made bad on purpose.
+    fn bad_messages(&self, ran: &Ran) -> Vec<BadMessage> {
+        let workload = &self.stand.workload;
+        let queues = self.wiring.topology.entrance_stages(&workload.topology).len() as u64;
+        let kinds = BadKind::ALL.into_iter();
+        kinds
+            .filter(|kind| workload.messages.share(*kind).0 > 0.0)
+            .map(|kind| {
+                let meter = &ran.load_meter.beside.bad[kind as usize];
+                BadMessage {
+                    kind,
+                    confirmed: meter.confirmed(),
+                    returned: meter.returned(),
+                    queues,
+                }
+            })
+            .collect()
+    }
+
+    /// What the load published beside its orders.
+    fn beside(&self, ran: &Ran, report: &LedgerReport) -> Vec<BesideRecord> {
+        let (messages, meters) = (&self.stand.workload.messages, &ran.load_meter.beside);
+        let record = |kind: &str, meter: &BesideMeter, dead_letters| BesideRecord {
+            kind: kind.to_owned(),
+            published: meter.published(),
+            confirmed: meter.confirmed(),
+            returned: meter.returned(),
+            dead_letters,
+        };
+        let duplicates = (messages.duplicates.0 > 0.0).then(|| record("duplicate", &meters.duplicates, None));
+        let bad = BadKind::ALL.into_iter().filter(|kind| messages.share(*kind).0 > 0.0);
+        let bad = bad.map(|kind| {
+            let dead = report.bad_dead_letters.get(&kind).copied().unwrap_or(0);
+            let known = report.residue_complete && kind != BadKind::Unroutable;
+            record(kind.name(), &meters.bad[kind as usize], known.then_some(dead))
+        });
+        duplicates.into_iter().chain(bad).collect()
+    }
+
+    fn messages(&self, ran: &Ran, report: &LedgerReport) -> MessageCounts {
         let sum = |of: fn(&StageMeter) -> u64| ran.meters.iter().map(|meter| of(meter)).sum();
         MessageCounts {
             published: self.wiring.publishes.published(),
@@ -271,7 +314,20 @@ impl Fixed<'_> {
             malformed: sum(StageMeter::malformed),
             not_for_stage: sum(StageMeter::not_for_stage),
             acks: sum(StageMeter::acks),
+            beside: self.beside(ran, report),
         }
+    }
+
+    /// What a stage's handler failed at.
+    fn retry(&self, settings: &StageSettings, meter: &StageMeter) -> Option<RetryRecord> {
+        let counts = meter.retry();
+        settings.errors.any().then(|| RetryRecord {
+            policy: self.stand.workload.retry.policy,
+            transient_errors: counts.transient(),
+            permanent_errors: counts.permanent(),
+            retries: counts.retried(),
+            given_up: counts.given_up(),
+        })
     }
 
     fn stages(&self, ran: &Ran, report: &LedgerReport, measured_s: f64) -> Vec<StageRecord> {
@@ -298,12 +354,20 @@ impl Fixed<'_> {
                     unacked_messages_mean: ran.maxima.stage_unacked[stage.index()].value(),
                     delivery_share_ratio: share_ratio(meter.consumers()),
                     delivery_gini: delivery_gini(meter.consumers()),
+                    repeated: repeated(report, stage),
+                    retry: self.retry(settings, meter),
                     store: store(settings, meter.store()),
                     each_consumer: consumers(meter.consumers(), settings.slow_consumers()),
                 }
             })
             .collect()
     }
+}
+
+/// Effects of a stage that happened again.
+fn repeated(report: &LedgerReport, stage: Stage) -> u64 {
+    let effects = report.effects.iter().filter(|effect| effect.stage == stage);
+    effects.map(|effect| effect.repeated).sum()
 }
 
 /// What a stage's database did; absent without one.

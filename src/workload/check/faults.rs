@@ -4,7 +4,8 @@ use super::Builder;
 use crate::events::{PipelineKind, Stage};
 use crate::units::Span;
 use crate::workload::model::{
-    BrokerPause, Canary, Defect, Faults, Load, Orders, Publishing, StageSettings, Stretch, Until,
+    BrokerPause, Canary, Defect, Faults, Load, Orders, Publishing, QueueType, Retry, RetryPolicy, StageSettings,
+    Stretch, Until,
 };
 
 impl Builder<'_> {
@@ -53,6 +54,7 @@ impl Builder<'_> {
         orders: &Orders,
         stages: &[StageSettings],
         faults: &Faults,
+        retry: &Retry,
     ) -> Option<Canary> {
         let Some(word) = self.choice("canary.defect") else {
             self.refuse_written(
@@ -93,6 +95,29 @@ impl Builder<'_> {
                 "what is forgotten does no harm where nothing comes again",
                 "add a fault such as [[faults]] with what = \"connection-drop\", stage = \"payment\", point = \"confirm-to-ack\"",
             );
+        }
+        let payment = pipeline.position(Stage::Payment);
+        let fails = payment.is_some_and(|position| stages[position].errors.transient.0 > 0.0);
+        if matches!(defect, Defect::DropRetry | Defect::RetryForever) && !fails {
+            self.refuse(
+                &["canary.defect"],
+                format!("the defect `{word}` has no place where the payment stage never fails"),
+                "set stage.payment.errors, for example to \"50%\"",
+            );
+        } else if defect == Defect::RetryForever {
+            let counted = payment.is_some_and(|position| stages[position].queue.kind == QueueType::Quorum);
+            let why = match retry.policy {
+                RetryPolicy::None => "nothing is tried again",
+                RetryPolicy::Requeue if counted => "the broker keeps the limit",
+                RetryPolicy::Requeue | RetryPolicy::Republish | RetryPolicy::Backoff => "",
+            };
+            if !why.is_empty() {
+                self.refuse(
+                    &["canary.defect", "retry.policy"],
+                    format!("the defect `{word}` has no place where {why}"),
+                    "set retry.policy = \"republish\"",
+                );
+            }
         }
         Some(Canary {
             defect,

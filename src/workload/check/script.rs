@@ -5,8 +5,12 @@ use crate::events::{PipelineKind, Stage};
 use crate::units::{Share, Span};
 use crate::workload::keys::fault_path;
 use crate::workload::model::{
-    FaultKind, Load, NetworkFault, Pace, Placement, Point, ScriptedFault, StageSettings, Until, When, Whom,
+    DatabaseFault, FaultKind, Load, NetworkFault, Pace, Placement, Point, ScriptedFault, StageSettings, StoreKind,
+    Until, When, Whom,
 };
+
+/// Faults of a database begin like this.
+const DATABASE: &str = "database-";
 
 /// Ways to say when.
 const TRIGGERS: [&str; 5] = ["at", "every", "random", "on", "after"];
@@ -40,12 +44,12 @@ impl Builder<'_> {
         let word = self.choice(&path("what"));
         let named = self.choice(&path("stage"));
         let stage = Stage::ALL.into_iter().find(|stage| Some(stage.name()) == named);
-        let needs_stage = word.is_none_or(|word| !is_around(word));
+        let needs_stage = word.is_none_or(|word| !is_around(word) || word.starts_with(DATABASE));
         for (key, given, help) in [
             (
                 "what",
                 word.is_some(),
-                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"sigkill\", \"sigstop\", \"network-…\" or \"broker-…\"",
+                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"sigkill\", \"sigstop\", \"network-…\", \"database-…\" or \"broker-…\"",
             ),
             ("stage", stage.is_some() || !needs_stage, "add stage = \"…\""),
         ] {
@@ -56,7 +60,11 @@ impl Builder<'_> {
         }
         let when = self.when(position, &anywhere, pipeline, load);
         if let Some(word) = word.filter(|word| is_around(word)) {
-            let what = self.around(position, &anywhere, word, pipeline, stage);
+            let what = if word.starts_with(DATABASE) {
+                self.database(position, &anywhere, word, (pipeline, stage), stages)
+            } else {
+                self.around(position, &anywhere, word, pipeline, stage)
+            };
             return Some(ScriptedFault {
                 what: what?,
                 stage,
@@ -122,7 +130,7 @@ impl Builder<'_> {
         };
         self.refuse_written(
             &lasts_path,
-            format!("`{lasts_path}` has an effect on a hang, a sigstop or the network only"),
+            format!("`{lasts_path}` has an effect on a hang, a sigstop, the network or a database only"),
             "leave it out; restart_after says how long a consumer stays away",
         );
         Some(kind)
@@ -256,11 +264,87 @@ impl Builder<'_> {
         Some(FaultKind::Network(fault, lasts?))
     }
 
+    /// A fault of the stage's database.
+    fn database(
+        &mut self,
+        position: usize,
+        anywhere: &[&str],
+        word: &str,
+        (pipeline, stage): (PipelineKind, Option<Stage>),
+        stages: &[StageSettings],
+    ) -> Option<FaultKind> {
+        let path = |key: &str| fault_path(position, key);
+        for key in ["count", "share", "point", "restart_after"] {
+            self.refuse_written(
+                &path(key),
+                format!("`{}` has no effect on a {word}: it strikes no consumers", path(key)),
+                "leave it out; lasts says how long the database is like this",
+            );
+        }
+        let slow = word == "database-slow";
+        self.refuse_of_network(
+            position,
+            if slow {
+                &["jitter", "bandwidth"]
+            } else {
+                &["delay", "jitter", "bandwidth"]
+            },
+        );
+        let (lasts, delay) = (self.duration(&path("lasts")), self.duration(&path("delay")));
+        for (key, missing, help) in [
+            ("lasts", lasts.is_none(), "add lasts = \"5s\""),
+            ("delay", slow && delay.is_none(), "add delay = \"50ms\""),
+        ] {
+            if missing && self.settings.written(&path(key)).is_none() {
+                self.refuse(anywhere, format!("fault {position} does not say its `{key}`"), help);
+            }
+        }
+        let stage = stage?;
+        let Some(at) = pipeline.position(stage) else {
+            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            self.refuse(
+                &[&path("stage")],
+                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
+                format!("its stages are {}", known.join(", ")),
+            );
+            return None;
+        };
+        let (store, store_path) = (stages[at].store, format!("stage.{stage}.store"));
+        if !store.is_durable() {
+            self.refuse(
+                &[&path("what"), &path("stage"), &store_path],
+                format!("the {stage} stage has no database that a {word} could strike"),
+                format!(
+                    "set {store_path} = \"postgres\"{}",
+                    if word == "database-unreachable" {
+                        ""
+                    } else {
+                        " or \"sqlite\""
+                    }
+                ),
+            );
+        } else if word == "database-unreachable" && store == StoreKind::Sqlite {
+            self.refuse(
+                &[&path("what"), &store_path],
+                "a SQLite file is always within reach: there is no way to it that could be cut",
+                format!("choose database-locked or database-slow, or set {store_path} = \"postgres\""),
+            );
+        }
+        let fault = match word {
+            "database-unreachable" => DatabaseFault::Unreachable,
+            "database-slow" => DatabaseFault::Slow { delay: delay? },
+            _ => DatabaseFault::Locked,
+        };
+        Some(FaultKind::Database(fault, lasts?))
+    }
+
     /// Settings that only some other network fault has.
     fn refuse_of_network(&mut self, position: usize, keys: &[&str]) {
         for key in keys {
             let whose = if *key == "bandwidth" {
                 "network-bandwidth"
+            } else if *key == "delay" {
+                "network-delay or database-slow"
             } else {
                 "network-delay"
             };
@@ -434,7 +518,7 @@ impl Builder<'_> {
     }
 }
 
-/// Whether this word is a fault of what is around the consumers.
+/// Whether this word is a fault of what is around the consumers: network, database, broker.
 fn is_around(word: &str) -> bool {
-    word.starts_with("network-") || word.starts_with("broker-")
+    word.starts_with("network-") || word.starts_with("broker-") || word.starts_with(DATABASE)
 }

@@ -53,6 +53,7 @@ impl Builder<'_> {
             );
         }
         self.check_slow(&path);
+        let errors = self.errors(stage, ack);
         let store = self.store(stage, prefetch);
         StageSettings {
             consumers: self.count_u32(&path("consumers")),
@@ -75,6 +76,7 @@ impl Builder<'_> {
                 Some("own") => StageConnection::Own,
                 _ => StageConnection::Shared,
             },
+            errors,
         }
     }
 

@@ -155,6 +155,26 @@ fn contradictions_are_refused() {
             "never fills",
         ),
         (
+            "[[faults]]\nwhat = \"database-locked\"\nstage = \"payment\"\nat = \"1s\"\nlasts = \"1s\"",
+            "the payment stage has no database that a database-locked could strike",
+        ),
+        (
+            "[stage.payment]\nstore = \"sqlite\"\n[[faults]]\nwhat = \"database-unreachable\"\nstage = \"payment\"\nat = \"1s\"\nlasts = \"1s\"",
+            "a SQLite file is always within reach",
+        ),
+        (
+            "[stage.payment]\nstore = \"sqlite\"\n[[faults]]\nwhat = \"database-slow\"\nstage = \"payment\"\nat = \"1s\"\nlasts = \"1s\"",
+            "does not say its `delay`",
+        ),
+        (
+            "[stage.payment]\nstore = \"sqlite\"\n[[faults]]\nwhat = \"database-locked\"\nstage = \"payment\"\nat = \"1s\"\nlasts = \"1s\"\ncount = 1",
+            "it strikes no consumers",
+        ),
+        (
+            "[[faults]]\nwhat = \"database-locked\"\nat = \"1s\"\nlasts = \"1s\"",
+            "does not say its `stage`",
+        ),
+        (
             "[promises]\nnothing_lost = true\n[stage.payment]\npublish = \"dual-write\"",
             "cannot be given",
         ),
@@ -464,8 +484,9 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
                             | "publish"
                             | "commit_batch"
                             | "commit_flush"
+                            | "size_limit"
                     )
-                )
+                ) && !setting.path.starts_with("retry.")
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))
         .collect();

@@ -6,7 +6,7 @@ use crate::ledger::LedgerReport;
 use crate::load::Hold;
 use crate::measure::{Recorder, Series, StageSpan, steady};
 use crate::results::record::Checks;
-use crate::workload::model::{Arrival, Faults, Pattern, Shape};
+use crate::workload::model::{Arrival, BadMessages, Faults, Pattern, Shape};
 
 /// Ended orders that Little's law needs.
 const ORDERS_MIN: u64 = 1_000;
@@ -59,9 +59,12 @@ impl Fixed<'_> {
             Arrival::Phases(_) | Arrival::Saturate => false,
             Arrival::Closed { .. } => true,
         };
+        let workload = &self.stand.workload;
+        let sound = workload.messages == BadMessages::default()
+            && !workload.pipeline.stages().iter().any(|stage| workload.may_fail(*stage));
         let planned = self.stand.workload.faults == Faults::default() && self.stand.workload.backlog.is_none();
         let undisturbed = planned && ran.aborted.is_none() && !ran.interrupted;
-        even && undisturbed
+        even && undisturbed && sound
     }
 
     /// Mean orders under way over goodput × mean time from send to end.
