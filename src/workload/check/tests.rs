@@ -484,6 +484,7 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
                             | "publish"
                             | "commit_batch"
                             | "commit_flush"
+                            | "processes"
                             | "size_limit"
                     )
                 ) && !setting.path.starts_with("retry.")
