@@ -70,6 +70,7 @@ impl Running {
             command: "test".to_owned(),
             ceiling: None,
             report: orderstorm::report::Extent::Full,
+            at_end: orderstorm::runner::AtEnd::Delete,
             postgres: None,
         };
         runner::run(request, &self.screen, &self.interrupt, |_| ()).await

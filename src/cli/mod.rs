@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod cleanup;
 mod compare;
+mod dlq;
 mod doctor;
 mod history;
 mod list;
@@ -56,6 +57,7 @@ enum Verb {
     Ab(Box<ab::Ab>),
     History(history::History),
     Cleanup(cleanup::Cleanup),
+    Dlq(dlq::Dlq),
     Broker(broker::Serve),
     /// Print the JSON Schema of workload files, for editors.
     Schema,
@@ -101,6 +103,7 @@ impl Cli {
             Verb::Ab(ab) => ab.execute(),
             Verb::History(history) => history.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
+            Verb::Dlq(dlq) => dlq.execute(),
             Verb::Broker(serve) => serve.execute(),
             Verb::Schema => schema(),
         };

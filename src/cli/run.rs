@@ -12,7 +12,7 @@ use crate::compare::history;
 use crate::pipeline::store::postgres::PostgresAddress;
 use crate::plan::Plan;
 use crate::report::{Extent, promised, text};
-use crate::runner::{self, Interrupt, Resume, RunError, RunRequest, Stores};
+use crate::runner::{self, AtEnd, Interrupt, Resume, RunError, RunRequest, Stores};
 use crate::ui::{View, follow};
 use crate::workload::Checked;
 use crate::workload::check::check_beside;
@@ -47,6 +47,10 @@ pub struct Run {
     /// How much of a report is made at the end; `orderstorm report` makes the rest at any time.
     #[arg(long, value_enum, value_name = "EXTENT", default_value = "full", env = crate::runner::ab::REPORT_VARIABLE)]
     report: ReportName,
+    /// Leave the queues and exchanges on the broker, with what lies in them, for `orderstorm dlq`. They go away an hour after
+    /// their last use, or with `orderstorm cleanup`.
+    #[arg(long)]
+    keep: bool,
     /// Show nothing while it runs.
     #[arg(long, short)]
     quiet: bool,
@@ -130,6 +134,7 @@ impl Run {
             command: self.command(),
             ceiling: None,
             report: self.report.into(),
+            at_end: if self.keep { AtEnd::Keep } else { AtEnd::Delete },
             postgres: None,
         };
         if Stores::are_wanted(&request.plan) {
@@ -236,6 +241,9 @@ impl Run {
         }
         if self.ceiling {
             words.push("--ceiling".to_owned());
+        }
+        if self.keep {
+            words.push("--keep".to_owned());
         }
         words.join(" ")
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 29] = [
+pub const WORKLOADS: [(&str, &str); 33] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -43,12 +43,16 @@ pub const WORKLOADS: [(&str, &str); 29] = [
         include_str!("../../workloads/outbox-vs-dual-write.toml"),
     ),
     ("db-outage", include_str!("../../workloads/db-outage.toml")),
+    ("duplicates", include_str!("../../workloads/duplicates.toml")),
+    ("poison", include_str!("../../workloads/poison.toml")),
+    ("retry-backoff", include_str!("../../workloads/retry-backoff.toml")),
     ("store-cost", include_str!("../../workloads/store-cost.toml")),
     (
         "store-cost-postgres",
         include_str!("../../workloads/store-cost-postgres.toml"),
     ),
     ("gate", include_str!("../../workloads/gate.toml")),
+    ("plain-flow", include_str!("../../workloads/plain-flow.toml")),
     ("driver-ceiling", include_str!("../../workloads/driver-ceiling.toml")),
 ];
 

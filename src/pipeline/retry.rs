@@ -222,11 +222,7 @@ impl StageContext {
             Sequel::Republish(retry) => (topology.queue(self.stage).clone(), retry),
             Sequel::Drop | Sequel::Requeue | Sequel::GiveUp(_) => (topology.queue(self.stage).clone(), 0),
         };
-        let properties = headers::with(
-            delivery.properties.clone(),
-            headers::RETRIES,
-            AMQPValue::LongUInt(retry),
-        );
+        let properties = headers::with(first_came_by(delivery), headers::RETRIES, AMQPValue::LongUInt(retry));
         self.pass_on(publisher, who, ("".into(), queue), properties, &delivery.data)
             .await
     }
@@ -240,8 +236,7 @@ impl StageContext {
         reason: GiveUp,
     ) -> Outcome {
         let topology = &self.wiring.topology;
-        let text = |text: &str| AMQPValue::LongString(text.into());
-        let properties = headers::with(delivery.properties.clone(), headers::REASON, text(reason.name()));
+        let properties = headers::with(first_came_by(delivery), headers::REASON, text(reason.name()));
         let properties = headers::with(properties, headers::SOURCE, text(topology.queue(self.stage).as_str()));
         let route = (
             topology.dead_letter_exchange.clone(),
@@ -266,4 +261,18 @@ impl StageContext {
         };
         self.send(publisher, who, message).await
     }
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+/// A delivery's properties with the exchange and routing key that its message first came by.
+fn first_came_by(delivery: &Delivery) -> BasicProperties {
+    let properties = delivery.properties.clone();
+    if headers::text(&properties, headers::SOURCE_KEY).is_some() {
+        return properties;
+    }
+    let properties = headers::with(properties, headers::SOURCE_EXCHANGE, text(delivery.exchange.as_str()));
+    headers::with(properties, headers::SOURCE_KEY, text(delivery.routing_key.as_str()))
 }

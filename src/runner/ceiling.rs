@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::run::{Interrupt, RunError, RunRequest, run};
+use super::run::{AtEnd, Interrupt, RunError, RunRequest, run};
 use super::snapshot::Snapshot;
 use crate::broker::{BrokerChoice, StartOptions};
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ use crate::report::Extent;
 use crate::results::record::DriverCeiling;
 use crate::units::Span;
 use crate::workload::Workload;
-use crate::workload::model::{Arrival, Faults, ServiceTime, StoreKind, Until};
+use crate::workload::model::{Arrival, BadMessages, Faults, HandlerErrors, ServiceTime, StoreKind, Until};
 
 /// Orders under way at once; enough to keep every stage busy.
 const USERS: u32 = 256;
@@ -36,6 +36,7 @@ pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<Drive
         command: String::new(),
         ceiling: None,
         report: Extent::Tables,
+        at_end: AtEnd::Delete,
         postgres: None,
     };
     let screen = watch::channel(Snapshot::default()).0;
@@ -86,10 +87,12 @@ fn at_full_speed(workload: &Workload) -> Workload {
     workload.promises.survives_broker_restart = false;
     for stage in &mut workload.stages {
         stage.service_time = ServiceTime::None;
+        stage.errors = HandlerErrors::default();
         if stage.store == StoreKind::Postgres {
             // The server's share of the processors is not the driver's.
             stage.store = StoreKind::Sqlite;
         }
     }
+    workload.messages = BadMessages::default();
     workload
 }

@@ -1,6 +1,7 @@
 //! What lies on the broker after the drain: which orders still have a message in a queue or a dead-letter queue.
 //!
-//! Reading takes the messages off: it comes last, before everything is deleted.
+//! Reading takes the messages off: it comes last, before everything is deleted. Where the queues are to stay, they get
+//! everything back.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 
+use super::run::AtEnd;
 use crate::amqp::{AmqpError, Connector, Link};
 use crate::events::Stage;
 use crate::ledger::Residue;
@@ -25,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Messages read in all; beyond that the residue is incomplete, and says so.
 const READ_MAX: u64 = 2_000_000;
 
-/// Reads every queue of a trial empty.
+/// Reads every queue of a trial empty; one that is to stay gets its messages back.
 ///
 /// # Errors
 /// What the broker may say; then nothing is known of the residue.
@@ -34,12 +36,14 @@ pub async fn read(
     topology: &Topology,
     workload: &Workload,
     ids: &OrderIds,
+    at_end: AtEnd,
 ) -> Result<Residue, AmqpError> {
     let settings = &workload.topology;
     let link = connector.connect("verification").await?;
     let mut reader = Reader {
         link,
         ids,
+        at_end,
         residue: Residue {
             complete: true,
             ..Residue::default()
@@ -69,6 +73,7 @@ pub async fn read(
 struct Reader<'a> {
     link: Link,
     ids: &'a OrderIds,
+    at_end: AtEnd,
     residue: Residue,
     read: u64,
 }
@@ -126,6 +131,11 @@ impl Reader<'_> {
         }
         let allowed = waiting.min(READ_MAX.saturating_sub(self.read));
         let messages = self.consume(&channel, queue, allowed).await?;
+        if self.at_end == AtEnd::Keep {
+            // With its channel everything goes back to its place.
+            let closing = channel.close(200, "verified".into());
+            self.link.answer("close a channel", closing).await?;
+        }
         self.read += messages.len() as u64;
         self.residue.complete &= messages.len() as u64 == waiting;
         Ok(messages)
@@ -133,7 +143,7 @@ impl Reader<'_> {
 
     async fn consume(&self, channel: &Channel, queue: &ShortString, count: u64) -> Result<Vec<Delivery>, AmqpError> {
         let options = BasicConsumeOptions {
-            no_ack: true,
+            no_ack: self.at_end == AtEnd::Delete,
             ..BasicConsumeOptions::default()
         };
         let consuming = channel.basic_consume(queue.clone(), "verification".into(), options, FieldTable::default());

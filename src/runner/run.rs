@@ -53,8 +53,20 @@ pub struct RunRequest {
     pub ceiling: Option<DriverCeiling>,
     /// How much of a report is made at the end.
     pub report: Extent,
+    /// What becomes of the run's queues.
+    pub at_end: AtEnd,
     /// The PostgreSQL server of the stores that are kept on one; absent: a throw-away cluster.
     pub postgres: Option<PostgresAddress>,
+}
+
+/// What becomes of a run's queues and exchanges at its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AtEnd {
+    /// They are deleted.
+    #[default]
+    Delete,
+    /// They stay, with what lies in them, until an hour after their last use or `orderstorm cleanup`.
+    Keep,
 }
 
 /// The user's wish to stop: once, and the run saves what it has.
@@ -69,6 +81,9 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// The queues cannot stay.
+    #[error("--keep: {0}")]
+    CannotKeep(&'static str),
     /// As above, for a fault that takes the broker down.
     #[error(
         "fault {position} of the script ({what}) needs a broker that the run may stop and start on its data\nhelp: use --broker managed (it needs rabbitmq-server), or leave the fault out"
@@ -154,6 +169,7 @@ impl RunError {
             | RunError::CannotRestart { .. }
             | RunError::CannotAlarm { .. }
             | RunError::CannotSurviveRestart
+            | RunError::CannotKeep(_)
             | RunError::Resume(_) => true,
             RunError::Broker(error) => error.is_usage(),
             RunError::Postgres(error) => error.is_usage(),
@@ -185,6 +201,7 @@ pub async fn run(
         check_faults(&cell.workload.faults, &request.choice)?;
     }
     check_promises(&request.plan, request.choice.survives_restart())?;
+    check_keep(&request)?;
     let started = clock::wall_time();
     let run_id = random_id();
     let id = format!("{}-{}-{run_id}", request.plan.name, clock::compact(started));
@@ -228,6 +245,7 @@ pub async fn resume(
         check_faults(&cell.workload.faults, &request.choice)?;
     }
     check_promises(&request.plan, request.choice.survives_restart())?;
+    check_keep(&request)?;
     from.fits_plan(&request.plan)?;
     let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
@@ -384,6 +402,24 @@ fn check_promises(plan: &Plan, survives_restart: bool) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Queues can stay only where the broker does, and of one trial only: the next one finds the broker empty.
+fn check_keep(request: &RunRequest) -> Result<(), RunError> {
+    if request.at_end == AtEnd::Delete {
+        return Ok(());
+    }
+    if !matches!(request.choice, BrokerChoice::External(_)) {
+        return Err(RunError::CannotKeep(
+            "a managed or embedded broker is gone with its run\nhelp: name a broker that stays, with --broker amqp://…",
+        ));
+    }
+    if request.plan.trials.len() > 1 {
+        return Err(RunError::CannotKeep(
+            "the queues of several trials cannot stay: each finds the broker empty\nhelp: run one trial: no matrix, trial.repeats = 1",
+        ));
+    }
+    Ok(())
+}
+
 async fn may_make_vhosts(management: &ManagementClient) -> bool {
     management
         .whoami()
@@ -489,6 +525,7 @@ impl Run<'_> {
             screen: self.screen,
             cores: provenance::cores(),
             later_s: None,
+            at_end: self.request.at_end,
         };
         let mut failure: Option<RunError> = self.checkpoint(leave.folder(), &mut files).err();
         let (mut pace, mut first) = (Pace::default(), true);
@@ -524,7 +561,16 @@ impl Run<'_> {
             }
             let began = clock.now();
             let outcome = trial::run(&stand, trial, &mut files).await;
-            let cleaned = self.clean_trial(&manifest, schemas).await;
+            let cleaned = match (self.request.at_end, &outcome) {
+                // What broke off before its load left nothing to look at. The stores' tables go all the same.
+                (AtEnd::Keep, Ok(_)) => self
+                    .stores
+                    .drop(schemas)
+                    .await
+                    .map(|_| None)
+                    .map_err(CleanupError::from),
+                _ => self.clean_trial(&manifest, schemas).await,
+            };
             match outcome {
                 Ok(mut record) => {
                     pace.took(plan, trial, clock.now() - began);
@@ -670,7 +716,8 @@ impl Run<'_> {
     }
 
     async fn drop_vhost(&self, manifest: &Manifest) {
-        if manifest.own_vhost {
+        let empty = self.request.at_end == AtEnd::Delete || self.record.trials.is_empty();
+        if manifest.own_vhost && empty {
             // A failure leaves an empty vhost; the manifest in the result names it for `orderstorm cleanup`.
             let _ = clean_up(
                 &Manifest {

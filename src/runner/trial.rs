@@ -17,6 +17,7 @@ use super::network::Network;
 use super::node_down::{Down, NodeDown};
 use super::overload::OverloadWatch;
 use super::residue;
+use super::run::AtEnd;
 use super::snapshot::{Phase, Snapshot};
 use super::stores::Stores;
 use super::watch::{Course, Files, Maxima, Sources, Watch};
@@ -92,6 +93,7 @@ pub struct Stand<'a> {
     pub cores: u32,
     /// Seconds that the trials after this one take, about.
     pub later_s: Option<f64>,
+    pub at_end: AtEnd,
 }
 
 impl Stand<'_> {
@@ -1049,6 +1051,7 @@ impl Fixed<'_> {
             &self.wiring.topology,
             &self.stand.workload,
             self.wiring.encoder.ids(),
+            self.stand.at_end,
         )
         .await
         .unwrap_or_default()

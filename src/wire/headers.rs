@@ -12,6 +12,10 @@ pub const RETRIES: &str = "x-retry";
 pub const REASON: &str = "x-reason";
 /// The queue that a stage took such a message from.
 pub const SOURCE: &str = "x-source-queue";
+/// The exchange and the routing key that a message first came by, which publishing it again would hide.
+pub const SOURCE_EXCHANGE: &str = "x-source-exchange";
+/// … its routing key.
+pub const SOURCE_KEY: &str = "x-source-key";
 /// What is wrong with a message that the load made bad on purpose: a [`crate::workload::model::BadKind`]. Stages do not look
 /// at it; the clean-up does.
 pub const BAD: &str = "x-bad";

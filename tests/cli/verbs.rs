@@ -203,3 +203,110 @@ fn the_first_line_says_which_broker_it_is_and_why() {
     let first = said.out.lines().next().unwrap_or_default();
     assert!(first.ends_with("(auto: ORDERSTORM_BROKER is set)"), "{said:#?}");
 }
+
+/// Starts a run that keeps its queues, on the broker at `uri`; gives its folder.
+fn kept(dir: &tempfile::TempDir, uri: &str, settings: &[&str]) -> std::path::PathBuf {
+    let file = workload(dir, "kept.toml", "load = { orders = 30, rate = \"150/s\" }\n");
+    let mut command = orderstorm(&[
+        "run",
+        text(&file),
+        "--broker",
+        uri,
+        "--keep",
+        "--quiet",
+        "--report",
+        "tables",
+    ]);
+    command.args(["--results", text(dir.path())]);
+    settings.iter().for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    let said = finish(&mut command);
+    let line = said.out.lines().find_map(|line| line.strip_prefix("results: "));
+    line.unwrap_or_else(|| panic!("{said:#?}")).into()
+}
+
+#[test]
+fn dead_letters_are_listed_shown_and_replayed_and_only_those_of_a_run() {
+    let dir = results();
+    let (_broker, uri) = broker();
+    let settings = ["stage.payment.errors=100%", "retry.policy=republish", "retry.limit=1"];
+    let run = kept(&dir, &uri, &settings);
+    let dlq = |verb: &[&str]| {
+        let mut command = orderstorm(&["dlq"]);
+        finish(command.args(verb).args(["--broker", &uri]))
+    };
+    let run = text(&run);
+    let prefix = {
+        let listed = dlq(&["list", run]);
+        listed.says(&["30 dead letters in 1 of 9 queues", "       30 retry_limit"]);
+        let queue = listed.out.lines().next().expect("a queue");
+        let queue = queue.strip_suffix(".payment.dead-letter: 30").expect("payment's");
+        queue.to_owned()
+    };
+    let (source, dead) = (
+        format!("{prefix}.payment.queue"),
+        format!("{prefix}.payment.dead-letter"),
+    );
+    let listed: Value = serde_json::from_str(&dlq(&["list", run, "--format", "json"]).out).expect("JSON");
+    let group = listed["queues"].as_array().and_then(|queues| {
+        let payment = queues.iter().find(|queue| queue["queue"] == dead.as_str())?;
+        payment["groups"].get(0).cloned()
+    });
+    let expected = serde_json::json!({ "reason": "retry_limit", "source": source, "messages": 30 });
+    assert_eq!(group, Some(expected));
+
+    dlq(&["show", run, "--limit", "2"]).says(&["2 of 30 dead letters", "retry_limit, 1 retry, inventory.reserved"]);
+    let shown: Value = serde_json::from_str(&dlq(&["show", "--queue", &dead, "--format", "json"]).out).expect("JSON");
+    let first = shown.pointer("/queues/0/letters/0").expect("a letter");
+    assert_eq!(first["came_by"]["routing_key"], "inventory.reserved");
+    assert_eq!(first["position"], 1);
+    let again: Value = serde_json::from_str(&dlq(&["show", run, "--format", "json"]).out).expect("JSON");
+    let payment = again["queues"]
+        .as_array()
+        .and_then(|queues| queues.iter().find(|queue| queue["messages"] == 30));
+    assert_eq!(
+        payment.and_then(|queue| queue.pointer("/letters/0")),
+        Some(first),
+        "it stayed where it was"
+    );
+
+    dlq(&["replay", run, "--limit", "10"]).says(&["10 would go", "nothing was touched"]);
+    dlq(&["replay", run, "--reason", "expired", "--yes"]).says(&["no dead letter to replay"]);
+    dlq(&["replay", run, "--limit", "10", "--yes"]).says(&["       10 went from", &source]);
+    dlq(&["replay", run, "--to", "exchange", "--limit", "5", "--yes"])
+        .says(&["        5 went", "by `inventory.reserved`"]);
+    dlq(&["list", run]).says(&["15 dead letters in 1 of 9 queues"]);
+    let waiting = dlq(&["show", "--queue", &source, "--any-queue", "--format", "json"]);
+    let waiting: Value = serde_json::from_str(&waiting.out).expect("JSON");
+    assert_eq!(waiting.pointer("/queues/0/messages"), Some(&15.into()));
+    assert_eq!(
+        waiting.pointer("/queues/0/letters/0/reason"),
+        Some(&Value::Null),
+        "it begins anew"
+    );
+
+    dlq(&["list", "--queue", &source]).fails(2, &["no dead-letter queue of an orderstorm run", "--any-queue"]);
+    dlq(&["list"]).fails(2, &["name a run folder"]);
+    say(&["cleanup", run, "--broker", &uri]).says(&["objects of the run are off"]);
+    dlq(&["list", run]).says(&["0 dead letters in 0 of 0 queues"]);
+}
+
+#[test]
+fn queues_are_kept_only_where_somebody_can_look_at_them() {
+    let dir = results();
+    let file = workload(&dir, "short.toml", "load = { orders = 5, rate = \"50/s\" }\n");
+    let keep = |more: &[&str]| finish(orderstorm(&["run", text(&file), "--keep", "--quiet"]).args(more));
+    keep(&["--broker", "embedded"]).fails(2, &["--keep", "gone with its run"]);
+    let (_broker, uri) = broker();
+    keep(&["--broker", &uri, "--set", "trial.repeats=2"]).fails(2, &["--keep", "run one trial"]);
+    say(&[
+        "dlq",
+        "list",
+        "--queue",
+        "orderstorm.a.dead-letter",
+        "--broker",
+        "embedded",
+    ])
+    .fails(2, &["gone with its run"]);
+}

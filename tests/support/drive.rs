@@ -98,6 +98,7 @@ fn start_with(
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,
+        at_end: orderstorm::runner::AtEnd::Delete,
         postgres,
     };
     let asked = interrupt.clone();

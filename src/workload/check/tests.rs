@@ -484,8 +484,9 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
                             | "publish"
                             | "commit_batch"
                             | "commit_flush"
+                            | "size_limit"
                     )
-                )
+                ) && !setting.path.starts_with("retry.")
         })
         .map(|setting| format!("{} = {}\n", setting.path, setting.value))
         .collect();
