@@ -62,7 +62,7 @@ pub(super) fn stores(page: &mut Sink, trial: &TrialRecord) {
     page.table_end();
     page.raw("<p class=\"soft\">Commit: from the end of the work until its effect stands, waiting for others of its group among it. Failed: look-ups and steps that were rolled back; each delivery went back to its queue. ");
     if has_outbox {
-        page.raw("Outbox lag: from the commit of a row until the broker has confirmed it. ");
+        page.raw("Outbox lag: from handing a row to its transaction until the broker has confirmed its message. ");
     }
     page.raw("</p>\n");
 }

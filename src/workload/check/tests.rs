@@ -557,3 +557,92 @@ fn what_needs_worker_processes_is_refused_without_them_and_what_they_cannot_shar
     let stage = &checked(&legal).workload.stages[2];
     assert_eq!((stage.processes, stage.consumers), (2, 2));
 }
+
+#[test]
+fn a_fault_of_the_network_or_the_broker_says_all_that_it_needs_and_nothing_else() {
+    let fault = |lines: &str| format!("load.duration = \"30s\"\n[[faults]]\nat = \"1s\"\n{lines}\n");
+    for (lines, says) in [
+        ("what = \"network-stall\"", "does not say its `lasts`"),
+        ("what = \"network-delay\"\nlasts = \"1s\"", "does not say its `delay`"),
+        (
+            "what = \"network-bandwidth\"\nlasts = \"1s\"",
+            "does not say its `bandwidth`",
+        ),
+        (
+            "what = \"network-bandwidth\"\nlasts = \"1s\"\nbandwidth = \"0B\"",
+            "nothing passes through a bandwidth of nothing",
+        ),
+        (
+            "what = \"network-delay\"\nlasts = \"1s\"\ndelay = \"10ms\"\njitter = \"20ms\"",
+            "a jitter of 20ms is more than the delay (10ms)",
+        ),
+        (
+            "what = \"network-cut\"\nlasts = \"1s\"\ndelay = \"10ms\"",
+            "`faults.1.delay` has an effect with network-delay",
+        ),
+        (
+            "what = \"panic\"\nstage = \"payment\"\nbandwidth = \"1KiB\"",
+            "`faults.1.bandwidth` has an effect with network-bandwidth",
+        ),
+        (
+            "what = \"network-reset\"\nrestart_after = \"1s\"",
+            "`faults.1.restart_after` has no effect on a network-reset",
+        ),
+        (
+            "what = \"network-stall\"\nlasts = \"1s\"\ncount = 2",
+            "`faults.1.count` has no effect on a network-stall: it strikes no single consumers",
+        ),
+        (
+            "what = \"broker-kill\"\nstage = \"payment\"",
+            "`faults.1.stage` has no effect on a broker-kill: all stages have one broker",
+        ),
+        (
+            "what = \"broker-restart\"\nlasts = \"1s\"",
+            "`faults.1.lasts` has no effect on a broker-restart",
+        ),
+        (
+            "what = \"broker-kill\"\npoint = \"before-effect\"",
+            "`faults.1.point` has no effect on a broker-kill",
+        ),
+        (
+            "what = \"network-stall\"\nlasts = \"1s\"\nstage = \"worker\"",
+            "there is no worker stage",
+        ),
+        ("what = \"panic\"", "does not say its `stage`"),
+    ] {
+        let (problems, message) = refused(&fault(lines), &[]);
+        assert!(problems.len() == 1 && message.contains(says), "{lines}: {message}");
+    }
+    let (_, message) = refused("[[faults]]\nwhat = \"broker-kill\"\nafter = 10", &[]);
+    assert!(
+        message.contains("counts the deliveries to a stage, and there is none"),
+        "{message}"
+    );
+    let (_, message) = refused("recovery.heartbeat = \"1500ms\"", &[]);
+    assert!(message.contains("no whole number of seconds"), "{message}");
+}
+
+#[test]
+fn faults_of_the_network_and_the_broker_are_read_as_they_are_written() {
+    use crate::workload::model::{FaultKind, NetworkFault};
+    let text = "load.duration = \"30s\"\n\
+        [[faults]]\nwhat = \"network-delay\"\nstage = \"payment\"\nat = \"1s\"\nlasts = \"2s\"\ndelay = \"50ms\"\njitter = \"5ms\"\n\
+        [[faults]]\nwhat = \"network-reset\"\nat = \"4s\"\n\
+        [[faults]]\nwhat = \"broker-kill\"\nat = \"6s\"\nrestart_after = \"1s\"\n";
+    let faults = checked(text).workload.faults.clone();
+    let delay = NetworkFault::Delay {
+        delay: Span::from_millis(50),
+        jitter: Span::from_millis(5),
+    };
+    assert_eq!(faults.script[0].what, FaultKind::Network(delay, Span::from_secs(2)));
+    assert_eq!(
+        faults.script[1].what,
+        FaultKind::Network(NetworkFault::Reset, Span::ZERO)
+    );
+    assert_eq!(
+        (faults.script[1].stage, faults.script[2].restart_after),
+        (None, Span::from_secs(1))
+    );
+    assert_eq!(faults.of_broker(), Some((3, "broker-kill")));
+    assert!(!checked("").workload.faults.take_broker_down());
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -17,7 +18,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// Where a server is, and who logs in to which database. Neither `Display` nor `Debug` shows the password.
 #[derive(Clone)]
 pub struct PostgresAddress {
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl PostgresAddress {
@@ -38,7 +39,9 @@ impl PostgresAddress {
             return Err(PostgresError::Tls);
         }
         config.connect_timeout(CONNECT_PATIENCE);
-        Ok(PostgresAddress { config })
+        Ok(PostgresAddress {
+            config: Arc::new(config),
+        })
     }
 
     /// The address in `ORDERSTORM_POSTGRES_URL`, if there is one.
@@ -60,7 +63,9 @@ impl PostgresAddress {
             .password(password.expose())
             .dbname(database)
             .connect_timeout(CONNECT_PATIENCE);
-        PostgresAddress { config }
+        PostgresAddress {
+            config: Arc::new(config),
+        }
     }
 
     /// The same server and login by another way, such as a proxy.
@@ -82,7 +87,9 @@ impl PostgresAddress {
         if let Some(options) = self.config.get_options() {
             config.options(options);
         }
-        PostgresAddress { config }
+        PostgresAddress {
+            config: Arc::new(config),
+        }
     }
 
     /// The whole address, password and all: for another process, never for an output.
