@@ -60,7 +60,8 @@ async fn a_driver_that_is_stopped_while_its_broker_is_down_or_paused_leaves_noth
         "faults.1.restart_after=50s",
     ];
     let paused = ["fault.broker_pause.at=1s", "fault.broker_pause.lasts=50s"];
-    let cases: [(&[&str], Signal, fn(&[char]) -> bool); 2] = [
+    type Case<'a> = (&'a [&'a str], Signal, fn(&[char]) -> bool);
+    let cases: [Case<'_>; 2] = [
         (&killed, Signal::SIGINT, |beams| beams.is_empty()),
         (&paused, Signal::SIGTERM, |beams| beams.contains(&'T')),
     ];
