@@ -211,7 +211,7 @@ fn contradictions_are_refused() {
         ),
         (
             "load = { arrival = \"closed\", users = 3 }\nbacklog = { stage = \"payment\", messages = 3 }",
-            "a closed loop builds no backlog",
+            "a backlog is measured under an open loop",
         ),
         (
             "[fault.stage_outage]\nat = \"1s\"",
