@@ -124,7 +124,8 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     let ledger = Arc::clone(&wiring.ledger);
     let (finished_to, finished) = mpsc::unbounded_channel();
     wiring.window.open(0);
-    let running = Pipeline::start(&wiring, StoreGround::default(), Some(finished_to))
+    let program = orderstorm::runner::own_program();
+    let running = Pipeline::start(&wiring, StoreGround::default(), Some(finished_to), &program)
         .await
         .expect("a pipeline");
     let load = Load::connect(wiring).await.expect("a load");

@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | conductor | `runner`, `ui`, `cli` | everything |
 //! | desk | `results`, `report`, `compare` | engines, words |
-//! | field | `timer`, `proxy`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
+//! | field | `tally`, `timer`, `proxy`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
 //! | engines | `arrival`, `measure`, `ledger`, `plan`, `stats` | words |
 //! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
 
@@ -36,6 +36,7 @@ pub mod rng;
 pub mod runner;
 pub mod sample;
 pub mod stats;
+pub mod tally;
 pub mod timer;
 pub mod ui;
 pub mod units;

@@ -52,16 +52,30 @@ fn settings(seed: u64) -> Vec<String> {
             settings.push(format!("stage.{stage}.ack_batch={}", prefetch.min(4)));
         }
     }
+    // Every third run has a stage in worker processes, with a store that survives them.
+    let mortal = (seed % 3 == 0).then(|| stages[draw(stages.len())]);
+    if let Some(stage) = mortal {
+        settings.push(format!("stage.{stage}.placement=process"));
+        settings.push(format!("stage.{stage}.store=sqlite"));
+        if stage != "audit" && draw(2) == 0 {
+            settings.push(format!("stage.{stage}.publish=outbox"));
+        }
+        settings.push("orders.stock_per_item=100000".to_owned());
+    }
     for fault in 1..=4 {
         let what = ["connection-drop", "channel-close", "consumer-cancel", "hang", "panic"][draw(5)];
         let stage = stages[draw(stages.len())];
+        let (what, stage) = match mortal {
+            Some(mortal) if fault <= 2 => (["sigkill", "sigstop"][draw(2)], mortal),
+            _ => (what, stage),
+        };
         let mut set = |key: &str, value: &str| settings.push(format!("faults.{fault}.{key}={value}"));
         set("what", what);
         set("stage", stage);
         set("random", "3/s");
         set("share", "50%");
         match what {
-            "hang" => set("lasts", "100ms"),
+            "hang" | "sigstop" => set("lasts", "100ms"),
             _ => set("restart_after", ["0s", "50ms"][draw(2)]),
         }
         let points = [
@@ -70,8 +84,10 @@ fn settings(seed: u64) -> Vec<String> {
             "effect-to-publish",
             "publish-to-confirm",
         ];
-        let points = if stage == "audit" { &points[..2] } else { &points[..] };
-        if !matches!(what, "hang" | "consumer-cancel") && draw(2) == 0 {
+        // With an outbox nobody publishes in the handler.
+        let publishes = stage != "audit" && mortal != Some(stage);
+        let points = if publishes { &points[..] } else { &points[..2] };
+        if !matches!(what, "hang" | "consumer-cancel" | "sigstop") && draw(2) == 0 {
             set("point", points[draw(points.len())]);
         }
     }
@@ -130,4 +146,52 @@ async fn a_stage_that_forgets_what_it_did_is_convicted_when_a_fault_brings_it_ba
     let in_effect: u64 = events.map(|event| event.duplicates_in_effect).sum();
     assert!(in_effect >= 1, "{:?}", done.trial().fault_events);
     assert_eq!(done.record.outcome.exit_code, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_that_dies_with_its_process_is_found_out() {
+    let killed = async |stage: &str, more: &[&str]| {
+        let [placement, struck] = [
+            format!("stage.{stage}.placement=process"),
+            format!("faults.1.stage={stage}"),
+        ];
+        let common = [
+            "load.rate=100/s",
+            "load.duration=1500ms",
+            "drain.deadline=20s",
+            "faults.1.what=sigkill",
+            "faults.1.every=400ms",
+            "faults.1.times=3",
+            &placement,
+            &struck,
+        ];
+        run_alone(&[&common[..], more].concat()).await
+    };
+    let (payment, inventory) = tokio::join!(
+        killed(
+            "payment",
+            &["faults.1.point=confirm-to-ack", "stage.payment.prefetch=1"]
+        ),
+        killed("inventory", &["orders.stock_per_item=30", "orders.items=1"]),
+    );
+    let repeated = payment.promise("nothing_twice");
+    assert_eq!(
+        (repeated.verdict, repeated.breaches),
+        (Verdict::Fail, 3),
+        "{repeated:?}"
+    );
+    assert_eq!(payment.promise("charged_once").breaches, 3);
+    let because = repeated.not_given_because.as_deref().expect("not promised");
+    assert!(
+        because.contains("stage.payment.store") && because.contains("worker processes"),
+        "{because}"
+    );
+    let stock = inventory.promise("stock_balances");
+    assert!(inventory.trial().ledger.stock.orders_oversold > 0, "{stock:?}");
+    assert_eq!(stock.verdict, Verdict::Fail);
+    assert!(stock.not_given_because.is_some(), "{stock:?}");
+    for done in [payment, inventory] {
+        assert_eq!(done.broken(), Vec::<&str>::new(), "{:#?}", done.trial().promises);
+        assert_eq!(done.trial().ledger.fates.lost, 0);
+    }
 }

@@ -14,6 +14,7 @@ use orderstorm::results::record;
 use orderstorm::runner::Manifest;
 use support::drive::manifest_in;
 use support::eventually;
+use support::processes::{is_alive, is_stopped, workers_of};
 use support::program::{Running, Said, broker, finish, only_entry, orderstorm};
 use support::spy::Spy;
 use support::stand::Stand;
@@ -269,6 +270,117 @@ async fn a_run_that_is_interrupted_between_its_trials_keeps_those_that_were() {
     assert_eq!(record.trials[0].ledger.fates.total(), 30);
     let manifest = Manifest::read(&folder).expect("a manifest");
     assert_eq!(left_on(stand.uri(), &manifest).await, Vec::<String>::new());
+}
+
+/// Payments in two worker processes, in a storm: one is killed again and again, one is stopped for longer than anybody waits.
+const STORM: [&str; 24] = [
+    "--set",
+    "stage.payment.placement=process",
+    "--set",
+    "stage.payment.processes=2",
+    "--set",
+    "stage.payment.consumers=2",
+    "--set",
+    "stage.payment.store=sqlite",
+    "--set",
+    "stage.payment.service_time=5ms",
+    "--set",
+    "faults.1.what=sigkill",
+    "--set",
+    "faults.1.stage=payment",
+    "--set",
+    "faults.1.every=300ms",
+    "--set",
+    "faults.1.times=2",
+    "--set",
+    "faults.2.what=sigstop",
+    "--set",
+    "faults.2.stage=payment",
+    "--set",
+    "faults.2.at=1500ms",
+];
+
+/// Waits until `driver` has two workers, and one of them is stopped.
+async fn under_storm(driver: u32) -> Vec<u32> {
+    eventually("a stopped worker", || {
+        let workers = workers_of(driver);
+        (workers.len() == 2 && workers.iter().any(|pid| is_stopped(*pid))).then_some(workers)
+    })
+    .await
+}
+
+async fn all_gone(workers: &[u32]) {
+    eventually("the end of all workers", || {
+        workers.iter().all(|pid| !is_alive(*pid)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_in_the_middle_of_a_storm_leaves_no_worker_and_no_queue() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+        let storm = [&STORM[..], &["--set", "faults.2.lasts=50s"]].concat();
+        let run = Running::start(&mut long_run(&uri, &results, &storm));
+        let manifest = under_load(stand.uri(), results.path()).await;
+        let workers = under_storm(run.pid()).await;
+        run.signal(signal);
+        let said = run.said();
+        all_gone(&workers).await;
+        if signal == Signal::SIGKILL {
+            assert_eq!(said.code, None);
+            continue;
+        }
+        assert_eq!(said.code, Some(130), "{signal}: {said:#?}");
+        let (_, record) = kept(&results);
+        let trial = &record.trials[0];
+        assert_eq!((trial.aborted.as_ref(), trial.ledger.fates.lost), (None, 0));
+        assert_eq!(left_on(stand.uri(), &manifest).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_breaks_off_in_the_middle_of_a_storm_leaves_no_worker() {
+    let stand = Stand::start().await;
+    let mut settings: Vec<&str> = STORM.into_iter().filter(|word| *word != "--set").collect();
+    settings.extend(["faults.2.lasts=50s", "load.duration=1m"]);
+    let run = support::drive::start(&stand, &settings);
+    // No other run of this program has workers in it.
+    let workers = under_storm(std::process::id()).await;
+    run.breaks_off().await;
+    all_gone(&workers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_dies_with_nobody_having_planned_it_ends_the_run() {
+    const SMS: [&str; 4] = [
+        "--set",
+        "stage.sms.placement=process",
+        "--set",
+        "stage.sms.store=sqlite",
+    ];
+    let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
+    let run = Running::start(&mut long_run(&uri, &results, &SMS));
+    under_load(stand.uri(), results.path()).await;
+    let worker = workers_of(run.pid())[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker as i32), Signal::SIGKILL).expect("it lives");
+    let said = run.said();
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    let (_, record) = kept(&results);
+    let why = record.trials[0].aborted.as_deref().expect("cut short");
+    for part in [
+        "worker process 0 of the sms stage",
+        "nobody had planned it",
+        "signal: 9",
+    ] {
+        assert!(why.contains(part), "{why}");
+    }
+}
+
+#[test]
+fn a_worker_without_a_driver_says_so() {
+    let said = support::program::say(&["worker"]);
+    said.fails(1, &["started by `orderstorm run`, not by hand"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod model;
 use model::{CENTS, Due, LINES, Model, Way, broken, drained, emptied, judged, named, workload};
 use orderstorm::events::{Event, PipelineKind, Stage};
 use orderstorm::ledger::{
-    BadMessage, Drops, EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge,
+    BadMessage, Drops, EXAMPLES_MAX, ItemBook, LedgerReport, Observed, PublishFate, Residue, Verdict, judge, promised,
 };
 use orderstorm::workload::model::BadKind;
 use proptest::prelude::*;
@@ -385,6 +385,31 @@ fn of_an_order_that_was_never_confirmed_what_its_own_publish_called_for_is_not_m
         let missed = report.not_notified + report.not_audited;
         assert_eq!((missed == 0, report.confirmed), (excused, 0), "{stage}: {event}");
     }
+}
+
+#[test]
+fn what_a_broker_takes_along_is_not_promised_where_a_fault_takes_it_down() {
+    let why = |settings: &[&str]| {
+        let promises = promised(&workload(settings));
+        let lost = promises.into_iter().find(|promise| promise.name == "nothing_lost");
+        lost.expect("always judged").not_given_because
+    };
+    let kill = ["faults.1.what=broker-kill", "faults.1.at=1s"];
+    let killed = |more: &[&str]| why(&[&kill[..], more].concat());
+    assert_eq!((why(&["publish.persistent=false"]), killed(&[])), (None, None));
+    for setting in ["publish.persistent", "topology.durable"] {
+        let because = killed(&[&format!("{setting}=false")]).expect("not given");
+        assert!(
+            because.contains(setting) && because.contains("fault 1, broker-kill"),
+            "{because}"
+        );
+    }
+    let quorum = [
+        "pipeline=work-queue",
+        "stage.worker.queue_type=quorum",
+        "publish.persistent=false",
+    ];
+    assert_eq!(killed(&quorum), None, "a quorum queue keeps every message on its disk");
 }
 
 #[test]

@@ -67,6 +67,7 @@ impl Running {
             choice,
             start,
             results: self.results.path().to_owned(),
+            program: env!("CARGO_BIN_EXE_orderstorm").into(),
             command: "test".to_owned(),
             ceiling: None,
             report: orderstorm::report::Extent::Full,

@@ -23,6 +23,8 @@ mod network;
 mod objectives;
 #[path = "settings/orders.rs"]
 mod orders;
+#[path = "settings/processes.rs"]
+mod processes;
 #[path = "settings/publish.rs"]
 mod publish;
 #[path = "settings/queues.rs"]
@@ -435,6 +437,14 @@ const EFFECTS: &[(&str, &str)] = &[
         "a_quorum_queue_gives_up_what_comes_back_too_often",
     ),
     (
+        "stage.*.placement",
+        "placement_and_processes_say_where_consumers_run_and_the_account_is_the_same",
+    ),
+    (
+        "stage.*.processes",
+        "placement_and_processes_say_where_consumers_run_and_the_account_is_the_same",
+    ),
+    (
         "stage.*.connection",
         "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
     ),
@@ -442,7 +452,7 @@ const EFFECTS: &[(&str, &str)] = &[
         "recovery.backoff_initial",
         "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
     ),
-    ("recovery.backoff_max", "src/amqp/backoff.rs"),
+    ("recovery.backoff_max", "pauses_grow_no_longer_than_their_limit"),
     (
         "recovery.heartbeat",
         "a_dead_connection_is_noticed_by_its_heartbeat_or_not_before_it_is_reset",
@@ -468,6 +478,7 @@ fn every_key_has_a_test_of_its_effect() {
         include_str!("settings/load.rs"),
         include_str!("settings/objectives.rs"),
         include_str!("settings/orders.rs"),
+        include_str!("settings/processes.rs"),
         include_str!("settings/publish.rs"),
         include_str!("settings/queues.rs"),
         include_str!("settings/messages.rs"),

@@ -115,11 +115,36 @@ impl Incidents {
         self.lock().absent.clone()
     }
 
+    /// A time at which a connection of a worker process was gone; once more as it ends.
+    pub fn note_absence(&self, absence: &Absence) {
+        let mut state = self.lock();
+        let known = |one: &&mut Absence| one.connection == absence.connection && one.start == absence.start;
+        match state.absent.iter_mut().find(known) {
+            Some(known) => known.end = absence.end,
+            None => state.absent.push(absence.clone()),
+        }
+    }
+
+    /// As above, of a connection that the broker blocked.
+    pub fn note_block(&self, period: &BlockedPeriod) {
+        let mut state = self.lock();
+        let known = |one: &&mut BlockedPeriod| one.connection == period.connection && one.start == period.start;
+        match state.blocked.iter_mut().find(known) {
+            Some(known) => known.end = period.end,
+            None => state.blocked.push(period.clone()),
+        }
+    }
+
     /// A connection is gone for good. The first loss is kept, unless we are closing the connections ourselves.
     pub fn lose(&self, connection: &str, why: &str) {
+        self.end(format!("the connection `{connection}` was lost: {why}"));
+    }
+
+    /// Something is gone that the trial cannot go on without; as above.
+    pub fn end(&self, why: String) {
         let mut state = self.lock();
         if !state.closing && state.lost.is_none() {
-            state.lost = Some(format!("the connection `{connection}` was lost: {why}"));
+            state.lost = Some(why);
             drop(state);
             self.lost.cancel();
         }

@@ -93,6 +93,16 @@ impl Connector {
         }
     }
 
+    /// The broker's address as it was given.
+    pub fn address(&self) -> &BrokerUri {
+        &self.given
+    }
+
+    /// Where it connects instead, if it does.
+    pub fn proxy(&self) -> Option<SocketAddr> {
+        self.by_way_of
+    }
+
     /// The incidents of this connector's connections.
     pub fn incidents(&self) -> &Arc<Incidents> {
         &self.incidents

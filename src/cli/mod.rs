@@ -12,6 +12,7 @@ mod list;
 mod report;
 mod run;
 mod shipped;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Verb {
     Cleanup(cleanup::Cleanup),
     Dlq(dlq::Dlq),
     Broker(broker::Serve),
+    #[command(hide = true)]
+    Worker(worker::Worker),
     /// Print the JSON Schema of workload files, for editors.
     Schema,
 }
@@ -105,6 +108,7 @@ impl Cli {
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Dlq(dlq) => dlq.execute(),
             Verb::Broker(serve) => serve.execute(),
+            Verb::Worker(worker) => worker.execute(),
             Verb::Schema => schema(),
         };
         let code = outcome.unwrap_or_else(|Failure { code, error }| {

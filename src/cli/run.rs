@@ -131,6 +131,7 @@ impl Run {
             choice: selection.choice,
             start: self.broker.start_options(),
             results: self.results.clone(),
+            program: runner::own_program(),
             command: self.command(),
             ceiling: None,
             report: self.report.into(),

@@ -318,6 +318,12 @@ impl Book {
         self.closed.contains(number / self.shards)
     }
 
+    /// Whether a step's effect is booked; that of an order that is closed, or was never placed, makes no difference any more.
+    pub(super) fn has_effect(&self, number: OrderNumber, stage: Stage, event: Event) -> bool {
+        let record = self.open.get(&number);
+        record.is_none_or(|record| record.done & step_bit(stage, event) != 0)
+    }
+
     pub(super) fn placed(&mut self, number: OrderNumber, intended: Nanos, sent: Nanos, cents: u64) {
         if self.is_closed(number) || self.open.contains_key(&number) {
             // The same order again is no new one: it would take the first one's fate.

@@ -5,15 +5,17 @@
 //! run. Nothing is sampled. A breach keeps up to [`EXAMPLES_MAX`] orders with their trail.
 
 mod book;
+mod entry;
 mod population;
 mod promise;
 mod settle;
 mod stock;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
+pub use entry::{Afar, Entry, StepKey, Testimony};
 pub use population::Population;
 pub use promise::{BadMessage, Observed, PromiseReport, Verdict, judge, promised};
 pub use settle::{Drops, EffectCount, Fates, LedgerReport, Residue, StageCounts, Trail};
@@ -35,6 +37,8 @@ pub struct Ledger {
     pipeline: PipelineKind,
     shards: Vec<Mutex<Book>>,
     stock: Mutex<StockLedger>,
+    /// Where the entries of stages go instead.
+    afar: Option<Arc<dyn Afar>>,
 }
 
 /// Each call leaves a book whole, so a panic elsewhere while it was locked has not torn it.
@@ -59,10 +63,87 @@ impl Ledger {
             pipeline,
             shards: (0..SHARDS).map(|_| book()).collect(),
             stock: Mutex::new(stock),
+            afar: None,
         }
     }
 
+    /// A ledger that stages tell what they did, and that books nothing: it sends all of it to `afar`.
+    pub fn elsewhere(pipeline: PipelineKind, afar: Arc<dyn Afar>) -> Self {
+        Ledger {
+            afar: Some(afar),
+            ..Ledger::of(pipeline, StockLedger::new(0, None))
+        }
+    }
+
+    /// Whether entries go elsewhere.
+    pub fn is_elsewhere(&self) -> bool {
+        self.afar.is_some()
+    }
+
+    /// Books an entry, here or elsewhere. The first end of an order returns it, where it is booked.
+    pub fn enter(&self, entry: Entry) -> Option<Finished> {
+        if let Some(afar) = &self.afar {
+            afar.enter(entry);
+            return None;
+        }
+        match entry {
+            Entry::Attempted { number, event } => self.book(number).attempted(number, event),
+            Entry::Emitted { number, event, at } => return self.book(number).emitted(number, event, at),
+            Entry::Delivered {
+                number,
+                stage,
+                redelivered,
+            } => self.book(number).delivered(stage, redelivered),
+            Entry::Settled { number, stage, event } => self.book(number).settled(number, stage, event),
+            Entry::Failed {
+                number,
+                stage,
+                event,
+                allowed,
+            } => self.book(number).failed(number, stage, event, allowed),
+            Entry::Suppressed { number, stage } => self.book(number).suppressed(stage),
+            Entry::Effect { number, stage, event } => self.book(number).effect(number, stage, event),
+            Entry::EndedBy {
+                number,
+                stage,
+                event,
+                at,
+                accounted,
+            } => return self.book(number).ended_by(number, stage, event, at, accounted),
+            Entry::Charged { number, cents } => self.book(number).charged(number, cents),
+            Entry::Accounted { number, nanos } => self.book(number).accounted(number, nanos),
+            Entry::Reserved { number, lines } => lock(&self.stock).reserved(number, &lines),
+            Entry::Committed { lines } => lock(&self.stock).committed(&lines),
+            Entry::Released { lines } => lock(&self.stock).released(&lines),
+        }
+        None
+    }
+
+    /// The effect of a step with what goes with it: all that `entries` enters arrives as one, or nothing of it.
+    pub fn together(&self, step: StepKey, testimony: Testimony, entries: impl FnOnce()) {
+        match &self.afar {
+            None => entries(),
+            Some(afar) => {
+                let mut entries = Some(entries);
+                afar.together(step, testimony, &mut || {
+                    if let Some(entries) = entries.take() {
+                        entries();
+                    }
+                });
+            }
+        }
+    }
+
+    /// Whether the effect of a step is booked, or would be none any more.
+    pub fn has_effect(&self, step: StepKey) -> bool {
+        self.book(step.number).has_effect(step.number, step.stage, step.event)
+    }
+
     fn book(&self, number: OrderNumber) -> MutexGuard<'_, Book> {
+        assert!(
+            self.afar.is_none(),
+            "what stages tell is an `Entry`, or it is lost in a worker process"
+        );
         lock(&self.shards[(number % SHARDS as u64) as usize])
     }
 
@@ -79,38 +160,47 @@ impl Ledger {
     /// A stage is going to publish `event`. Call before the publish, and before the effect that calls for it: an order at
     /// its end of which nothing is due is closed.
     pub fn attempted(&self, number: OrderNumber, event: Event) {
-        self.book(number).attempted(number, event);
+        self.enter(Entry::Attempted { number, event });
     }
 
     /// A stage's publish of `event` is confirmed (or sent, where confirms are off). The first end of an order returns it.
     pub fn emitted(&self, number: OrderNumber, event: Event, at: Nanos) -> Option<Finished> {
-        self.book(number).emitted(number, event, at)
+        self.enter(Entry::Emitted { number, event, at })
     }
 
     /// A delivery reached a consumer.
     pub fn delivered(&self, number: OrderNumber, stage: Stage, redelivered: bool) {
-        self.book(number).delivered(stage, redelivered);
+        self.enter(Entry::Delivered {
+            number,
+            stage,
+            redelivered,
+        });
     }
 
     /// A delivery of `event` was acknowledged or rejected, and does not go back to its queue: from now on no queue can drop it.
     pub fn settled(&self, number: OrderNumber, stage: Stage, event: Event) {
-        self.book(number).settled(number, stage, event);
+        self.enter(Entry::Settled { number, stage, event });
     }
 
     /// A stage's handler failed at `event` for a cause that passes, and had no effect. It may be tried `allowed` times in all
     /// until it succeeds.
     pub fn failed(&self, number: OrderNumber, stage: Stage, event: Event, allowed: u32) {
-        self.book(number).failed(number, stage, event, allowed);
+        self.enter(Entry::Failed {
+            number,
+            stage,
+            event,
+            allowed,
+        });
     }
 
     /// A delivery was recognised as already processed and had no effect.
     pub fn suppressed(&self, number: OrderNumber, stage: Stage) {
-        self.book(number).suppressed(stage);
+        self.enter(Entry::Suppressed { number, stage });
     }
 
     /// A stage's effect on account of `event` stands.
     pub fn effect(&self, number: OrderNumber, stage: Stage, event: Event) {
-        self.book(number).effect(number, stage, event);
+        self.enter(Entry::Effect { number, stage, event });
     }
 
     /// A stage's effect on account of `event` stands and is the end of the order ([`Stage::is_end`]); the last step took
@@ -123,32 +213,39 @@ impl Ledger {
         at: Nanos,
         accounted: Nanos,
     ) -> Option<Finished> {
-        self.book(number).ended_by(number, stage, event, at, accounted)
+        self.enter(Entry::EndedBy {
+            number,
+            stage,
+            event,
+            at,
+            accounted,
+        })
     }
 
     /// Payment charged the customer.
     pub fn charged(&self, number: OrderNumber, cents: u64) {
-        self.book(number).charged(number, cents);
+        self.enter(Entry::Charged { number, cents });
     }
 
     /// Nanoseconds of the order's critical path that one step accounts for; their sum is checked against the whole.
     pub fn accounted(&self, number: OrderNumber, nanos: Nanos) {
-        self.book(number).accounted(number, nanos);
+        self.enter(Entry::Accounted { number, nanos });
     }
 
     /// Inventory set the lines aside.
     pub fn reserved(&self, number: OrderNumber, lines: &[Line]) {
-        lock(&self.stock).reserved(number, lines);
+        let lines = lines.to_vec();
+        self.enter(Entry::Reserved { number, lines });
     }
 
     /// Inventory turned reserved lines into sold ones.
     pub fn committed(&self, lines: &[Line]) {
-        lock(&self.stock).committed(lines);
+        self.enter(Entry::Committed { lines: lines.to_vec() });
     }
 
     /// Inventory put reserved lines back.
     pub fn released(&self, lines: &[Line]) {
-        lock(&self.stock).released(lines);
+        self.enter(Entry::Released { lines: lines.to_vec() });
     }
 
     /// Orders that are not closed: placed, and not yet at their end with everything that belongs to it.
@@ -183,7 +280,10 @@ impl Ledger {
     /// Whether everything that this order calls for has happened; then a store may forget it, and a late delivery is a
     /// repetition.
     pub fn is_closed(&self, number: OrderNumber) -> bool {
-        self.book(number).is_closed(number)
+        match &self.afar {
+            None => self.book(number).is_closed(number),
+            Some(afar) => afar.is_closed(number),
+        }
     }
 
     /// Takes stock after the drain. `residue` says what still lies in queues and dead-letter queues.

@@ -10,7 +10,9 @@ use super::settle::LedgerReport;
 use crate::clock::Nanos;
 use crate::events::{PipelineKind, Stage};
 use crate::workload::Workload;
-use crate::workload::model::{AckMode, BadKind, GiveUp, Overflow, Publishing, QueueType, StoreKind};
+use crate::workload::model::{
+    AckMode, BadKind, GiveUp, Overflow, Placement, Publishing, QueueType, RetryPolicy, StoreKind,
+};
 
 /// From a broker that sends a message just before it expires to the consumer that takes it, on a busy machine.
 const ON_THE_WAY_NS: Nanos = 250_000_000;
@@ -258,12 +260,36 @@ impl Judge<'_> {
     }
 
     fn may_repeat(&self, stages: &[Stage]) -> Option<String> {
-        let forgetful = stages
-            .iter()
-            .find(|stage| self.workload.stage(**stage).store == StoreKind::None)?;
+        let kept_in = |kind: StoreKind| {
+            stages
+                .iter()
+                .filter(move |stage| self.workload.stage(**stage).store == kind)
+        };
+        if let Some(forgetful) = kept_in(StoreKind::None).next() {
+            return Some(format!(
+                "stage.{forgetful}.store = \"none\": an effect may repeat at a redelivery"
+            ));
+        }
+        let mortal = kept_in(StoreKind::Memory).find(|stage| self.is_mortal(**stage))?;
         Some(format!(
-            "stage.{forgetful}.store = \"none\": an effect may repeat at a redelivery"
+            "stage.{mortal}.store = \"memory\" in worker processes: an effect may repeat when one of them dies (a durable store remembers it)"
         ))
+    }
+
+    /// Whether a stage's memory may be gone in the middle of a trial.
+    fn is_mortal(&self, stage: Stage) -> bool {
+        let settings = self.workload.stage(stage);
+        settings.placement == Placement::Process && !settings.store.is_durable()
+    }
+
+    /// Why an order may end twice, or go on after its end.
+    fn may_end_twice(&self) -> Option<String> {
+        let stock_dies = self.workload.pipeline == PipelineKind::Orders && self.is_mortal(Stage::Inventory);
+        let stock = stock_dies.then(|| {
+            "stage.inventory.store in the memory of a worker process: the stock is as full as at the start when it dies"
+                .to_owned()
+        });
+        self.may_repeat(&[self.last()]).or(stock)
     }
 
     /// The stages without which an order does not end.
@@ -421,7 +447,7 @@ impl Judge<'_> {
         self.conclude(Finding {
             name: "causes_first",
             statement: "no effect, answer or end comes without its cause, and no order ends twice",
-            not_given_because: self.may_repeat(&[self.last()]),
+            not_given_because: self.may_end_twice(),
             breaches: causeless,
             finding: format!("{causeless} without a cause"),
             examples: &["causeless"],
@@ -498,7 +524,16 @@ impl Judge<'_> {
         let beyond = self.report.beyond_retry_limit;
         let cut_off = self.observed.faults.is_some() || self.observed.consumers_missing.is_some();
         let copies = self.workload.messages.duplicates.0 > 0.0;
+        let mut stages = self.workload.pipeline.stages().iter();
+        // Who counts in its own memory does not know of the attempts of another process.
+        let apart = stages.find(|stage| {
+            let requeues = self.workload.retries(**stage) == Some(RetryPolicy::Requeue);
+            requeues && self.workload.stage(**stage).processes > 1 && !self.workload.broker_counts_retries(**stage)
+        });
         let not_given_because = match (cut_off, copies) {
+            _ if apart.is_some() => {
+                Some("retry.policy = \"requeue\" in several processes: each counts its own attempts".to_owned())
+            }
             (true, _) => {
                 Some("a consumer that is cut off between retry and acknowledgement leaves the message twice".to_owned())
             }

@@ -4,10 +4,11 @@
 //! the broker is gone what was acknowledged before it, until it comes back or the trial ends.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::process::Teller;
 use crate::clock::Nanos;
-use crate::events::Event;
+use crate::events::{Event, Stage};
 use crate::orders::OrderNumber;
 
 /// How long before its end the broker may have forgotten an acknowledgement; half a second was seen.
@@ -18,7 +19,11 @@ pub(super) type Key = (OrderNumber, Event);
 
 /// The log of one stage.
 #[derive(Debug, Default)]
-pub struct AckLog(Mutex<State>);
+pub struct AckLog {
+    state: Mutex<State>,
+    /// In a worker process: whom it tells, instead of keeping a log.
+    teller: Option<(Arc<Teller>, Stage)>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -62,11 +67,22 @@ impl Returned {
 impl AckLog {
     /// Each change of it is whole, so a panic elsewhere has not torn it.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that keeps nothing and tells the driver everything.
+    pub(super) fn told(teller: Arc<Teller>, stage: Stage) -> Self {
+        AckLog {
+            state: Mutex::default(),
+            teller: Some((teller, stage)),
+        }
     }
 
     /// A message was acknowledged.
     pub(super) fn acked(&self, key: Key, now: Nanos) {
+        if let Some((teller, stage)) = &self.teller {
+            return teller.acked(*stage, key, now);
+        }
         let mut state = self.lock();
         state.acked.insert(key, now);
         state.order.push_back((now, key));
@@ -84,6 +100,9 @@ impl AckLog {
 
     /// A message was delivered.
     pub(super) fn delivered(&self, key: Key, now: Nanos) {
+        if let Some((teller, stage)) = &self.teller {
+            return teller.came(*stage, key, now);
+        }
         let mut state = self.lock();
         for end in state.ends.iter_mut().rev() {
             let Some(acked) = end.acked.remove(&key) else { continue };

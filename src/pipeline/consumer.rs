@@ -26,10 +26,11 @@ use super::acked::{AckLog, Key};
 use super::emission::Emission;
 use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Service};
+use super::process::Teller;
 use super::retry::{Attempts, HandlerError, Sequel};
 use super::step::CarriedOut;
 use super::store::{Known, Store};
-use super::strike::{Armed, Planned, Strike, planned};
+use super::strike::{Armed, Planned, Strike, die, planned};
 use super::switch::StageSwitch;
 use super::work;
 use crate::amqp::{AmqpError, Backoff, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
@@ -71,6 +72,8 @@ pub struct StageContext {
     pub(super) attempts: Attempts,
     /// Where ends of orders go, for a closed loop.
     pub finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// In a worker process: whom it tells.
+    pub(super) teller: Option<Arc<Teller>>,
     /// What it acknowledged lately, where a fault takes the broker down.
     pub acks: Option<Arc<AckLog>>,
 }
@@ -485,8 +488,17 @@ impl Lane<'_> {
             // Not `panic!`: it is no defect, and nobody needs to read of it.
             std::panic::resume_unwind(Box::new(Planned(strike)));
         }
+        if strike.what == FaultKind::Sigkill && point != Point::PublishToConfirm {
+            die();
+        }
         *self.broken_off_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(strike);
         true
+    }
+
+    /// Whether the strike that a job has met kills the process.
+    fn is_to_die(&self) -> bool {
+        let met = self.broken_off_by.lock().unwrap_or_else(PoisonError::into_inner);
+        met.as_ref().is_some_and(|strike| strike.what == FaultKind::Sigkill)
     }
 
     /// Counts a delivery that has come; returns when.
@@ -496,8 +508,8 @@ impl Lane<'_> {
         meter
             .redelivered
             .fetch_add(u64::from(delivery.redelivered), Ordering::Relaxed);
-        meter.take();
         let held = self.meter.take();
+        meter.take();
         let StageSettings { ack, prefetch, .. } = self.stage.settings;
         // The broker limits nothing that it takes for acknowledged as it sends.
         let beyond = ack == AckMode::Manual && prefetch.is_some_and(|prefetch| held > u64::from(prefetch));
@@ -633,6 +645,9 @@ impl Lane<'_> {
             self.stage.meter.store().failed();
             return self.requeue().await;
         };
+        if known != Known::Fresh {
+            self.stage.recall(message).await;
+        }
         if known == Known::Fresh {
             if work_ns > 0 {
                 wiring.timer.sleep_until(started + work_ns).await;
@@ -707,6 +722,9 @@ impl Lane<'_> {
         };
         if self.breaks_off_at(Point::PublishToConfirm) {
             publisher.current().publish_unanswered(parcel.message()).await;
+            if self.is_to_die() {
+                die();
+            }
             return Settlement::Struck;
         }
         match self
@@ -742,7 +760,13 @@ impl Lane<'_> {
                 return Settlement::GiveBack;
             }
             (Sequel::GiveUp(reason), Some(publisher)) if stage.wiring.workload.topology.dead_letter => {
-                (&retry.given_up, stage.give_up(publisher, who, delivery, reason).await)
+                // Before, not after: whoever dies in between leaves a dead letter that has its cause.
+                retry.given_up.fetch_add(1, Ordering::Relaxed);
+                let outcome = stage.give_up(publisher, who, delivery, reason).await;
+                if matches!(outcome, Outcome::Refused(_)) {
+                    retry.given_up.fetch_sub(1, Ordering::Relaxed);
+                }
+                (None, outcome)
             }
             // The broker drops it: there is nowhere to put it.
             (Sequel::GiveUp(_), _) | (Sequel::Republish(_) | Sequel::Wait(_), None) => {
@@ -751,12 +775,14 @@ impl Lane<'_> {
             }
             (Sequel::Republish(_) | Sequel::Wait(_), Some(publisher)) => {
                 let again = stage.try_again(publisher, who, (message, delivery), sequel);
-                (&retry.retried, again.await)
+                (Some(&retry.retried), again.await)
             }
         };
         match outcome {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
-                counter.fetch_add(1, Ordering::Relaxed);
+                if let Some(counter) = counter {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
                 Settlement::PassedOn
             }
             Outcome::Unknown(Uncertainty::ConnectionLost) => Settlement::Abandon,
@@ -805,9 +831,7 @@ impl Lane<'_> {
     fn spent(&self, started: Nanos, done: Nanos) {
         let busy_ns = done.saturating_sub(started);
         self.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        if self.stage.wiring.window.contains(started) {
-            self.stage.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        }
+        self.stage.busy(started, busy_ns);
     }
 }
 

@@ -1,58 +1,83 @@
 //! Live counts of stages and of their consumers, read while they run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::retry::RetryMeter;
 use super::store::StoreMeter;
 use crate::clock::Nanos;
+use crate::tally::{Tallies, Tally};
 
 /// Live counts of one stage.
 #[derive(Debug)]
 pub struct StageMeter {
-    pub(super) delivered: AtomicU64,
-    pub(super) redelivered: AtomicU64,
-    pub(super) held: AtomicU64,
-    pub(super) malformed: AtomicU64,
-    pub(super) unroutable: AtomicU64,
-    pub(super) not_for_stage: AtomicU64,
-    pub(super) acks: AtomicU64,
-    pub(super) prefetch_exceeded: AtomicU64,
-    pub(super) requeued: AtomicU64,
-    pub(super) busy_ns: AtomicU64,
-    held_max: AtomicU64,
-    pub(super) refused: AtomicU64,
+    pub(super) delivered: Tally,
+    pub(super) redelivered: Tally,
+    pub(super) held: Tally,
+    pub(super) malformed: Tally,
+    pub(super) unroutable: Tally,
+    pub(super) not_for_stage: Tally,
+    pub(super) acks: Tally,
+    pub(super) prefetch_exceeded: Tally,
+    pub(super) requeued: Tally,
+    busy_ns: Tally,
+    held_max: Tally,
+    pub(super) refused: Tally,
     /// Longest wait of a message delivered since somebody asked, and of all; nanoseconds. One more than the value: 0 is none.
-    recent_wait: AtomicU64,
-    longest_wait: AtomicU64,
-    overstay: AtomicU64,
+    recent_wait: Tally,
+    longest_wait: Tally,
+    overstay: Tally,
     store: Arc<StoreMeter>,
     retry: RetryMeter,
     consumers: Box<[ConsumerMeter]>,
+    counted: Counted,
+}
+
+/// Who counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// Tasks of this process.
+    Here,
+    /// Worker processes, which may die between the count of a consumer and that of its stage: only the former is exact.
+    InProcesses,
 }
 
 impl StageMeter {
+    /// Counters of a stage with so many consumers.
+    pub const fn tallies(consumers: u32) -> usize {
+        40 + consumers as usize * 4
+    }
+
     /// Nothing counted yet.
     pub fn new(consumers: u32) -> Self {
+        StageMeter::within(consumers, &mut Tallies::own())
+    }
+
+    /// One whose counters come from `tallies`; at most [`StageMeter::tallies`].
+    pub fn within(consumers: u32, tallies: &mut Tallies) -> Self {
         StageMeter {
-            delivered: AtomicU64::default(),
-            redelivered: AtomicU64::default(),
-            held: AtomicU64::default(),
-            malformed: AtomicU64::default(),
-            unroutable: AtomicU64::default(),
-            not_for_stage: AtomicU64::default(),
-            acks: AtomicU64::default(),
-            prefetch_exceeded: AtomicU64::default(),
-            requeued: AtomicU64::default(),
-            busy_ns: AtomicU64::default(),
-            held_max: AtomicU64::default(),
-            refused: AtomicU64::default(),
-            recent_wait: AtomicU64::default(),
-            longest_wait: AtomicU64::default(),
-            overstay: AtomicU64::default(),
-            store: Arc::default(),
-            retry: RetryMeter::default(),
-            consumers: (0..consumers).map(|_| ConsumerMeter::default()).collect(),
+            delivered: tallies.tally(),
+            redelivered: tallies.tally(),
+            held: tallies.tally(),
+            malformed: tallies.tally(),
+            unroutable: tallies.tally(),
+            not_for_stage: tallies.tally(),
+            acks: tallies.tally(),
+            prefetch_exceeded: tallies.tally(),
+            requeued: tallies.tally(),
+            busy_ns: tallies.tally(),
+            held_max: tallies.tally(),
+            refused: tallies.tally(),
+            recent_wait: tallies.tally(),
+            longest_wait: tallies.tally(),
+            overstay: tallies.tally(),
+            store: Arc::new(StoreMeter::within(tallies)),
+            retry: RetryMeter::within(tallies),
+            counted: match tallies.path() {
+                None => Counted::Here,
+                Some(_) => Counted::InProcesses,
+            },
+            consumers: (0..consumers).map(|_| ConsumerMeter::within(tallies)).collect(),
         }
     }
 
@@ -80,10 +105,10 @@ impl StageMeter {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One more delivery is held.
+    /// One more delivery is held; its consumer has counted it already.
     pub(super) fn take(&self) {
-        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
-        self.held_max.fetch_max(held, Ordering::Relaxed);
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.held_max.fetch_max(self.held(), Ordering::Relaxed);
     }
 
     /// Notes that a message was delivered after `wait` nanoseconds in flight and in its queue, where it may stay for
@@ -95,6 +120,11 @@ impl StageMeter {
         if let Some(beyond) = time_to_live.and_then(|ttl| wait.checked_sub(ttl)) {
             self.overstay.fetch_max(beyond, Ordering::Relaxed);
         }
+    }
+
+    /// Work inside the measured part.
+    pub(super) fn worked(&self, nanos: Nanos) {
+        self.busy_ns.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// Greatest number of deliveries held at once.
@@ -134,7 +164,17 @@ impl StageMeter {
 
     /// Deliveries that consumers hold and have not settled.
     pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
+        match self.counted {
+            Counted::Here => self.held.load(Ordering::Relaxed),
+            Counted::InProcesses => self.consumers.iter().map(ConsumerMeter::held).sum(),
+        }
+    }
+
+    /// The process of these consumers has died: they hold nothing any more.
+    pub(super) fn died(&self, consumers: std::ops::Range<u32>) {
+        for consumer in consumers {
+            self.consumer(consumer).held.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Deliveries rejected because what they called for could not be routed.
@@ -176,13 +216,22 @@ impl StageMeter {
 /// Live counts of one consumer.
 #[derive(Debug, Default)]
 pub struct ConsumerMeter {
-    delivered: AtomicU64,
-    pub(super) held: AtomicU64,
-    held_max: AtomicU64,
-    pub(super) busy_ns: AtomicU64,
+    delivered: Tally,
+    pub(super) held: Tally,
+    held_max: Tally,
+    pub(super) busy_ns: Tally,
 }
 
 impl ConsumerMeter {
+    fn within(tallies: &mut Tallies) -> Self {
+        ConsumerMeter {
+            delivered: tallies.tally(),
+            held: tallies.tally(),
+            held_max: tallies.tally(),
+            busy_ns: tallies.tally(),
+        }
+    }
+
     /// One more delivery is held; returns how many are.
     pub(super) fn take(&self) -> u64 {
         self.delivered.fetch_add(1, Ordering::Relaxed);

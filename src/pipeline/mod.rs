@@ -7,11 +7,14 @@
 mod acked;
 pub mod consumer;
 mod emission;
+mod evidence;
 pub mod meter;
 pub mod order;
+pub mod process;
 mod relay;
 pub mod retry;
 pub mod running;
+mod staff;
 mod step;
 pub mod store;
 pub mod strike;

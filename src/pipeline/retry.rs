@@ -5,7 +5,7 @@
 //! decides what a delivery's work is; [`super::consumer`] does.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use lapin::BasicProperties;
@@ -18,6 +18,7 @@ use crate::clock::Nanos;
 use crate::events::Event;
 use crate::orders::OrderNumber;
 use crate::rng;
+use crate::tally::{Tallies, Tally};
 use crate::wire::headers;
 use crate::wire::message::Envelope;
 use crate::wire::retry_queue;
@@ -53,13 +54,23 @@ pub(super) enum Sequel {
 /// Live counts of a stage's failures.
 #[derive(Debug, Default)]
 pub struct RetryMeter {
-    pub(super) transient: AtomicU64,
-    pub(super) permanent: AtomicU64,
-    pub(super) retried: AtomicU64,
-    pub(super) given_up: AtomicU64,
+    pub(super) transient: Tally,
+    pub(super) permanent: Tally,
+    pub(super) retried: Tally,
+    pub(super) given_up: Tally,
 }
 
 impl RetryMeter {
+    /// One whose counters come from `tallies`.
+    pub(super) fn within(tallies: &mut Tallies) -> Self {
+        RetryMeter {
+            transient: tallies.tally(),
+            permanent: tallies.tally(),
+            retried: tallies.tally(),
+            given_up: tallies.tally(),
+        }
+    }
+
     /// Attempts that failed for a cause that passes.
     pub fn transient(&self) -> u64 {
         self.transient.load(Ordering::Relaxed)

@@ -1,5 +1,6 @@
 //! The running pipeline: connections, consumers, and the counts that tell whether it is empty.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,24 +9,26 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::acked::AckLog;
-use super::consumer::{Ended, Seat, StageContext};
+use super::consumer::Ended;
+use super::evidence;
 use super::meter::StageMeter;
 use super::order::{Context, Inventory, service};
-use super::relay::Relay;
-use super::retry::Attempts;
+use super::process::{Crew, StageSeats, WorkerCosts};
+use super::staff::{Staff, Staffed};
 use super::store::{Grip, Store, StoreError, StoreGround, StoreSite};
 use super::strike::Targets;
 use super::switch::StageSwitch;
-use crate::amqp::{AmqpError, Renewable, RenewablePublisher};
+use crate::amqp::{AmqpError, Renewable};
+use crate::clock::Nanos;
 use crate::events::Stage;
 use crate::ledger::ItemBook;
 use crate::orders::OrderNumber;
-use crate::units::Span;
-use crate::wire::{Peer, Wiring};
-use crate::workload::model::{Publishing, StageConnection};
+use crate::wire::Wiring;
 
 /// Longest wait for consumers to finish what they hold when the pipeline is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a worker process to start and connect.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the pipeline did not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,12 @@ pub enum StartError {
     /// Its store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What its worker processes need.
+    #[error("worker processes cannot be had: {0}")]
+    Crew(#[from] std::io::Error),
+    /// One of its worker processes.
+    #[error("{0}")]
+    Worker(String),
 }
 
 /// A running pipeline.
@@ -60,6 +69,9 @@ pub struct Pipeline {
     consumers: JoinSet<Ended>,
     stop: CancellationToken,
     finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+    /// The worker processes, if there are any.
+    crew: Option<Crew>,
+    wiring: Wiring,
     /// Hands on the databases, for faults.
     grips: Vec<(Stage, Grip)>,
     /// Kept as long as the stores: their files are in it.
@@ -68,7 +80,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Connects and starts every consumer; the topology must be declared. Databases are made on `ground`. Ends of orders go to
-    /// `finished`, for a closed loop.
+    /// `finished`, for a closed loop. Worker processes run `program`, which must be this one.
     ///
     /// # Errors
     /// [`PipelineError`] with the stage that did not start.
@@ -76,115 +88,132 @@ impl Pipeline {
         wiring: &Wiring,
         ground: StoreGround,
         finished: Option<mpsc::UnboundedSender<OrderNumber>>,
+        program: &Path,
     ) -> Result<Self, PipelineError> {
+        let workload = &wiring.workload;
+        let first = workload.pipeline.stages()[0];
+        let before = |source: StartError| PipelineError { stage: first, source };
+        let site = StoreSite::prepare(&workload.stages, ground).map_err(|error| before(error.into()))?;
+        let crew = Crew::open(wiring, finished.clone(), program).map_err(|error| before(error.into()))?;
+        let ledger = match &crew {
+            Some(crew) => crew.ledger(),
+            None => &wiring.ledger,
+        };
         let context = Context {
             seed: wiring.seed,
             workload: Arc::clone(&wiring.workload),
-            ledger: Arc::clone(&wiring.ledger),
+            ledger: Arc::clone(ledger),
         };
-        let workload = &wiring.workload;
-        let meter = |stage| match workload.pipeline.position(stage) {
-            Some(_) => StageMeter::new(workload.stage(stage).consumers),
-            None => StageMeter::new(0),
+        let meter = |stage: Stage| {
+            let in_processes = crew.as_ref().and_then(|crew| crew.meter(stage));
+            match workload.pipeline.position(stage) {
+                _ if in_processes.is_some() => in_processes.cloned(),
+                Some(_) => Some(Arc::new(StageMeter::new(workload.stage(stage).consumers))),
+                None => None,
+            }
         };
-        let first = workload.pipeline.stages()[0];
-        let site = StoreSite::prepare(&workload.stages, ground).map_err(|error| PipelineError {
-            stage: first,
-            source: error.into(),
-        })?;
+        let meters = Stage::ALL
+            .iter()
+            .map(|stage| meter(*stage).unwrap_or_else(|| Arc::new(StageMeter::new(0))));
         let mut pipeline = Pipeline {
             inventory: Arc::new(Inventory::new(context.clone())),
-            meters: Stage::ALL.iter().map(|stage| Arc::new(meter(*stage))).collect(),
+            meters: meters.collect(),
             switches: Vec::new(),
             targets: Vec::new(),
-            acks: Vec::new(),
+            acks: crew.as_ref().map(Crew::ack_logs).unwrap_or_default(),
             lines: Vec::new(),
             consumers: JoinSet::new(),
             stop: CancellationToken::new(),
             finished,
+            wiring: Wiring {
+                ledger: Arc::clone(ledger),
+                ..wiring.clone()
+            },
+            crew,
             grips: Vec::new(),
             site,
         };
         for stage in wiring.workload.pipeline.stages().iter().copied() {
             pipeline
-                .start_stage(stage, wiring, &context)
+                .start_stage(stage, &context)
                 .await
                 .map_err(|source| PipelineError { stage, source })?;
         }
         Ok(pipeline)
     }
 
-    /// One connection to consume and, where the stage emits, one to publish, for the stage or for each of its consumers: a
-    /// broker that blocks publishers must not stop the acknowledgements.
-    async fn start_stage(&mut self, stage: Stage, wiring: &Wiring, context: &Context) -> Result<(), StartError> {
-        let settings = wiring.workload.stage(stage).clone();
-        let held_back = matches!(&wiring.workload.backlog, Some(backlog) if backlog.stage == stage);
-        let switch = Arc::new(StageSwitch::new(wiring.timer.clock(), settings.consumers, !held_back));
+    async fn start_stage(&mut self, stage: Stage, context: &Context) -> Result<(), StartError> {
+        let workload = Arc::clone(&self.wiring.workload);
+        let settings = workload.stage(stage);
+        let held_back = matches!(&workload.backlog, Some(backlog) if backlog.stage == stage);
+        let switch = StageSwitch::new(self.wiring.timer.clock(), settings.consumers, !held_back);
+        let switch = Arc::new(switch);
+        self.switches.push((stage, Arc::clone(&switch)));
+        let crew = self.crew.as_mut();
+        if let Some(seats) = crew.and_then(|crew| crew.seats(stage, &switch, &self.site)) {
+            return self.start_processes(stage, seats).await;
+        }
         let meter = Arc::clone(&self.meters[stage.index()]);
-        let acks = wiring.workload.faults.take_broker_down().then(Arc::<AckLog>::default);
+        let acks = workload.faults.take_broker_down().then(Arc::<AckLog>::default);
         self.acks.extend(acks.clone());
-        let shared = Arc::new(StageContext {
+        let staff = Staff {
             stage,
+            wiring: self.wiring.clone(),
             service: service(stage, context, &self.inventory),
-            store: Store::open(stage, &settings, &self.site, meter.store())?,
+            store: Store::open(stage, settings, &self.site, meter.store())?,
             meter,
-            settings,
-            switch: Arc::clone(&switch),
-            time_to_live: wiring.workload.time_to_live(stage).map(Span::as_nanos),
-            wiring: wiring.clone(),
-            attempts: Attempts::default(),
+            switch,
+            seats: 0..settings.consumers,
+            whose: String::new(),
+            open: !held_back,
             finished: self.finished.clone(),
+            teller: None,
             acks,
-        });
+        };
+        let Staffed {
+            stage: shared,
+            strikes,
+            lines,
+        } = staff.start(&mut self.consumers, &self.stop).await?;
         self.grips
             .extend(shared.store.durable().and_then(|store| Some((stage, store.grip()?))));
-        let mut lines = self.connect(stage, "", wiring).await?;
-        let mut seats = Vec::new();
-        for index in 0..shared.settings.consumers {
-            if index > 0 && shared.settings.connection == StageConnection::Own {
-                lines = self.connect(stage, &format!(" {index}"), wiring).await?;
-            }
-            let (consuming, publishing) = &lines;
-            let publisher = match publishing {
-                Some(line) => {
-                    Some(RenewablePublisher::open(line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?)
-                }
-                None => None,
-            };
-            let (strike, strikes) = mpsc::unbounded_channel();
-            seats.push(strike);
-            let seat = Seat::new(Arc::clone(&shared), index, Arc::clone(consuming), publisher, strikes);
-            let taken = if held_back { None } else { Some(seat.take().await?) };
-            self.consumers.spawn(seat.occupy(taken, self.stop.clone()));
-        }
-        if let (Publishing::Outbox, Some(line)) = (shared.settings.publish, &lines.1) {
-            let publisher =
-                RenewablePublisher::open(line, &wiring.workload.publish, Arc::clone(&wiring.publishes)).await?;
-            self.consumers
-                .spawn(Relay::new(Arc::clone(&shared), publisher).run(self.stop.clone()));
-        }
-        self.targets.push((stage, Targets { seats }));
-        self.switches.push((stage, switch));
+        self.lines.extend(lines);
+        self.targets.push((stage, Targets::here(strikes)));
         Ok(())
     }
 
-    /// A pair of connections; the second only where the stage publishes.
-    async fn connect(
-        &mut self,
-        stage: Stage,
-        whose: &str,
-        wiring: &Wiring,
-    ) -> Result<(Arc<Renewable>, Option<Arc<Renewable>>), AmqpError> {
-        let connector = wiring.connector_of(Peer::Stage(stage));
-        let consuming = Renewable::connect(connector, &format!("{stage} consumers{whose}")).await?;
-        self.lines.push(Arc::clone(&consuming));
-        // A failed delivery's message may have to be published again.
-        if !stage.emits() && !wiring.workload.may_fail(stage) {
-            return Ok((consuming, None));
+    /// Starts the worker processes of a stage, and waits until all of them work.
+    async fn start_processes(&mut self, stage: Stage, seats: StageSeats) -> Result<(), StartError> {
+        let settings = self.wiring.workload.stage(stage);
+        let store = self.meters[stage.index()].store();
+        let grip = self.site.grip(stage, settings.store, store);
+        self.grips.extend(grip.map(|grip| (stage, grip)));
+        for post in seats.posts {
+            self.consumers.spawn(post.keep(self.stop.clone()));
         }
-        let publishing = Renewable::connect(connector, &format!("{stage} publishers{whose}")).await?;
-        self.lines.push(Arc::clone(&publishing));
-        Ok((consuming, Some(publishing)))
+        for ready in seats.ready {
+            let late = || format!("a worker process of the {stage} stage does not get ready");
+            match tokio::time::timeout(READY_TIMEOUT, ready).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(why))) => return Err(StartError::Worker(why)),
+                Ok(Err(_)) | Err(_) => return Err(StartError::Worker(late())),
+            }
+        }
+        self.targets.push((stage, seats.targets));
+        Ok(())
+    }
+
+    /// The load has begun, and what is intended from `start` on is measured.
+    pub fn measures_from(&self, start: Nanos) {
+        self.wiring.window.open(start);
+        if let Some(crew) = &self.crew {
+            crew.measures_from(start);
+        }
+    }
+
+    /// What the worker processes cost.
+    pub fn worker_costs(&self) -> WorkerCosts {
+        self.crew.as_ref().map(Crew::costs).unwrap_or_default()
     }
 
     /// The consumers of a stage, for a fault to strike; absent for a stage of another pipeline.
@@ -267,9 +296,14 @@ impl Pipeline {
             while self.consumers.join_next().await.is_some() {}
         }
         futures_util::future::join_all(self.lines.iter().map(|line| line.close())).await;
-        let book = self.inventory.book();
+        let Some(mut crew) = self.crew.take() else {
+            return self.inventory.book();
+        };
+        let book = crew.close().await;
+        if crew.lost_somebody() {
+            evidence::settle(&self.wiring, crew.booked(), &self.site).await;
+        }
         // The stores went with the last of their consumers.
-        drop(self.site);
-        book
+        book.unwrap_or_else(|| self.inventory.book())
     }
 }

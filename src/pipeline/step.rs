@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::consumer::StageContext;
 use super::order::{Emit, Reaction};
 use super::store::{Committed, Known, Step};
 use crate::clock::Nanos;
 use crate::events::Stage;
-use crate::ledger::Finished;
+use crate::ledger::{Finished, StepKey, Testimony};
 use crate::measure::{Series, StageSpan};
+use crate::orders::OrderNumber;
 use crate::wire::Wiring;
 use crate::wire::message::Envelope;
 use crate::workload::model::{Defect, Publishing};
@@ -46,17 +49,21 @@ impl Pending {
         let Pending {
             stage, message, emit, ..
         } = &self;
-        if let Some(at) = self.handed_over
-            && stage.stage.is_critical(message.event)
-        {
-            let nanos = at.saturating_sub(message.published);
-            stage.wiring.ledger.accounted(message.number, nanos);
-        }
-        stage.service.stands(message, *emit);
-        let times = 1 + u32::from(self.reaction == Reaction::EffectTwice);
-        for _ in 0..times {
-            stage.has_effect(message, *emit);
-        }
+        let tell = || {
+            if let Some(at) = self.handed_over
+                && stage.stage.is_critical(message.event)
+            {
+                let nanos = at.saturating_sub(message.published);
+                stage.wiring.ledger.accounted(message.number, nanos);
+            }
+            stage.service.stands(message, *emit);
+            let times = 1 + u32::from(self.reaction == Reaction::EffectTwice);
+            for _ in 0..times {
+                stage.has_effect(message, *emit);
+            }
+        };
+        let step = stage.step(message);
+        stage.wiring.ledger.together(step, Testimony::Committed, tell);
     }
 }
 
@@ -140,7 +147,16 @@ impl StageContext {
         }
     }
 
-    fn has_effect(&self, message: &Envelope, emit: Emit) {
+    /// The step that a message calls for.
+    pub(super) fn step(&self, message: &Envelope) -> StepKey {
+        StepKey {
+            number: message.number,
+            stage: self.stage,
+            event: message.event,
+        }
+    }
+
+    pub(super) fn has_effect(&self, message: &Envelope, emit: Emit) {
         let ledger = &self.wiring.ledger;
         if let Emit::Event(event) = emit {
             // Before the effect, or an order of which nothing else is due would be closed in between.
@@ -158,29 +174,51 @@ impl StageContext {
 
     /// Measures an order that has just come to its end, if it has.
     pub(super) fn finished(&self, message: &Envelope, at: Nanos, order: Option<Finished>) {
-        let Some(order) = order else { return };
-        let Wiring { board, window, .. } = &self.wiring;
-        if window.contains(order.intended) {
-            board.record(Series::EndToEnd, at.saturating_sub(order.intended));
-            board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));
-            if self.wiring.workload.orders.urgent.0 > 0.0 {
-                let class = if self.wiring.is_urgent(message.number) {
-                    Series::EndToEndUrgent
-                } else {
-                    Series::EndToEndNormal
-                };
-                board.record(class, at.saturating_sub(order.intended));
-            }
-        }
-        if let Some(finished) = &self.finished {
-            // The load may have ended; then nobody waits for the order.
-            let _ = finished.send(message.number);
-        }
+        note_end(&self.wiring, self.finished.as_ref(), message.number, at, order);
     }
 
     pub(super) fn span(&self, message: &Envelope, span: StageSpan, nanos: Nanos) {
-        if self.wiring.window.contains(message.intended) {
+        if let Some(teller) = &self.teller {
+            teller.span(self.stage, span, message.intended, nanos);
+        } else if self.wiring.window.contains(message.intended) {
             self.wiring.board.record(Series::Stage(self.stage, span), nanos);
         }
+    }
+
+    /// Work that began at `started`.
+    pub(super) fn busy(&self, started: Nanos, nanos: Nanos) {
+        if let Some(teller) = &self.teller {
+            teller.busy(self.stage, started, nanos);
+        } else if self.wiring.window.contains(started) {
+            self.meter.worked(nanos);
+        }
+    }
+}
+
+/// Measures an order that has come to its end at `at`, if it has, and tells a closed loop of it.
+pub(super) fn note_end(
+    wiring: &Wiring,
+    finished: Option<&mpsc::UnboundedSender<OrderNumber>>,
+    number: OrderNumber,
+    at: Nanos,
+    order: Option<Finished>,
+) {
+    let Some(order) = order else { return };
+    let Wiring { board, window, .. } = wiring;
+    if window.contains(order.intended) {
+        board.record(Series::EndToEnd, at.saturating_sub(order.intended));
+        board.record(Series::EndToEndFromSend, at.saturating_sub(order.sent));
+        if wiring.workload.orders.urgent.0 > 0.0 {
+            let class = if wiring.is_urgent(number) {
+                Series::EndToEndUrgent
+            } else {
+                Series::EndToEndNormal
+            };
+            board.record(class, at.saturating_sub(order.intended));
+        }
+    }
+    if let Some(finished) = finished {
+        // The load may have ended; then nobody waits for the order.
+        let _ = finished.send(number);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::process::{Teller, Whom, Word};
 use crate::clock::{Clock, Nanos};
 use crate::workload::model::{FaultKind, Point};
 
@@ -38,6 +39,8 @@ pub struct Mark {
     struck_at: AtomicU64,
     back_at: AtomicU64,
     changed: Notify,
+    /// In a worker process: whom it tells, and the strike's number there.
+    teller: Option<(Arc<Teller>, u64)>,
 }
 
 impl Mark {
@@ -50,7 +53,17 @@ impl Mark {
             struck_at: AtomicU64::default(),
             back_at: AtomicU64::default(),
             changed: Notify::new(),
+            teller: None,
         })
+    }
+
+    /// As above, in a worker process: what becomes of the strike is told as that of number `strike`.
+    pub(super) fn told(clock: Clock, teller: Arc<Teller>, strike: u64) -> Arc<Self> {
+        let mark = Mark {
+            teller: Some((teller, strike)),
+            ..Arc::into_inner(Mark::new(clock)).expect("nobody else has it yet")
+        };
+        Arc::new(mark)
     }
 
     /// Consumers struck.
@@ -86,8 +99,14 @@ impl Mark {
         }
     }
 
-    fn bit(&self) {
-        let now = self.clock.now().max(1);
+    fn bit(&self, at: Nanos) {
+        let now = at.max(1);
+        if let Some((teller, strike)) = &self.teller {
+            teller.word(&Word::Bit {
+                strike: *strike,
+                at: now,
+            });
+        }
         // The first of several keeps the instant.
         let _ = self
             .struck_at
@@ -96,8 +115,11 @@ impl Mark {
         self.changed.notify_waiters();
     }
 
-    fn healed(&self) {
-        self.back_at.fetch_max(self.clock.now().max(1), Ordering::AcqRel);
+    fn healed(&self, at: Nanos) {
+        if let Some((teller, strike)) = &self.teller {
+            teller.word(&Word::Healed { strike: *strike, at });
+        }
+        self.back_at.fetch_max(at.max(1), Ordering::AcqRel);
         self.back.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
     }
@@ -106,12 +128,22 @@ impl Mark {
 impl Strike {
     /// The consumer is struck now.
     pub(super) fn bit(&self) {
-        self.mark.bit();
+        self.bit_at(self.mark.clock.now());
+    }
+
+    /// The consumer was struck then.
+    pub(super) fn bit_at(&self, at: Nanos) {
+        self.mark.bit(at);
     }
 
     /// The consumer works again.
     pub(super) fn healed(&self) {
-        self.mark.healed();
+        self.healed_at(self.mark.clock.now());
+    }
+
+    /// The consumer worked again then.
+    pub(super) fn healed_at(&self, at: Nanos) {
+        self.mark.healed(at);
     }
 }
 
@@ -149,23 +181,78 @@ pub(super) fn planned(payload: Box<dyn Any + Send>) -> Result<Strike, Box<dyn An
     payload.downcast::<Planned>().map(|planned| planned.0)
 }
 
+/// Ends this process as a crash does: nothing is flushed, closed or said.
+pub(super) fn die() -> ! {
+    // Signalling itself cannot fail; what comes after never runs.
+    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+    std::process::abort()
+}
+
 /// The consumers of a stage as a fault finds them.
 #[derive(Debug, Clone)]
 pub struct Targets {
-    pub(super) seats: Vec<mpsc::UnboundedSender<Strike>>,
+    seats: Vec<Door>,
+    processes: Vec<mpsc::UnboundedSender<(Whom, Strike)>>,
+}
+
+/// The way to a consumer.
+#[derive(Debug, Clone)]
+enum Door {
+    /// It is in this process.
+    Here(mpsc::UnboundedSender<Strike>),
+    /// By the post of its process.
+    InProcess(u32, mpsc::UnboundedSender<(Whom, Strike)>),
 }
 
 impl Targets {
-    /// Consumers of the stage.
-    pub fn consumers(&self) -> u32 {
-        self.seats.len() as u32
+    /// Consumers of this process.
+    pub(super) fn here(seats: Vec<mpsc::UnboundedSender<Strike>>) -> Self {
+        Targets {
+            seats: seats.into_iter().map(Door::Here).collect(),
+            processes: Vec::new(),
+        }
     }
 
-    /// Strikes consumer number `index`, now or when it is back.
+    /// Consumers, by their number, and the processes that they are in.
+    pub(super) fn in_processes(
+        seats: Vec<(u32, mpsc::UnboundedSender<(Whom, Strike)>)>,
+        processes: Vec<mpsc::UnboundedSender<(Whom, Strike)>>,
+    ) -> Self {
+        let doors = seats
+            .into_iter()
+            .map(|(consumer, post)| Door::InProcess(consumer, post));
+        Targets {
+            seats: doors.collect(),
+            processes,
+        }
+    }
+
+    /// Whom a fault of this kind can strike: consumers of the stage, or its worker processes.
+    pub fn count(&self, what: FaultKind) -> u32 {
+        match what.strikes_processes() {
+            true => self.processes.len() as u32,
+            false => self.seats.len() as u32,
+        }
+    }
+
+    /// Strikes number `index` of them, now or when it is back.
     pub fn strike(&self, index: u32, strike: Strike) {
-        if let Some(seat) = self.seats.get(index as usize) {
-            // A consumer that is gone for good cannot be struck; the mark shows it.
-            let _ = seat.send(strike);
+        let index = index as usize;
+        // One that is gone for good cannot be struck; the mark shows it.
+        if strike.what.strikes_processes() {
+            if let Some(process) = self.processes.get(index) {
+                let _ = process.send((Whom::Process, strike));
+            }
+            return;
+        }
+        match self.seats.get(index) {
+            Some(Door::Here(seat)) => {
+                let _ = seat.send(strike);
+            }
+            Some(Door::InProcess(consumer, post)) => {
+                let _ = post.send((Whom::Consumer(*consumer), strike));
+            }
+            None => {}
         }
     }
 }

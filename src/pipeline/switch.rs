@@ -83,6 +83,11 @@ impl StageSwitch {
         Some(self.returned_at.load(Ordering::Acquire)).filter(|at| *at > 0)
     }
 
+    /// How many consumers consume, as it changes.
+    pub(super) fn consuming(&self) -> watch::Receiver<u32> {
+        self.consuming.subscribe()
+    }
+
     /// Waits until the switch is open, or closed.
     pub(super) async fn is(&self, open: bool) {
         // The sender lives as long as this borrow.

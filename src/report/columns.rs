@@ -53,6 +53,8 @@ fn figures(sweep: &Sweep<'_>) -> Vec<(Figure, &'static str)> {
         (Figure::Refused, "refused"),
         (Figure::Dropped, "dropped"),
         (Figure::DeadLettered, "dead"),
+        (Figure::DuplicateEffect, "twice"),
+        (Figure::Retries, "retries"),
     ];
     figures.extend(befell.into_iter().filter(|(figure, _)| happened(*figure)));
     for spare in [
@@ -61,6 +63,7 @@ fn figures(sweep: &Sweep<'_>) -> Vec<(Figure, &'static str)> {
         Figure::BacklogRatio,
         Figure::NormalP50,
         Figure::Backlog,
+        Figure::Retries,
     ] {
         if figures.len() > FIGURES_MAX {
             figures.retain(|(figure, _)| *figure != spare);

@@ -54,6 +54,10 @@ pub enum Figure {
     Dropped,
     /// Share of the orders that ended as dead letters.
     DeadLettered,
+    /// Share of the orders with an effect that happened again.
+    DuplicateEffect,
+    /// Messages that were tried again after a handler failed, per order.
+    Retries,
     /// Time during which the broker blocked a connection.
     Blocked,
     /// The driver's processor time per order.
@@ -89,7 +93,7 @@ pub enum Unit {
 
 impl Figure {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Figure; 25] = [
+    pub const ALL: [Figure; 27] = [
         Figure::Goodput,
         Figure::AchievedRate,
         Figure::EndToEndP50,
@@ -109,6 +113,8 @@ impl Figure {
         Figure::Refused,
         Figure::Dropped,
         Figure::DeadLettered,
+        Figure::DuplicateEffect,
+        Figure::Retries,
         Figure::Blocked,
         Figure::DriverCpu,
         Figure::DriverMemory,
@@ -139,6 +145,8 @@ impl Figure {
             Figure::Refused => "orders_nacked_share",
             Figure::Dropped => "orders_dropped_share",
             Figure::DeadLettered => "orders_dead_lettered_share",
+            Figure::DuplicateEffect => "orders_duplicate_effect_share",
+            Figure::Retries => "retries_per_order",
             Figure::Blocked => "blocked_s",
             Figure::DriverCpu => "driver_cpu_ns_per_order",
             Figure::DriverMemory => "driver_rss_bytes_max",
@@ -170,6 +178,8 @@ impl Figure {
             Figure::Refused => "Orders refused",
             Figure::Dropped => "Orders dropped",
             Figure::DeadLettered => "Orders dead-lettered",
+            Figure::DuplicateEffect => "Orders twice in effect",
+            Figure::Retries => "Retries per order",
             Figure::Blocked => "Time blocked",
             Figure::DriverCpu => "Driver CPU per order",
             Figure::DriverMemory => "Driver memory",
@@ -183,7 +193,13 @@ impl Figure {
     pub const fn is_exceptional(self) -> bool {
         matches!(
             self,
-            Figure::Redelivered | Figure::Refused | Figure::Dropped | Figure::DeadLettered | Figure::Blocked
+            Figure::Redelivered
+                | Figure::Refused
+                | Figure::Dropped
+                | Figure::DeadLettered
+                | Figure::DuplicateEffect
+                | Figure::Retries
+                | Figure::Blocked
         )
     }
 
@@ -201,8 +217,12 @@ impl Figure {
             | Figure::BrokerCpu => Unit::Nanos,
             Figure::DrainTime | Figure::BacklogDrainTime | Figure::Blocked => Unit::Seconds,
             Figure::Backlog | Figure::Unacked => Unit::Messages,
-            Figure::BacklogRatio | Figure::DeliveryGini => Unit::Ratio,
-            Figure::Redelivered | Figure::Refused | Figure::Dropped | Figure::DeadLettered => Unit::Share,
+            Figure::BacklogRatio | Figure::DeliveryGini | Figure::Retries => Unit::Ratio,
+            Figure::Redelivered
+            | Figure::Refused
+            | Figure::Dropped
+            | Figure::DeadLettered
+            | Figure::DuplicateEffect => Unit::Share,
             Figure::DriverMemory | Figure::BrokerMemory | Figure::MessageMemory => Unit::Bytes,
         }
     }
@@ -256,6 +276,12 @@ impl Figure {
             Figure::Refused => of_orders(fates.nacked),
             Figure::Dropped => of_orders(fates.dropped),
             Figure::DeadLettered => of_orders(fates.dead_lettered),
+            Figure::DuplicateEffect => of_orders(trial.ledger.duplicate_effect),
+            Figure::Retries => {
+                let retries = trial.stages.iter().filter_map(|stage| stage.retry.as_ref());
+                let retries = retries.map(|retry| retry.retries).reduce(|sum, more| sum + more);
+                retries.and_then(of_orders)
+            }
             Figure::Blocked => Some(trial.blocked_s),
             Figure::Redelivered => share(trial.messages.redelivered as f64, trial.messages.delivered),
             Figure::DriverCpu => used.driver_cpu_s.and_then(|s| share(s * 1e9, trial.orders.published)),

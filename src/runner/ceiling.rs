@@ -33,6 +33,7 @@ pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<Drive
         choice: BrokerChoice::Embedded,
         start: StartOptions::default(),
         results: results.clone(),
+        program: super::own_program(),
         command: String::new(),
         ceiling: None,
         report: Extent::Tables,

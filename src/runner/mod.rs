@@ -27,6 +27,11 @@ mod trial;
 mod validity;
 mod watch;
 
+/// The program that this process runs, for worker processes; even if its file was replaced meanwhile.
+pub fn own_program() -> std::path::PathBuf {
+    "/proc/self/exe".into()
+}
+
 pub use ceiling::measure_ceiling;
 pub use manifest::{CleanupError, Manifest, clean_up};
 pub use provenance::{commit, machine};

@@ -47,6 +47,8 @@ pub struct RunRequest {
     pub start: StartOptions,
     /// Where result folders go.
     pub results: PathBuf,
+    /// What worker processes run: this program ([`super::own_program`]).
+    pub program: PathBuf,
     /// The command that repeats the run, without secrets.
     pub command: String,
     /// The driver's ceiling, if it was measured ([`super::measure_ceiling`]).
@@ -524,6 +526,7 @@ impl Run<'_> {
             interrupt: self.interrupt.0.clone(),
             screen: self.screen,
             cores: provenance::cores(),
+            program: &self.request.program,
             later_s: None,
             at_end: self.request.at_end,
         };

@@ -2,6 +2,7 @@
 
 mod account;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +36,7 @@ use crate::fault::{
 use crate::ledger::{Population, Residue};
 use crate::load::{Load, LoadMeter};
 use crate::measure::Recorder;
+use crate::pipeline::process::WorkerCosts;
 use crate::pipeline::strike::{Mark, Strike, Targets};
 use crate::pipeline::{AckLog, Pipeline, PipelineError, StageMeter, StageSwitch};
 use crate::plan::{Plan, TrialPlan};
@@ -91,6 +93,8 @@ pub struct Stand<'a> {
     pub interrupt: CancellationToken,
     pub screen: &'a Sender<Snapshot>,
     pub cores: u32,
+    /// What worker processes run: this program.
+    pub program: &'a Path,
     /// Seconds that the trials after this one take, about.
     pub later_s: Option<f64>,
     pub at_end: AtEnd,
@@ -137,6 +141,8 @@ struct Fixed<'a> {
     started: SystemTime,
     prepared_at: Nanos,
     wiring: Wiring,
+    /// What the worker processes cost.
+    workers: WorkerCosts,
     /// Between clients and broker, where a fault of the network is planned.
     network: Network,
     /// Between stages and their databases, likewise.
@@ -226,7 +232,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn look(stand: &Stand<'_>) -> Self {
+    fn look(stand: &Stand<'_>, workers: &WorkerCosts) -> Self {
         let (mut probe, clocks) = (ProcessProbe::default(), clock::offsets());
         // The embedded broker is part of the driver's process and of its account.
         let broker_pid = match stand.broker.embedded() {
@@ -234,7 +240,8 @@ impl Usage {
             None => stand.broker.pid(),
         };
         Usage {
-            driver_s: driver_cpu_seconds(),
+            // What runs in worker processes is the driver's work all the same.
+            driver_s: driver_cpu_seconds().map(|driver_s| driver_s + workers.cpu_s()),
             broker_s: broker_pid.and_then(|pid| probe.look(pid)).map(|sample| sample.cpu_s),
             broker_pid,
             host_s: busy_seconds(),
@@ -312,7 +319,8 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         .stores
         .ground(&stand.workload, &stand.run_id, trial.trial, trial.seed);
     ground.detours = databases.detours();
-    let pipeline = Pipeline::start(&wiring, ground, waits.then_some(finished_tx)).await?;
+    let finished_to = waits.then_some(finished_tx);
+    let pipeline = Pipeline::start(&wiring, ground, finished_to, stand.program).await?;
     let load = Load::connect(wiring.clone()).await?;
     let topology = &wiring.topology;
     let stages = topology.stages().iter().copied();
@@ -342,6 +350,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
         started,
         prepared_at,
         wiring,
+        workers: pipeline.worker_costs(),
         network,
         databases,
         drops_before: dropped_by_queues(stand.broker).await,
@@ -434,7 +443,7 @@ impl Ready<'_> {
         let probing = tokio::spawn(depth_task.run(depth_tx, stop_probe.clone()));
         let (look_tx, looks) = mpsc::channel(4);
         let looking = close_look.map(|close_look| tokio::spawn(close_look.run(look_tx, stop_probe.clone())));
-        fixed.wiring.window.open(began + stand.workload.load.warm_up.as_nanos());
+        pipeline.measures_from(began + stand.workload.load.warm_up.as_nanos());
         let (seen, sight) = watch::channel(Depths::default());
         let load_over = CancellationToken::new();
         let span = ScriptSpan {
@@ -467,6 +476,7 @@ impl Ready<'_> {
             embedded: stand.broker.embedded().map(EmbeddedBroker::handle),
             meters: pipeline.meters().to_vec(),
             cores: stand.cores,
+            workers: fixed.workers.clone(),
             faults: stand.workload.faults != Faults::default(),
             retries: !fixed.wiring.topology.retry_queues(&stand.workload).is_empty(),
         };
@@ -599,7 +609,7 @@ struct StageTargets {
 
 impl Strikable for StageTargets {
     fn consumers(&self) -> u32 {
-        self.targets.consumers()
+        self.targets.count(self.fault.what)
     }
 
     fn delivered(&self) -> u64 {
@@ -861,7 +871,7 @@ impl Fixed<'_> {
     ) -> Ran {
         let stand = self.stand;
         let mut ran = Ran::new(began, stand, load_meter, pipeline);
-        let before = Usage::look(stand);
+        let before = Usage::look(stand, &self.workers);
         let mut hiccups = HiccupProbe::start(stand.clock).ok();
         let incidents = Arc::clone(self.wiring.connector.incidents());
         let (mut ticks, mut seconds) = (every(stand.workload.sample.interval.0), every(Duration::from_secs(1)));
@@ -922,7 +932,7 @@ impl Fixed<'_> {
             let ended = ran.drain_ended;
             self.end_load(&mut ran, ended, &before);
         }
-        ran.usage = Usage::look(stand).since(&before);
+        ran.usage = Usage::look(stand, &self.workers).since(&before);
         if let (Some(at), Some(held)) = (ran.drained_at, &mut ran.held) {
             let meter = pipeline.meter(held.stage);
             held.drained(at, meter.delivered().saturating_sub(meter.held()));
@@ -943,7 +953,7 @@ impl Fixed<'_> {
         self.wiring.window.close(ended);
         ran.ended_at_load_end = self.wiring.ledger.ended();
         ran.population[1] = Some((self.stand.clock.now(), self.wiring.ledger.population()));
-        ran.load_usage = Usage::look(self.stand).since(before);
+        ran.load_usage = Usage::look(self.stand, &self.workers).since(before);
     }
 
     /// Whether the pipeline ran empty, which is noted, or the time for that is up.

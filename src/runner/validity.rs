@@ -135,8 +135,9 @@ fn unsent(evidence: &Evidence, findings: &mut Findings) {
     ];
     let causes = causes.map(|(name, share)| (name, share.unwrap_or(0.0)));
     let held: f64 = causes.iter().map(|(_, share)| share).sum();
-    // Moments are no news: a window that fills and empties is how a window works.
-    let worth = causes.iter().filter(|(_, share)| *share >= 0.001);
+    // Moments are no news: a window that fills and empties is how a window works, and at full speed it is what sets the pace.
+    let news = if evidence.offered.is_some() { 3 } else { 1 };
+    let worth = causes[..news].iter().filter(|(_, share)| *share >= 0.001);
     let parts: Vec<String> = worth
         .map(|(name, share)| format!("{name} {:.1} %", share * 100.0))
         .collect();

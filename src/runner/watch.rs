@@ -23,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::load::LoadMeter;
 use crate::measure::{Board, Series};
 use crate::pipeline::StageMeter;
+use crate::pipeline::process::WorkerCosts;
 use crate::results::hlog::{HlogWriter, Interval};
 use crate::results::record::OverloadRecord;
 use crate::results::series::{SeriesError, SeriesWriter};
@@ -58,6 +59,8 @@ pub struct Sources {
     /// Stages, by [`Stage::index`].
     pub meters: Vec<Arc<StageMeter>>,
     pub cores: u32,
+    /// What the worker processes cost.
+    pub workers: WorkerCosts,
     /// Whether faults are to be measured.
     pub faults: bool,
     /// Whether there are queues in which messages wait for their next attempt.
@@ -195,7 +198,12 @@ impl<'a> Watch<'a> {
     /// CPU and memory, since the last tick.
     pub fn tick(&mut self) {
         let at = self.sources.clock.now();
-        let driver = self.processes.driver();
+        let workers = &self.sources.workers;
+        // What runs in worker processes is the driver's work all the same.
+        let driver = self.processes.driver().map(|own| ProcessSample {
+            cpu_s: own.cpu_s + workers.cpu_s(),
+            rss_bytes: own.rss_bytes + workers.rss_bytes(),
+        });
         let pid = self.sources.broker.pid();
         let broker = pid.and_then(|pid| Some((pid, self.processes.look(pid)?)));
         let this = Tick { at, driver, broker };

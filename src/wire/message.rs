@@ -28,6 +28,11 @@ impl OrderIds {
         }
     }
 
+    /// What [`OrderIds::new`] was given.
+    pub fn prefix(&self) -> &str {
+        &self.prefix[..self.prefix.len() - 1]
+    }
+
     /// The id of an order.
     pub fn id(&self, number: OrderNumber) -> String {
         format!("{}{number:08}", self.prefix)

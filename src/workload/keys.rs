@@ -276,7 +276,7 @@ pub const FAULT_KEYS: &[Key] = &[
         "what",
         Kind::Choice(&FaultKind::NAMES),
         None,
-        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the stage's database: PostgreSQL cannot be reached; it is slow; another connection keeps every change from being made. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only).",
+        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the stage's database: PostgreSQL cannot be reached; it is slow; another connection keeps every change from being made. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only). To a worker process (stage.*.placement = \"process\"): it is killed (SIGKILL), or stopped and continued (SIGSTOP).",
     ),
     key(
         "stage",
@@ -330,25 +330,25 @@ pub const FAULT_KEYS: &[Key] = &[
         "count",
         count(1, 1_000),
         None,
-        "How many consumers of the stage are struck, each time drawn from the seed; 1 when neither this nor share is given.",
+        "How many consumers of the stage (worker processes, for sigkill and sigstop) are struck, each time drawn from the seed; 1 when neither this nor share is given.",
     ),
     key(
         "share",
         Kind::Share,
         None,
-        "What share of the stage's consumers is struck, at least one; instead of count.",
+        "What share of the stage's consumers (worker processes, for sigkill and sigstop) is struck, at least one; instead of count.",
     ),
     key(
         "restart_after",
         duration(0),
         Some("0s"),
-        "How long a consumer stays away before it comes back, or the broker before it is started again.",
+        "How long a consumer, or a worker process that was killed, stays away before it comes back, or the broker before it is started again.",
     ),
     key(
         "lasts",
         duration(1),
         None,
-        "How long a hang, a network fault or a database fault lasts; a network-reset without it strikes once.",
+        "How long a hang, a stop (sigstop), a network fault or a database fault lasts; a network-reset without it strikes once.",
     ),
     key(
         "delay",
@@ -791,6 +791,18 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["shared", "own"]),
         Some("shared"),
         "Whether the stage's consumers share a pair of connections, one to consume and one to publish, or each has a pair of its own, as a process has: what drops a connection strikes all who share it.",
+    ),
+    key(
+        "stage.*.placement",
+        Kind::Choice(&["in-process", "process"]),
+        Some("in-process"),
+        "Where the stage's consumers run: in the driver's process, or in worker processes (this program again) that a fault can kill. A store in memory dies with its process.",
+    ),
+    key(
+        "stage.*.processes",
+        count(1, 64),
+        Some("1"),
+        "Worker processes that the stage's consumers are shared out over.",
     ),
     key(
         "stage.*.errors",

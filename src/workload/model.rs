@@ -255,9 +255,20 @@ pub struct StageSettings {
     /// Whose connections its consumers use.
     #[serde(default)]
     pub connection: StageConnection,
+    /// Where its consumers run.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Worker processes that they are shared out over, 1 to 64 and no more than there are consumers; 1 in the driver's process.
+    #[serde(default = "one")]
+    pub processes: u32,
     /// How often its handler fails.
     #[serde(default)]
     pub errors: HandlerErrors,
+}
+
+/// Records of before there were worker processes have none.
+const fn one() -> u32 {
+    1
 }
 
 /// How often a stage's handler fails, after its work and before its effect. Which deliveries fail depends on the seed, the
@@ -591,6 +602,17 @@ pub enum StageConnection {
     Own,
 }
 
+/// Where the consumers of a stage run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// In the driver.
+    #[default]
+    InProcess,
+    /// In worker processes, which can be killed.
+    Process,
+}
+
 /// When a delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -836,6 +858,10 @@ pub enum FaultKind {
     Hang(Span),
     /// Its handler panics.
     Panic,
+    /// Its process is killed, as a crash does.
+    Sigkill,
+    /// Its process stands still, for this long.
+    Sigstop(Span),
     /// The network between clients and broker is like this, for so long.
     Network(NetworkFault, Span),
     /// The stage's database is like this, for so long.
@@ -886,7 +912,7 @@ pub enum DatabaseFault {
 
 impl FaultKind {
     /// The names in workload files.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 18] = [
         "connection-drop",
         "channel-close",
         "consumer-cancel",
@@ -903,6 +929,8 @@ impl FaultKind {
         "database-unreachable",
         "database-slow",
         "database-locked",
+        "sigkill",
+        "sigstop",
     ];
 
     /// The name in workload files and tables.
@@ -924,7 +952,14 @@ impl FaultKind {
             FaultKind::Database(DatabaseFault::Unreachable, _) => Self::NAMES[13],
             FaultKind::Database(DatabaseFault::Slow { .. }, _) => Self::NAMES[14],
             FaultKind::Database(DatabaseFault::Locked, _) => Self::NAMES[15],
+            FaultKind::Sigkill => Self::NAMES[16],
+            FaultKind::Sigstop(_) => Self::NAMES[17],
         }
+    }
+
+    /// Whether it is done to worker processes, not to single consumers.
+    pub const fn strikes_processes(self) -> bool {
+        matches!(self, FaultKind::Sigkill | FaultKind::Sigstop(_))
     }
 
     /// Whether the broker is struck.

@@ -83,12 +83,13 @@ async fn a_killed_broker_loses_nothing_that_it_confirmed_and_nothing_happens_twi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transient_messages_go_with_the_broker_and_the_ledger_misses_each_of_them() {
+async fn transient_queues_go_with_the_broker_and_are_declared_again_and_the_ledger_misses_what_was_in_them() {
     let Some(done) = run(&[
         "load.rate=50/s",
         "load.orders=200",
         // A backlog that the restart finds.
         "stage.payment.service_time=60ms",
+        "topology.durable=false",
         "publish.persistent=false",
         "faults.1.what=broker-restart",
         "faults.1.at=3s",
@@ -107,7 +108,7 @@ async fn transient_messages_go_with_the_broker_and_the_ledger_misses_each_of_the
     assert_eq!((promise.verdict, promise.breaches), (Verdict::Fail, fates.lost));
     let because = promise.not_given_because.as_deref().expect("not given");
     assert!(
-        because.contains("publish.persistent = false") && because.contains("broker-restart"),
+        because.contains("topology.durable = false") && because.contains("broker-restart"),
         "{because}"
     );
     assert_eq!(

@@ -264,3 +264,36 @@ async fn a_lost_connection_comes_back_after_its_pause_or_ends_the_trial() {
     );
     assert_eq!(done.record.outcome.exit_code, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pauses_grow_no_longer_than_their_limit() {
+    // Eight consumers with a connection each try again and again while nothing lets them through.
+    let longest = async |limit: &str| {
+        let done = run(&[
+            "load.duration=2200ms",
+            "stage.payment.consumers=8",
+            "stage.payment.connection=own",
+            "faults.1.what=network-cut",
+            "faults.1.stage=payment",
+            "faults.1.at=200ms",
+            "faults.1.lasts=1600ms",
+            "recovery.backoff_initial=100ms",
+            limit,
+        ])
+        .await;
+        assert_survived(&done);
+        let healed_s = events(&done)[0].healed_s.expect("healed");
+        let lost = done.trial().lost_connections.iter();
+        let back = lost.filter_map(|one| Some(one.back_s? - healed_s));
+        back.fold(f64::MIN, f64::max)
+    };
+    let (short, long) = tokio::join!(
+        longest("recovery.backoff_max=100ms"),
+        longest("recovery.backoff_max=20s")
+    );
+    // The pause that outlasts the cut is at least 0.8 s, and the last of sixteen who come back has most of it before it.
+    assert!(
+        short < 0.6 && long > short + 0.3,
+        "{short} s and {long} s after the network was back"
+    );
+}

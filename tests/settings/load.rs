@@ -353,28 +353,28 @@ async fn users_and_think_time_set_the_pace_of_a_closed_loop() {
 async fn publishers_at_full_speed_send_one_window_for_each_way_to_the_broker_and_back() {
     let published = async |window: u64, connections: u32| {
         let stand = Stand::start().await;
-        let (proxy, spy) = (Proxy::before(stand.uri()).await, Spy::connect(stand.uri()).await);
+        let proxy = Proxy::before(stand.uri()).await;
+        proxy.delay(Duration::from_millis(20));
         let (window, connections) = (
             format!("load.confirm_window={window}"),
             format!("load.connections={connections}"),
         );
         let load = ["load.arrival=saturate", "load.duration=500ms", &window, &connections];
         let running = start_at(&proxy.uri(stand.uri()), &load);
-        spy.trial_is_up(&running.prefix().await).await;
-        proxy.delay(Duration::from_millis(20));
         let done = running.done().await;
         let trial = done.trial();
         assert_eq!((trial.orders.planned, trial.rates.offered_load_per_s), (None, None));
         assert_eq!(trial.ledger.fates.completed, trial.orders.published);
-        assert!(trial.validity.checks.window_full_share.is_some_and(|share| share > 0.2));
+        let held = trial.validity.checks.window_full_share;
+        assert!(held.is_some_and(|share| share > 0.0), "{held:?}");
         trial.orders.published
     };
-    // At most 25 ways of 20 ms in half a second, and what was sent before the delay.
+    // At most 25 times 20 ms in half a second, and the first window.
     let narrow = published(8, 1).await;
-    assert!((8..=8 * 27).contains(&narrow), "{narrow} with a window of 8");
+    assert!((8..=8 * 26).contains(&narrow), "{narrow} with a window of 8");
     let wide = published(64, 2).await;
     assert!(
-        wide > 2 * narrow && wide <= 64 * 27,
+        wide > 2 * narrow && wide <= 64 * 26,
         "{wide} with a window of 64 over two connections, {narrow} with one of 8"
     );
 }

@@ -176,7 +176,7 @@ async fn a_dead_connection_is_noticed_by_its_heartbeat_or_not_before_it_is_reset
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stage_that_does_not_come_back_in_time_is_a_finding() {
+async fn a_stage_that_does_not_come_back_in_time_ends_the_trial_and_one_left_without_its_consumers_is_a_finding() {
     let done = run(&[
         "faults.1.what=network-cut",
         "faults.1.stage=payment",
@@ -188,4 +188,22 @@ async fn a_stage_that_does_not_come_back_in_time_is_a_finding() {
     let why = done.trial().aborted.as_deref().expect("cut short");
     assert!(why.contains("payment") && why.contains("did not come back"), "{why}");
     assert_eq!(done.record.outcome.exit_code, 1);
+    let done = run(&[
+        "load.duration=1s",
+        "drain.deadline=500ms",
+        "faults.1.what=network-reset",
+        "faults.1.stage=payment",
+        "faults.1.at=500ms",
+        "recovery.backoff_initial=1m",
+        "recovery.backoff_max=1m",
+        "stage.payment.consumers=3",
+    ])
+    .await;
+    assert_eq!(
+        (done.trial().aborted.as_deref(), done.broken()),
+        (None, vec!["consumers_back"])
+    );
+    let finding = &done.promise("consumers_back").finding;
+    assert_eq!(finding, "consumers missing: 3 of 3 at payment");
+    assert_eq!(done.record.outcome.exit_code, 3);
 }

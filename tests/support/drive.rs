@@ -95,6 +95,7 @@ fn start_with(
         choice,
         start,
         results: results.path().to_owned(),
+        program: env!("CARGO_BIN_EXE_orderstorm").into(),
         command: "orderstorm run effect.toml".to_owned(),
         ceiling: None,
         report: orderstorm::report::Extent::Full,
@@ -152,6 +153,13 @@ impl Running {
         prefix
             .expect("the first queue is the order stage's or the work queue")
             .to_owned()
+    }
+
+    /// Breaks it off where it is, as a panic does: its parts are dropped.
+    pub async fn breaks_off(self) {
+        self.task.abort();
+        let broken_off = self.task.await;
+        assert!(broken_off.is_err_and(|error| error.is_cancelled()));
     }
 
     /// Waits for its end.

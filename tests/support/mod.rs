@@ -8,6 +8,7 @@
 
 pub mod drive;
 pub mod postgres;
+pub mod processes;
 pub mod program;
 pub mod proxy;
 pub mod spy;

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Context, Emit, Reaction, Service};
 use crate::events::Event;
 use crate::ledger::ItemBook;
-use crate::orders::{Line, OrderNumber};
+use crate::orders::{Line, Order, OrderNumber};
+use crate::pipeline::store::PastStep;
 use crate::wire::message::Envelope;
 use crate::workload::model::Defect;
 
@@ -45,6 +46,29 @@ impl Inventory {
         self.lock().items.clone()
     }
 
+    /// Makes the book anew from the steps that a database has; nobody may use it yet.
+    pub fn recover(&self, steps: &[PastStep]) {
+        let mut stock = self.lock();
+        let reserved = Emit::Event(Event::InventoryReserved);
+        for step in steps.iter().filter(|step| step.emit == reserved) {
+            let lines = self.lines(step.number);
+            stock.add(&lines, |item, quantity| item.reserved += quantity);
+            stock.reservations.insert(step.number, lines);
+        }
+        for step in steps {
+            match step.event {
+                Event::PaymentSuccess => stock.sell(step.number),
+                Event::PaymentFailed => stock.release(step.number),
+                _ => Vec::new(),
+            };
+        }
+    }
+
+    /// The lines of an order, as it was drawn.
+    fn lines(&self, number: OrderNumber) -> Vec<Line> {
+        Order::draw(self.context.seed, number, &self.context.workload.orders).lines
+    }
+
     fn lock(&self) -> MutexGuard<'_, Stock> {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,21 +96,17 @@ impl Inventory {
     fn committed(&self, message: &Envelope) {
         let twice = self.context.struck_by(Defect::CommitTwice, message);
         let mut stock = self.lock();
-        // A stage that remembers nothing may commit again: there is nothing left to commit then.
-        let lines = stock.reservations.remove(&message.number).unwrap_or_default();
-        for _ in 0..1 + u32::from(twice) {
-            stock.add(&lines, |item, quantity| {
-                item.reserved = item.reserved.saturating_sub(quantity);
-                item.sold += quantity;
-            });
+        let lines = stock.sell(message.number);
+        self.context.ledger.committed(&lines);
+        if twice {
+            stock.sold(&lines);
             self.context.ledger.committed(&lines);
         }
     }
 
     fn released(&self, message: &Envelope) {
         let mut stock = self.lock();
-        let lines = stock.reservations.remove(&message.number).unwrap_or_default();
-        stock.put_back(&lines);
+        let lines = stock.release(message.number);
         self.context.ledger.released(&lines);
     }
 }
@@ -101,6 +121,28 @@ impl Stock {
                 .map_or(initial, |item| item.reserved + item.sold);
             taken + u64::from(line.quantity) <= initial
         })
+    }
+
+    /// Turns an order's reservation into sold stock. A stage that remembers nothing may commit again: there is nothing left to
+    /// commit then.
+    fn sell(&mut self, number: OrderNumber) -> Vec<Line> {
+        let lines = self.reservations.remove(&number).unwrap_or_default();
+        self.sold(&lines);
+        lines
+    }
+
+    fn sold(&mut self, lines: &[Line]) {
+        self.add(lines, |item, quantity| {
+            item.reserved = item.reserved.saturating_sub(quantity);
+            item.sold += quantity;
+        });
+    }
+
+    /// Puts an order's reservation back.
+    fn release(&mut self, number: OrderNumber) -> Vec<Line> {
+        let lines = self.reservations.remove(&number).unwrap_or_default();
+        self.put_back(&lines);
+        lines
     }
 
     fn put_back(&mut self, lines: &[Line]) {
@@ -133,6 +175,16 @@ impl Service for Inventory {
             (Event::PaymentFailed, _) => self.released(message),
             (_, Emit::Event(Event::InventoryOutOfStock)) => {}
             _ => self.reserved(message),
+        }
+    }
+
+    fn tell(&self, message: &Envelope, emit: Emit) {
+        let (ledger, lines) = (&self.context.ledger, self.lines(message.number));
+        match (message.event, emit) {
+            (Event::PaymentSuccess, _) => ledger.committed(&lines),
+            (Event::PaymentFailed, _) => ledger.released(&lines),
+            (_, Emit::Event(Event::InventoryOutOfStock)) => {}
+            _ => ledger.reserved(message.number, &lines),
         }
     }
 

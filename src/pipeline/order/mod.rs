@@ -53,6 +53,10 @@ pub trait Service: Send + Sync {
     /// The step that `handle` decided is committed: the books follow, the service's own and the ledger's.
     fn stands(&self, _message: &Envelope, _emit: Emit) {}
 
+    /// A step was found in the store, and perhaps nobody told the ledger of it: what `stands` would have told, without the
+    /// service's own books.
+    fn tell(&self, _message: &Envelope, _emit: Emit) {}
+
     /// The step was not committed: what `handle` set aside is free again.
     fn undone(&self, _message: &Envelope, _reaction: Reaction) {}
 }

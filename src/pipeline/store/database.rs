@@ -28,6 +28,17 @@ pub struct Remembered {
     pub published: bool,
 }
 
+/// A step as a database keeps it for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastStep {
+    /// Which order.
+    pub number: OrderNumber,
+    /// Which message of it.
+    pub event: Event,
+    /// What went out, or is to go out.
+    pub emit: Emit,
+}
+
 /// A message that was committed and is not yet sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
@@ -119,6 +130,12 @@ pub trait Database: Send {
     /// # Errors
     /// [`StoreError`]; nothing has changed.
     fn commit(&mut self, transaction: &Transaction<'_>) -> Result<Changed, StoreError>;
+
+    /// All steps, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn steps(&mut self) -> Result<Vec<PastStep>, StoreError>;
 
     /// The oldest rows of the outbox that are not sent, in the order of their commits.
     ///

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::database::{Changed, Database, OutboxRow, Step, StoreError, Transaction};
+use super::database::{Changed, Database, OutboxRow, PastStep, Remembered, Step, StoreError, Transaction};
 use super::grip::{Grip, Place, Slowness};
 use super::postgres::Closing;
 use super::{CommitRule, Committed, Known, StoreMeter};
 use crate::events::{Event, Stage};
 use crate::orders::OrderNumber;
+use crate::pipeline::order::Emit;
 use crate::workload::model::Publishing;
 
 /// What waits for a commit.
@@ -49,9 +50,14 @@ enum Request {
     Noted,
 }
 
-struct LookUp {
-    key: StepKey,
-    answer: Answer<Known>,
+enum LookUp {
+    One {
+        key: StepKey,
+        answer: Answer<Option<Remembered>>,
+    },
+    All {
+        answer: Answer<Vec<PastStep>>,
+    },
 }
 
 /// Steps whose event is out, and whose row does not say so yet. A crash forgets them: then the event goes out again.
@@ -95,11 +101,11 @@ impl DurableStore {
         rule: CommitRule,
         meter: Arc<StoreMeter>,
     ) -> Result<Self, StoreError> {
-        meter.waiting(writer.unsent_count()?);
+        meter.found(writer.unsent_count()?);
         let (notes, written) = (Notes::default(), Arc::new(Notify::new()));
         let (to_writer, requests) = channel();
         let (to_reader, look_ups) = channel();
-        let slowness = Arc::<Slowness>::default();
+        let slowness = Arc::clone(meter.slowness());
         let desk = Writer {
             slowness: Arc::clone(&slowness),
             database: writer,
@@ -113,7 +119,7 @@ impl DurableStore {
         let publish = rule.publish;
         let threads = vec![
             spawn(&format!("{stage} commits"), move || desk.run())?,
-            spawn(&format!("{stage} look-ups"), move || read(reader, &look_ups, publish))?,
+            spawn(&format!("{stage} look-ups"), move || read(reader, &look_ups))?,
         ];
         Ok(DurableStore {
             publish,
@@ -154,7 +160,29 @@ impl DurableStore {
         if lock(&self.notes).contains(&key) {
             return Ok(Known::Done);
         }
-        ask(self.reader.as_ref(), |answer| LookUp { key, answer }).await
+        let publish = self.publish;
+        let found = ask(self.reader.as_ref(), |answer| LookUp::One { key, answer }).await?;
+        Ok(match found {
+            None => Known::Fresh,
+            Some(step) if step.published || publish != Publishing::Republish => Known::Done,
+            Some(step) => Known::Applied(step.emit),
+        })
+    }
+
+    /// What a step emits, if the database has it.
+    pub(in crate::pipeline) async fn remembered(
+        &self,
+        number: OrderNumber,
+        event: Event,
+    ) -> Result<Option<Emit>, StoreError> {
+        let key = (number, event);
+        let found = ask(self.reader.as_ref(), |answer| LookUp::One { key, answer }).await?;
+        Ok(found.map(|step| step.emit))
+    }
+
+    /// All steps that the database has, in no order.
+    pub(in crate::pipeline) async fn steps(&self) -> Result<Vec<PastStep>, StoreError> {
+        ask(self.reader.as_ref(), |answer| LookUp::All { answer }).await
     }
 
     pub(super) async fn commit(&self, step: Step, stands: Stands) -> Result<Committed, StoreError> {
@@ -231,15 +259,13 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 /// Answers look-ups until nobody can ask any more.
-fn read(mut database: Box<dyn Database>, look_ups: &Receiver<LookUp>, publish: Publishing) {
-    for LookUp { key, answer } in look_ups {
-        let known = database.look_up(key.0, key.1).map(|found| match found {
-            None => Known::Fresh,
-            Some(step) if step.published || publish != Publishing::Republish => Known::Done,
-            Some(step) => Known::Applied(step.emit),
-        });
+fn read(mut database: Box<dyn Database>, look_ups: &Receiver<LookUp>) {
+    for look_up in look_ups {
         // Who asked may have given up.
-        let _ = answer.send(known);
+        match look_up {
+            LookUp::One { key, answer } => drop(answer.send(database.look_up(key.0, key.1))),
+            LookUp::All { answer } => drop(answer.send(database.steps())),
+        }
     }
 }
 

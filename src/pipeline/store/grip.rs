@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::postgres::{PostgresAddress, TableLock};
+use crate::tally::Tally;
 
 /// Longest wait for the transactions that are under way when a lock is asked for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ pub enum Place {
 
 /// How much longer each commit takes, nanoseconds.
 #[derive(Debug, Default)]
-pub(super) struct Slowness(AtomicU64);
+pub struct Slowness(pub(super) Tally);
 
 impl Slowness {
     pub(super) fn get(&self) -> Duration {

@@ -1,22 +1,41 @@
 //! What a stage's database did, read while it runs.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use super::grip::Slowness;
+use crate::tally::{Tallies, Tally};
 
 /// Live counts of one stage's database; all zero for a stage without one.
 #[derive(Debug, Default)]
 pub struct StoreMeter {
-    commits: AtomicU64,
-    steps: AtomicU64,
-    errors: AtomicU64,
-    unsent: AtomicU64,
-    unsent_max: AtomicU64,
-    unroutable: AtomicU64,
-    lost: AtomicU64,
+    commits: Tally,
+    steps: Tally,
+    errors: Tally,
+    unsent: Tally,
+    unsent_max: Tally,
+    unroutable: Tally,
+    lost: Tally,
+    slowness: Arc<Slowness>,
     gave_up: OnceLock<String>,
 }
 
 impl StoreMeter {
+    /// One whose counters come from `tallies`.
+    pub fn within(tallies: &mut Tallies) -> Self {
+        StoreMeter {
+            commits: tallies.tally(),
+            steps: tallies.tally(),
+            errors: tallies.tally(),
+            unsent: tallies.tally(),
+            unsent_max: tallies.tally(),
+            unroutable: tallies.tally(),
+            lost: tallies.tally(),
+            slowness: Arc::new(Slowness(tallies.tally())),
+            gave_up: OnceLock::new(),
+        }
+    }
+
     /// Transactions that were committed with at least one new step.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
@@ -73,9 +92,20 @@ impl StoreMeter {
     }
 
     /// More rows wait to be sent.
-    pub(super) fn waiting(&self, rows: u64) {
+    fn waiting(&self, rows: u64) {
         let unsent = self.unsent.fetch_add(rows, Ordering::AcqRel) + rows;
         self.unsent_max.fetch_max(unsent, Ordering::Relaxed);
+    }
+
+    /// How much longer a fault makes its commits.
+    pub(super) fn slowness(&self) -> &Arc<Slowness> {
+        &self.slowness
+    }
+
+    /// So many rows wait in a database that was opened just now.
+    pub(super) fn found(&self, rows: u64) {
+        self.unsent.store(rows, Ordering::Release);
+        self.unsent_max.fetch_max(rows, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, rows: u64) {

@@ -16,7 +16,7 @@ mod sqlite;
 #[cfg(test)]
 mod suite;
 
-pub use database::{OutboxRow, Step, StoreError};
+pub use database::{OutboxRow, PastStep, Step, StoreError};
 pub use durable::DurableStore;
 pub use grip::{Grip, Locked, Slowed};
 pub use memory::MemoryStore;
@@ -24,6 +24,7 @@ pub use meter::StoreMeter;
 pub use scratch::{Scratch, remove_all as remove_all_files};
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,8 +91,15 @@ pub struct StoreGround {
 /// Where the databases of a trial are.
 #[derive(Debug)]
 pub struct StoreSite {
-    scratch: Option<Scratch>,
+    folder: Option<Folder>,
     ground: StoreGround,
+}
+
+#[derive(Debug)]
+enum Folder {
+    Own(Scratch),
+    /// Of the driver that this process works for.
+    Another(PathBuf),
 }
 
 impl StoreSite {
@@ -101,10 +109,52 @@ impl StoreSite {
     /// When it cannot be made.
     pub fn prepare(stages: &[StageSettings], ground: StoreGround) -> Result<Self, StoreError> {
         let files = stages.iter().any(|settings| settings.store == StoreKind::Sqlite);
+        let own = files.then(Scratch::new).transpose()?;
         Ok(StoreSite {
-            scratch: files.then(Scratch::new).transpose()?,
+            folder: own.map(Folder::Own),
             ground,
         })
+    }
+
+    /// That of another process, as its [`StoreSite::path`] and [`StoreSite::ground`] say.
+    pub fn of_another(path: Option<PathBuf>, ground: StoreGround) -> Self {
+        StoreSite {
+            folder: path.map(Folder::Another),
+            ground,
+        }
+    }
+
+    /// The folder of the files, if there are any.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.folder {
+            Some(Folder::Own(scratch)) => Some(scratch.path()),
+            Some(Folder::Another(path)) => Some(path),
+            None => None,
+        }
+    }
+
+    /// Where its databases may be.
+    pub fn ground(&self) -> &StoreGround {
+        &self.ground
+    }
+
+    /// Where a stage's database is; absent for a stage without one.
+    fn place(&self, stage: Stage, kind: StoreKind) -> Option<Place> {
+        match (kind, self.path(), &self.ground.postgres) {
+            (StoreKind::Sqlite, Some(folder), _) => Some(Place::File(folder.join(format!("{stage}.sqlite")))),
+            // A lock is no matter of the way to the server.
+            (StoreKind::Postgres, _, Some(address)) => {
+                let schema = schema_name(&self.ground.run, self.ground.trial, stage);
+                Some(Place::Schema(address.clone(), schema))
+            }
+            _ => None,
+        }
+    }
+
+    /// A second hand on the database of a stage that works in other processes; absent for a stage without one.
+    pub(in crate::pipeline) fn grip(&self, stage: Stage, kind: StoreKind, meter: &StoreMeter) -> Option<Grip> {
+        let slowness = Arc::clone(meter.slowness());
+        self.place(stage, kind).map(|place| Grip { place, slowness })
     }
 
     /// A stage's database; absent where there is no place for one of that kind.
@@ -118,19 +168,20 @@ impl StoreSite {
         rule: CommitRule,
         meter: &Arc<StoreMeter>,
     ) -> Result<Option<DurableStore>, StoreError> {
-        match (kind, &self.scratch, &self.ground.postgres) {
-            (StoreKind::Sqlite, Some(scratch), _) => {
-                let path = scratch.path().join(format!("{stage}.sqlite"));
-                let [writer, reader] = [Sqlite::open(&path)?, Sqlite::open(&path)?];
-                let store = DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))?;
-                Ok(Some(store.located_at(Place::File(path))))
+        let Some(place) = self.place(stage, kind) else {
+            return Ok(None);
+        };
+        let store = match &place {
+            Place::File(path) => {
+                let [writer, reader] = [Sqlite::open(path)?, Sqlite::open(path)?];
+                DurableStore::start(stage, Box::new(writer), Box::new(reader), rule, Arc::clone(meter))?
             }
-            (StoreKind::Postgres, _, Some(address)) => {
+            Place::Schema(address, schema) => {
                 let mut detours = self.ground.detours.iter();
                 let detour = detours.find(|(own, _)| *own == stage);
                 let party = Party {
                     address: detour.map_or_else(|| address.clone(), |(_, way)| address.by_way_of(*way)),
-                    schema: schema_name(&self.ground.run, self.ground.trial, stage),
+                    schema: schema.clone(),
                     meter: Arc::clone(meter),
                     closing: Arc::new(Closing::default()),
                 };
@@ -142,13 +193,29 @@ impl StoreSite {
                     });
                     let store =
                         DurableStore::start(stage, Box::new(writer?), Box::new(reader?), rule, Arc::clone(meter))?;
-                    // A lock is no matter of the way to the server.
-                    let place = Place::Schema(address.clone(), party.schema.clone());
-                    Ok(Some(store.closed_by(Arc::clone(&party.closing)).located_at(place)))
-                })
+                    Ok(store.closed_by(Arc::clone(&party.closing)))
+                })?
             }
-            _ => Ok(None),
-        }
+        };
+        Ok(Some(store.located_at(place)))
+    }
+}
+
+/// All steps that a stage's database has; none for a stage without one.
+///
+/// # Errors
+/// When it does not answer.
+pub(in crate::pipeline) async fn past_steps(
+    stage: Stage,
+    settings: &StageSettings,
+    site: &StoreSite,
+) -> Result<Vec<PastStep>, StoreError> {
+    if !settings.store.is_durable() {
+        return Ok(Vec::new());
+    }
+    match Store::open(stage, settings, site, &Arc::default())? {
+        Store::Durable(store) => store.steps().await,
+        Store::None | Store::Memory(_) => Ok(Vec::new()),
     }
 }
 

@@ -21,7 +21,8 @@ pub use server::{PostgresServer, ServerKind};
 
 use super::StoreMeter;
 use super::database::{
-    Changed, Database, OutboxRow, Remembered, Step, StoreError, Transaction, emit_by_name, emit_name, foreign, status,
+    Changed, Database, OutboxRow, PastStep, Remembered, Step, StoreError, Transaction, emit_by_name, emit_name,
+    foreign, status,
 };
 use crate::amqp::Backoff;
 use crate::clock::Clock;
@@ -402,6 +403,23 @@ impl Database for Postgres {
                 return Err(error);
             }
         }
+    }
+
+    fn steps(&mut self) -> Result<Vec<PastStep>, StoreError> {
+        const WHAT: &str = "reading all steps";
+        let rows = self.read(WHAT, |link| {
+            link.rows(WHAT, "SELECT number, event, emit FROM step", &[])
+        })?;
+        rows.iter()
+            .map(|row| {
+                let (event, emit): (&str, &str) = (row.get(1), row.get(2));
+                Ok(PastStep {
+                    number: row.get::<_, i64>(0).unsigned_abs(),
+                    event: Event::by_name(event).ok_or_else(|| foreign(WHAT, event))?,
+                    emit: emit_by_name(emit).ok_or_else(|| foreign(WHAT, emit))?,
+                })
+            })
+            .collect()
     }
 
     fn unsent(&mut self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::database::{
-    Changed, Database, OutboxRow, Remembered, Step, StoreError, Transaction, emit_by_name, emit_name, foreign, status,
+    Changed, Database, OutboxRow, PastStep, Remembered, Step, StoreError, Transaction, emit_by_name, emit_name,
+    foreign, status,
 };
 use crate::events::Event;
 use crate::orders::OrderNumber;
@@ -120,6 +121,24 @@ impl Database for Sqlite {
         let changed = write(&transaction, changes).map_err(explain("writing a step"))?;
         transaction.commit().map_err(explain("committing a transaction"))?;
         Ok(changed)
+    }
+
+    fn steps(&mut self) -> Result<Vec<PastStep>, StoreError> {
+        const WHAT: &str = "reading all steps";
+        let read = || -> rusqlite::Result<Vec<(i64, String, String)>> {
+            let mut query = self.connection.prepare("SELECT number, event, emit FROM step")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        };
+        let rows = read().map_err(explain(WHAT))?.into_iter();
+        rows.map(|(number, event, emit)| {
+            Ok(PastStep {
+                number: number.unsigned_abs(),
+                event: Event::by_name(&event).ok_or_else(|| foreign(WHAT, &event))?,
+                emit: emit_by_name(&emit).ok_or_else(|| foreign(WHAT, &emit))?,
+            })
+        })
+        .collect()
     }
 
     fn unsent(&mut self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use super::database::{Database, OutboxRow, Step, StoreError, Transaction};
+use super::database::{Database, OutboxRow, PastStep, Step, StoreError, Transaction};
 use super::grip::{Grip, Place};
 use super::postgres::{Party, Postgres, PostgresAddress, PostgresError, PostgresServer, drop_schemas, schema_name};
 use super::sqlite::Sqlite;
@@ -341,6 +341,52 @@ fn a_transaction_changes_everything_or_nothing() {
     }
 }
 
+#[test]
+fn a_database_lists_each_step_that_stands_once() {
+    for site in Site::all() {
+        let mut database = site.connect(&Arc::default());
+        let steps = [step(3, Event::OrderCreated, RESERVED), with_row(4), with_row(4)];
+        let transaction = Transaction {
+            steps: &steps,
+            ..Transaction::default()
+        };
+        database.commit(&transaction).expect("committed");
+        let mut found = site
+            .connect(&Arc::default())
+            .steps()
+            .expect("another connection sees them");
+        found.sort_by_key(|step| step.number);
+        let past = |number| PastStep {
+            number,
+            event: Event::OrderCreated,
+            emit: RESERVED,
+        };
+        assert_eq!(found, [past(3), past(4)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_on_one_database_each_step_is_committed_by_one() {
+    for site in Site::all() {
+        let ledger = ledger(30);
+        let stood = Arc::new(AtomicU64::new(0));
+        let stores = [0; 2].map(|_| site.open(rule(Publishing::Republish)).0);
+        let commits = stores
+            .iter()
+            .flat_map(|store| (0..30).map(move |number| (store, number)));
+        let commits = commits.map(|(store, number)| {
+            let counter = Arc::clone(&stood);
+            store.commit(step(number, Event::OrderCreated, RESERVED), &ledger, move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        let answers = futures_util::future::join_all(commits).await;
+        let stands = answers.iter().filter(|answer| **answer == Ok(Committed::Stands));
+        assert_eq!((stands.count(), stood.load(Ordering::Relaxed)), (30, 30), "{answers:?}");
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+}
+
 /// A database whose commits fail as often as it says.
 struct Failing {
     inner: Box<dyn Database>,
@@ -361,6 +407,10 @@ impl Database for Failing {
             }
             None => self.inner.commit(transaction),
         }
+    }
+
+    fn steps(&mut self) -> Result<Vec<PastStep>, StoreError> {
+        self.inner.steps()
     }
 
     fn unsent(&mut self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {

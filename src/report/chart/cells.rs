@@ -19,7 +19,7 @@ use crate::results::series::SeriesTable;
 use panels::Layout;
 
 /// Figures that are drawn along the setting. The achieved rate is not: goodput and backlog say the same.
-const ALONG: [Figure; 22] = [
+const ALONG: [Figure; 24] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
@@ -36,6 +36,8 @@ const ALONG: [Figure; 22] = [
     Figure::Refused,
     Figure::Dropped,
     Figure::DeadLettered,
+    Figure::DuplicateEffect,
+    Figure::Retries,
     Figure::Blocked,
     Figure::DriverCpu,
     Figure::DriverMemory,

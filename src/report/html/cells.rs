@@ -10,7 +10,7 @@ use crate::report::sweep::{Cell, REPEATS_MIN, Sweep};
 use Align::{Number, Text};
 
 /// The figures of the table.
-const FIGURES: [Figure; 21] = [
+const FIGURES: [Figure; 23] = [
     Figure::Goodput,
     Figure::EndToEndP50,
     Figure::EndToEndP99,
@@ -28,6 +28,8 @@ const FIGURES: [Figure; 21] = [
     Figure::Refused,
     Figure::Dropped,
     Figure::DeadLettered,
+    Figure::DuplicateEffect,
+    Figure::Retries,
     Figure::DriverCpu,
     Figure::DriverMemory,
     Figure::BrokerMemory,

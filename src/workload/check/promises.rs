@@ -1,7 +1,7 @@
 //! Stated promises that the settings cannot give.
 
 use super::Builder;
-use crate::workload::model::{AckMode, Publishing, StoreKind, Workload};
+use crate::workload::model::{AckMode, Placement, Publishing, StoreKind, Workload};
 
 impl Builder<'_> {
     /// A stated promise that the settings cannot give.
@@ -87,6 +87,18 @@ impl Builder<'_> {
                 );
             }
             let settings = workload.stage(stage);
+            if workload.promises.nothing_twice
+                && settings.store == StoreKind::Memory
+                && settings.placement == Placement::Process
+            {
+                let path = format!("stage.{stage}.store");
+                let placement = format!("stage.{stage}.placement");
+                self.refuse(
+                    &[&path, &placement, "promises.nothing_twice"],
+                    "`promises.nothing_twice` cannot be given: the memory of a worker process dies with it",
+                    format!("set {path} = \"sqlite\", or {placement} = \"in-process\""),
+                );
+            }
             if workload.promises.prefetch_respected && (settings.prefetch.is_none() || settings.ack == AckMode::Auto) {
                 let path = format!("stage.{stage}.prefetch");
                 self.refuse(

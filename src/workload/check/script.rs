@@ -5,8 +5,8 @@ use crate::events::{PipelineKind, Stage};
 use crate::units::{Share, Span};
 use crate::workload::keys::fault_path;
 use crate::workload::model::{
-    DatabaseFault, FaultKind, Load, NetworkFault, Pace, Point, ScriptedFault, StageSettings, StoreKind, Until, When,
-    Whom,
+    DatabaseFault, FaultKind, Load, NetworkFault, Pace, Placement, Point, ScriptedFault, StageSettings, StoreKind,
+    Until, When, Whom,
 };
 
 /// Faults of a database begin like this.
@@ -49,7 +49,7 @@ impl Builder<'_> {
             (
                 "what",
                 word.is_some(),
-                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"network-…\", \"database-…\" or \"broker-…\"",
+                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"sigkill\", \"sigstop\", \"network-…\", \"database-…\" or \"broker-…\"",
             ),
             ("stage", stage.is_some() || !needs_stage, "add stage = \"…\""),
         ] {
@@ -86,7 +86,8 @@ impl Builder<'_> {
             );
             return None;
         };
-        let whom = self.whom(position, stage, &stages[at]);
+        self.check_process(position, stage, &stages[at], what);
+        let whom = self.whom(position, stage, &stages[at], what);
         let point = self.point(position, stage, what);
         Some(ScriptedFault {
             what,
@@ -102,22 +103,26 @@ impl Builder<'_> {
         let (lasts_path, restart_path) = (fault_path(position, "lasts"), fault_path(position, "restart_after"));
         let lasts = self.duration(&lasts_path);
         let kind = match word? {
-            "hang" => {
+            word @ ("hang" | "sigstop") => {
                 self.refuse_written(
                     &restart_path,
-                    format!("`{restart_path}` has no effect on a hang: the consumer never leaves"),
+                    format!("`{restart_path}` has no effect on a {word}: nobody leaves"),
                     format!("leave it out; {lasts_path} says how long it stands still"),
                 );
                 let Some(lasts) = lasts else {
                     self.refuse(
                         anywhere,
-                        format!("fault {position} does not say how long its hang lasts"),
+                        format!("fault {position} does not say how long its {word} lasts"),
                         "add lasts = \"5s\"",
                     );
                     return None;
                 };
-                return Some(FaultKind::Hang(lasts));
+                return Some(match word {
+                    "hang" => FaultKind::Hang(lasts),
+                    _ => FaultKind::Sigstop(lasts),
+                });
             }
+            "sigkill" => FaultKind::Sigkill,
             "connection-drop" => FaultKind::ConnectionDrop,
             "channel-close" => FaultKind::ChannelClose,
             "consumer-cancel" => FaultKind::ConsumerCancel,
@@ -125,7 +130,7 @@ impl Builder<'_> {
         };
         self.refuse_written(
             &lasts_path,
-            format!("`{lasts_path}` has an effect on a hang, the network or a database only"),
+            format!("`{lasts_path}` has an effect on a hang, a sigstop, the network or a database only"),
             "leave it out; restart_after says how long a consumer stays away",
         );
         Some(kind)
@@ -433,7 +438,22 @@ impl Builder<'_> {
         }
     }
 
-    fn whom(&mut self, position: usize, stage: Stage, settings: &StageSettings) -> Whom {
+    /// A signal needs a process to go to.
+    fn check_process(&mut self, position: usize, stage: Stage, settings: &StageSettings, what: FaultKind) {
+        if what.strikes_processes() && settings.placement != Placement::Process {
+            let (path, placement) = (fault_path(position, "what"), format!("stage.{stage}.placement"));
+            self.refuse(
+                &[&path, &placement],
+                format!(
+                    "a {} strikes worker processes, and the {stage} stage runs in the driver",
+                    what.name()
+                ),
+                format!("set {placement} = \"process\", or choose connection-drop"),
+            );
+        }
+    }
+
+    fn whom(&mut self, position: usize, stage: Stage, settings: &StageSettings, what: FaultKind) -> Whom {
         let (count_path, share_path) = (fault_path(position, "count"), fault_path(position, "share"));
         let (count, share) = (self.count(&count_path), self.share(&share_path));
         if count.is_some() && share.is_some() {
@@ -443,11 +463,15 @@ impl Builder<'_> {
                 "leave one of them out",
             );
         }
-        if let Some(count) = count.filter(|count| *count > u64::from(settings.consumers)) {
+        let (there, called, key) = match what.strikes_processes() {
+            true => (settings.processes, "worker processes", "processes"),
+            false => (settings.consumers, "consumers", "consumers"),
+        };
+        if let Some(count) = count.filter(|count| *count > u64::from(there)) {
             self.refuse(
                 &[&count_path],
-                format!("the {stage} stage has {} consumers, not {count}", settings.consumers),
-                format!("lower it, or raise stage.{stage}.consumers"),
+                format!("the {stage} stage has {there} {called}, not {count}"),
+                format!("lower it, or raise stage.{stage}.{key}"),
             );
         }
         if share.is_some_and(|share| share.0 <= 0.0) {
@@ -471,7 +495,10 @@ impl Builder<'_> {
             .into_iter()
             .find(|(name, _)| Some(*name) == word)
             .map(|(_, point)| point);
-        if matches!(what, FaultKind::Hang(_) | FaultKind::ConsumerCancel) {
+        if matches!(
+            what,
+            FaultKind::Hang(_) | FaultKind::ConsumerCancel | FaultKind::Sigstop(_)
+        ) {
             self.refuse_written(
                 &path,
                 format!("`{path}` has no effect on a {}: it breaks no handler off", what.name()),

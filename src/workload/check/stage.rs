@@ -2,7 +2,7 @@
 
 use super::Builder;
 use crate::events::Stage;
-use crate::workload::model::{AckMode, ServiceTime, StageConnection, StageSettings};
+use crate::workload::model::{AckMode, Placement, ServiceTime, StageConnection, StageSettings};
 
 impl Builder<'_> {
     pub(super) fn stage(&mut self, stage: Stage) -> StageSettings {
@@ -70,12 +70,51 @@ impl Builder<'_> {
             queue: self.queue(stage),
             slow_share: self.share(&path("slow_share")).unwrap_or_default(),
             slow_factor: self.count_u32(&path("slow_factor")),
+            placement: self.placement(stage),
+            processes: self.count_u32(&path("processes")),
             connection: match self.choice(&path("connection")) {
                 Some("own") => StageConnection::Own,
                 _ => StageConnection::Shared,
             },
             errors,
         }
+    }
+
+    /// Where the consumers run, and whether they can run there.
+    fn placement(&mut self, stage: Stage) -> Placement {
+        let path = |key: &str| format!("stage.{stage}.{key}");
+        let (placement, processes) = (path("placement"), path("processes"));
+        if self.choice(&placement) != Some("process") {
+            self.refuse_written(
+                &processes,
+                format!("`{processes}` has no effect on consumers that run in the driver"),
+                format!("leave it out, or set {placement} = \"process\""),
+            );
+            return Placement::InProcess;
+        }
+        let (count, consumers) = (self.count_u32(&processes), self.count_u32(&path("consumers")));
+        if count > consumers {
+            self.refuse(
+                &[&processes, &path("consumers")],
+                format!("{consumers} consumers cannot be shared out over {count} processes"),
+                format!("lower it to at most {consumers}, or raise {}", path("consumers")),
+            );
+        }
+        if count > 1 && stage == Stage::Inventory {
+            self.refuse(
+                &[&processes],
+                "the inventory service keeps its stock book in one process: two of them would sell the same stock",
+                format!("set it to 1; {} says how many work in it", path("consumers")),
+            );
+        }
+        if count > 1 && self.choice(&path("publish")) == Some("outbox") {
+            self.refuse(
+                &[&processes, &path("publish")],
+                "an outbox has one relay, which must see the commits of all consumers: they need one process",
+                format!("set {processes} = 1; {} says how many work in it", path("consumers")),
+            );
+        }
+        Placement::Process
     }
 
     /// Slow consumers that are none, or that have nothing to be slow at.

@@ -492,3 +492,156 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
         .collect();
     assert_eq!(checked(&text).workload, first.workload);
 }
+
+#[test]
+fn what_needs_worker_processes_is_refused_without_them_and_what_they_cannot_share_is_too() {
+    let placed = |stage: &str, rest: &str| format!("[stage.{stage}]\nplacement = \"process\"\nconsumers = 2\n{rest}");
+    let fault = |rest: &str| format!("[[faults]]\nstage = \"payment\"\nat = \"1s\"\n{rest}");
+    let killed = fault("what = \"sigkill\"\n");
+    let cases = [
+        (
+            "[stage.payment]\nprocesses = 2\nconsumers = 2\n".to_owned(),
+            "has no effect on consumers that run in the driver",
+        ),
+        (
+            placed("payment", "processes = 3\n"),
+            "2 consumers cannot be shared out over 3 processes",
+        ),
+        (placed("inventory", "processes = 2\n"), "would sell the same stock"),
+        (
+            placed("payment", "processes = 2\nstore = \"sqlite\"\npublish = \"outbox\"\n"),
+            "an outbox has one relay",
+        ),
+        (killed.clone(), "the payment stage runs in the driver"),
+        (
+            format!("{}{killed}count = 2\n", placed("payment", "")),
+            "the payment stage has 1 worker processes, not 2",
+        ),
+        (
+            format!("{}{}", placed("payment", ""), fault("what = \"sigstop\"\n")),
+            "does not say how long its sigstop lasts",
+        ),
+        (
+            format!(
+                "{}{}",
+                placed("payment", ""),
+                fault("what = \"sigstop\"\nlasts = \"1s\"\npoint = \"before-effect\"\n")
+            ),
+            "has no effect on a sigstop",
+        ),
+        (
+            format!(
+                "{}{}",
+                placed("payment", ""),
+                fault("what = \"sigstop\"\nlasts = \"1s\"\nrestart_after = \"1s\"\n")
+            ),
+            "has no effect on a sigstop",
+        ),
+        (
+            format!("promises.nothing_twice = true\n{}", placed("payment", "")),
+            "the memory of a worker process dies with it",
+        ),
+    ];
+    for (text, expected) in cases {
+        let (_, message) = refused(&text, &[]);
+        assert!(
+            message.contains(expected) && message.contains("help"),
+            "{text}\n{message}"
+        );
+    }
+    let legal = format!(
+        "{}{killed}point = \"confirm-to-ack\"\n",
+        placed("payment", "processes = 2\n")
+    );
+    let stage = &checked(&legal).workload.stages[2];
+    assert_eq!((stage.processes, stage.consumers), (2, 2));
+}
+
+#[test]
+fn a_fault_of_the_network_or_the_broker_says_all_that_it_needs_and_nothing_else() {
+    let fault = |lines: &str| format!("load.duration = \"30s\"\n[[faults]]\nat = \"1s\"\n{lines}\n");
+    for (lines, says) in [
+        ("what = \"network-stall\"", "does not say its `lasts`"),
+        ("what = \"network-delay\"\nlasts = \"1s\"", "does not say its `delay`"),
+        (
+            "what = \"network-bandwidth\"\nlasts = \"1s\"",
+            "does not say its `bandwidth`",
+        ),
+        (
+            "what = \"network-bandwidth\"\nlasts = \"1s\"\nbandwidth = \"0B\"",
+            "nothing passes through a bandwidth of nothing",
+        ),
+        (
+            "what = \"network-delay\"\nlasts = \"1s\"\ndelay = \"10ms\"\njitter = \"20ms\"",
+            "a jitter of 20ms is more than the delay (10ms)",
+        ),
+        (
+            "what = \"network-cut\"\nlasts = \"1s\"\ndelay = \"10ms\"",
+            "`faults.1.delay` has an effect with network-delay",
+        ),
+        (
+            "what = \"panic\"\nstage = \"payment\"\nbandwidth = \"1KiB\"",
+            "`faults.1.bandwidth` has an effect with network-bandwidth",
+        ),
+        (
+            "what = \"network-reset\"\nrestart_after = \"1s\"",
+            "`faults.1.restart_after` has no effect on a network-reset",
+        ),
+        (
+            "what = \"network-stall\"\nlasts = \"1s\"\ncount = 2",
+            "`faults.1.count` has no effect on a network-stall: it strikes no single consumers",
+        ),
+        (
+            "what = \"broker-kill\"\nstage = \"payment\"",
+            "`faults.1.stage` has no effect on a broker-kill: all stages have one broker",
+        ),
+        (
+            "what = \"broker-restart\"\nlasts = \"1s\"",
+            "`faults.1.lasts` has no effect on a broker-restart",
+        ),
+        (
+            "what = \"broker-kill\"\npoint = \"before-effect\"",
+            "`faults.1.point` has no effect on a broker-kill",
+        ),
+        (
+            "what = \"network-stall\"\nlasts = \"1s\"\nstage = \"worker\"",
+            "there is no worker stage",
+        ),
+        ("what = \"panic\"", "does not say its `stage`"),
+    ] {
+        let (problems, message) = refused(&fault(lines), &[]);
+        assert!(problems.len() == 1 && message.contains(says), "{lines}: {message}");
+    }
+    let (_, message) = refused("[[faults]]\nwhat = \"broker-kill\"\nafter = 10", &[]);
+    assert!(
+        message.contains("counts the deliveries to a stage, and there is none"),
+        "{message}"
+    );
+    let (_, message) = refused("recovery.heartbeat = \"1500ms\"", &[]);
+    assert!(message.contains("no whole number of seconds"), "{message}");
+}
+
+#[test]
+fn faults_of_the_network_and_the_broker_are_read_as_they_are_written() {
+    use crate::workload::model::{FaultKind, NetworkFault};
+    let text = "load.duration = \"30s\"\n\
+        [[faults]]\nwhat = \"network-delay\"\nstage = \"payment\"\nat = \"1s\"\nlasts = \"2s\"\ndelay = \"50ms\"\njitter = \"5ms\"\n\
+        [[faults]]\nwhat = \"network-reset\"\nat = \"4s\"\n\
+        [[faults]]\nwhat = \"broker-kill\"\nat = \"6s\"\nrestart_after = \"1s\"\n";
+    let faults = checked(text).workload.faults.clone();
+    let delay = NetworkFault::Delay {
+        delay: Span::from_millis(50),
+        jitter: Span::from_millis(5),
+    };
+    assert_eq!(faults.script[0].what, FaultKind::Network(delay, Span::from_secs(2)));
+    assert_eq!(
+        faults.script[1].what,
+        FaultKind::Network(NetworkFault::Reset, Span::ZERO)
+    );
+    assert_eq!(
+        (faults.script[1].stage, faults.script[2].restart_after),
+        (None, Span::from_secs(1))
+    );
+    assert_eq!(faults.of_broker(), Some((3, "broker-kill")));
+    assert!(!checked("").workload.faults.take_broker_down());
+}

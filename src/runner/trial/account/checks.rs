@@ -21,10 +21,10 @@ impl Fixed<'_> {
         let load = &self.stand.workload.load;
         let usage = &ran.load_usage;
         let load_s = ran.load_ended.saturating_sub(ran.began) as f64 / 1e9;
-        let open = !load.arrival.is_closed() && load_s > 0.0;
+        let sends = !load.arrival.waits_for_orders() && load_s > 0.0;
         let held = |by| {
             let held_s = ran.load_meter.held_ns(by) as f64 / 1e9;
-            open.then(|| held_s / load_s / f64::from(load.connections))
+            sends.then(|| held_s / load_s / f64::from(load.connections))
         };
         let of_load = |s: Option<f64>| s.filter(|_| load_s > 0.0).map(|s| s / load_s);
         let hiccups = ran.hiccups.as_ref();
