@@ -38,6 +38,7 @@ fn store(done: &Done) -> &StoreRecord {
 fn assert_waited(on: &str, done: &Done, what: &str, lasts_s: f64) {
     let trial = done.trial();
     assert_eq!(trial.aborted, None, "{on}");
+    assert!(trial.drain.drained, "{on}: {:?}, {:?}", trial.drain, store(done));
     assert_eq!(trial.verdict, Verdict::Pass, "{on}: {:#?}", trial.promises);
     assert_eq!(trial.ledger.fates.completed, trial.orders.published, "{on}");
     assert_eq!(trial.ledger.charged_again, 0, "{on}");
@@ -107,7 +108,8 @@ async fn a_postgresql_out_of_reach_is_waited_for_and_one_that_stays_away_ends_th
     let fault = [
         "stage.payment.store=postgres",
         "stage.payment.publish=outbox",
-        "stage.audit.store=postgres",
+        "stage.customer.store=postgres",
+        "load.rate=50/s",
         "faults.1.what=database-unreachable",
         "faults.1.stage=payment",
         "faults.1.at=500ms",
@@ -120,9 +122,9 @@ async fn a_postgresql_out_of_reach_is_waited_for_and_one_that_stays_away_ends_th
         "{:?}",
         store(&done)
     );
-    let audit = done.stage(Stage::Audit).store.as_ref().expect("a database");
+    let customer = done.stage(Stage::Customer).store.as_ref().expect("a database");
     assert_eq!(
-        (audit.errors, audit.connections_lost),
+        (customer.errors, customer.connections_lost),
         (0, 0),
         "one stage alone is struck"
     );
