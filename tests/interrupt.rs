@@ -321,7 +321,9 @@ async fn a_signal_in_the_middle_of_a_storm_leaves_no_worker_and_no_queue() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
         let ((stand, uri), results) = (stand().await, tempfile::tempdir().expect("a directory"));
         let storm = [&STORM[..], &["--set", "faults.2.lasts=50s"]].concat();
-        let run = Running::start(&mut long_run(&uri, &results, &storm));
+        // Where a killed driver leaves the files of its stores.
+        let scratch = tempfile::tempdir().expect("a directory");
+        let run = Running::start(long_run(&uri, &results, &storm).env("TMPDIR", scratch.path()));
         let manifest = under_load(stand.uri(), results.path()).await;
         let workers = under_storm(run.pid()).await;
         run.signal(signal);
