@@ -53,7 +53,7 @@ fn settings(seed: u64) -> Vec<String> {
         }
     }
     // Every third run has a stage in worker processes, with a store that survives them.
-    let mortal = (seed % 3 == 0).then(|| stages[draw(stages.len())]);
+    let mortal = seed.is_multiple_of(3).then(|| stages[draw(stages.len())]);
     if let Some(stage) = mortal {
         settings.push(format!("stage.{stage}.placement=process"));
         settings.push(format!("stage.{stage}.store=sqlite"));

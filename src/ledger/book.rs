@@ -83,6 +83,8 @@ pub(super) struct OrderRecord {
     pub(super) charged: bool,
     /// The order's end was reached.
     pub(super) ended: bool,
+    /// A stage gave up a message of it: something of it will never happen.
+    pub(super) given_up: bool,
 }
 
 impl OrderRecord {
@@ -260,6 +262,8 @@ pub(super) struct Book {
     repeated: Bitmap,
     /// Open orders that the broker refused or never answered for.
     not_obliged: u64,
+    /// Open orders beside those of which a stage gave up a message.
+    given_up: u64,
     /// Failed attempts at steps that have not succeeded.
     failures: HashMap<(OrderNumber, Stage, Event), u32>,
     shards: u64,
@@ -277,6 +281,7 @@ impl Book {
             cancelled,
             repeated,
             not_obliged: 0,
+            given_up: 0,
             failures: HashMap::new(),
             shards,
             counts: Counts::default(),
@@ -296,9 +301,14 @@ impl Book {
         self.open.iter().map(|(number, record)| (*number, record))
     }
 
-    /// Orders that something is still due of: not closed, and not refused or unknown.
+    /// Orders that something is still due of: not closed, not refused or unknown, and not given up.
     pub(super) fn awaited(&self) -> u64 {
-        (self.open.len() as u64).saturating_sub(self.not_obliged)
+        (self.open.len() as u64).saturating_sub(self.not_obliged + self.given_up)
+    }
+
+    /// Open orders of which a stage gave up a message.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     pub(super) fn open(&self) -> u64 {
@@ -346,6 +356,7 @@ impl Book {
             fate: PublishFate::Pending,
             charged: false,
             ended: false,
+            given_up: false,
         };
         self.open.insert(number, record);
     }
@@ -365,7 +376,9 @@ impl Book {
             PublishFate::Returned => self.counts.returned += 1,
             PublishFate::Unknown | PublishFate::Pending => self.counts.unknown += 1,
         }
-        self.not_obliged += u64::from(fate != PublishFate::Confirmed);
+        let obliges = fate == PublishFate::Confirmed;
+        self.not_obliged += u64::from(!obliges);
+        self.given_up -= u64::from(!obliges && record.given_up);
         self.close_if_complete(number);
     }
 
@@ -415,6 +428,15 @@ impl Book {
     pub(super) fn settled(&mut self, number: OrderNumber, stage: Stage, event: Event) {
         if let Some(record) = self.open.get_mut(&number) {
             record.settled |= step_bit(stage, event);
+        }
+    }
+
+    /// A stage gave up a message of the order.
+    pub(super) fn gave_up(&mut self, number: OrderNumber) {
+        if let Some(record) = self.open.get_mut(&number).filter(|record| !record.given_up) {
+            record.given_up = true;
+            let obliges = matches!(record.fate, PublishFate::Confirmed | PublishFate::Pending);
+            self.given_up += u64::from(obliges);
         }
     }
 
@@ -522,6 +544,9 @@ impl Book {
         if record.fate != PublishFate::Confirmed {
             self.counts.recovered += 1;
             self.not_obliged -= 1;
+        } else {
+            // A copy of the message came through.
+            self.given_up -= u64::from(record.given_up);
         }
         self.counts.closed += 1;
         if record.emitted.contains(Event::OrderCancelled) {
@@ -581,6 +606,23 @@ mod tests {
         assert_eq!((book.ended(), book.counts().repeated_orders_count), (1, 1));
         assert_eq!(book.ended_by(1, work.0, work.1, 160, 50), None);
         assert_eq!(book.counts().causeless, 1, "nobody placed it");
+    }
+
+    #[test]
+    fn an_order_of_which_a_message_was_given_up_is_not_awaited() {
+        let mut book = Book::new(Event::JobQueued, 1);
+        (0..4).for_each(|number| book.placed(number, 0, 0, 0));
+        (0..3).for_each(|number| book.gave_up(number));
+        book.gave_up(0);
+        assert_eq!((book.awaited(), book.given_up()), (1, 3));
+        book.answered(0, PublishFate::Confirmed);
+        book.answered(1, PublishFate::Unknown);
+        assert_eq!((book.open(), book.awaited(), book.given_up()), (4, 1, 2));
+        // A copy of the message comes through all the same.
+        for number in 0..2 {
+            book.ended_by(number, Stage::Worker, Event::JobQueued, 5, 5);
+        }
+        assert_eq!((book.open(), book.awaited(), book.given_up()), (2, 1, 1));
     }
 
     #[test]

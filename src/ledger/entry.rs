@@ -33,6 +33,9 @@ pub enum Entry {
         event: Event,
         allowed: u32,
     },
+    GaveUp {
+        number: OrderNumber,
+    },
     Suppressed {
         number: OrderNumber,
         stage: Stage,

@@ -101,6 +101,7 @@ impl Ledger {
                 event,
                 allowed,
             } => self.book(number).failed(number, stage, event, allowed),
+            Entry::GaveUp { number } => self.book(number).gave_up(number),
             Entry::Suppressed { number, stage } => self.book(number).suppressed(stage),
             Entry::Effect { number, stage, event } => self.book(number).effect(number, stage, event),
             Entry::EndedBy {
@@ -191,6 +192,17 @@ impl Ledger {
             event,
             allowed,
         });
+    }
+
+    /// A stage gave up a message of the order: it lies in a dead-letter queue, or is dropped where there is none. A drain no longer
+    /// waits for the order.
+    pub fn gave_up(&self, number: OrderNumber) {
+        self.enter(Entry::GaveUp { number });
+    }
+
+    /// Open orders of which a stage gave up a message, and which are not refused or unknown.
+    pub fn given_up(&self) -> u64 {
+        self.shards.iter().map(|shard| lock(shard).given_up()).sum()
     }
 
     /// A delivery was recognised as already processed and had no effect.

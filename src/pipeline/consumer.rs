@@ -771,6 +771,7 @@ impl Lane<'_> {
             // The broker drops it: there is nowhere to put it.
             (Sequel::GiveUp(_), _) | (Sequel::Republish(_) | Sequel::Wait(_), None) => {
                 retry.given_up.fetch_add(1, Ordering::Relaxed);
+                stage.wiring.ledger.gave_up(message.number);
                 return Settlement::Reject;
             }
             (Sequel::Republish(_) | Sequel::Wait(_), Some(publisher)) => {
@@ -782,6 +783,8 @@ impl Lane<'_> {
             Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) => {
                 if let Some(counter) = counter {
                     counter.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    stage.wiring.ledger.gave_up(message.number);
                 }
                 Settlement::PassedOn
             }

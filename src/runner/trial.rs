@@ -58,6 +58,9 @@ const INTERRUPTED_DRAIN: Duration = Duration::from_secs(5);
 /// With confirms off nobody knows what is still to come; then nothing may move for this long.
 const QUIET_NS: Nanos = 2_000_000_000;
 
+/// With orders that were given up nobody knows what else of them is on its way; then nothing may move for this long.
+const GIVEN_UP_QUIET_NS: Nanos = 300_000_000;
+
 /// Longest wait for consumers that nothing keeps away any more.
 const CONSUMERS_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -990,7 +993,12 @@ impl Fixed<'_> {
             && depths.ready.iter().all(|ready| *ready == Some(0))
             && depths.retrying == Some(0);
         let nothing_awaited = self.wiring.ledger.awaited() == 0 && self.stand.workload.publish.confirms;
-        (empty && (nothing_awaited || now >= idle_since + QUIET_NS)).then_some(idle_since.max(ran.load_ended))
+        let quiet = match (nothing_awaited, self.wiring.ledger.given_up()) {
+            (true, 0) => 0,
+            (true, _) => GIVEN_UP_QUIET_NS,
+            (false, _) => QUIET_NS,
+        };
+        (empty && now >= idle_since + quiet).then_some(idle_since.max(ran.load_ended))
     }
 
     async fn end_tasks(&self, tasks: Tasks, ran: &mut Ran) {

@@ -51,18 +51,22 @@ fn faulty_run(server: &Path, scratch: &Path, results: &Path, fault: &[&str]) -> 
     command
 }
 
+/// The settings of a fault, the signal that stops the driver, and what the states of the broker's processes tell once it has struck.
+type Case = (&'static [&'static str], Signal, fn(&[char]) -> bool);
+
+const KILLED: [&str; 3] = [
+    "faults.1.what=broker-kill",
+    "faults.1.at=1s",
+    "faults.1.restart_after=50s",
+];
+const PAUSED: [&str; 2] = ["fault.broker_pause.at=1s", "fault.broker_pause.lasts=50s"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_driver_that_is_stopped_while_its_broker_is_down_or_paused_leaves_nothing() {
     let Some(server) = rabbitmq_or_skip() else { return };
-    let killed = [
-        "faults.1.what=broker-kill",
-        "faults.1.at=1s",
-        "faults.1.restart_after=50s",
-    ];
-    let paused = ["fault.broker_pause.at=1s", "fault.broker_pause.lasts=50s"];
-    let cases: [(&[&str], Signal, fn(&[char]) -> bool); 2] = [
-        (&killed, Signal::SIGINT, |beams| beams.is_empty()),
-        (&paused, Signal::SIGTERM, |beams| beams.contains(&'T')),
+    let cases: [Case; 2] = [
+        (&KILLED, Signal::SIGINT, |beams| beams.is_empty()),
+        (&PAUSED, Signal::SIGTERM, |beams| beams.contains(&'T')),
     ];
     for (fault, signal, struck) in cases {
         let [scratch, results] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));

@@ -111,6 +111,7 @@ mod kind {
     pub(super) const COMMITTED: u8 = 11;
     pub(super) const RELEASED: u8 = 12;
     pub(super) const FAILED: u8 = 13;
+    pub(super) const GAVE_UP: u8 = 14;
     pub(super) const STEP: u8 = 20;
     pub(super) const SPAN: u8 = 21;
     pub(super) const BUSY: u8 = 22;
@@ -226,6 +227,7 @@ fn put_entry(entry: &Entry, to: &mut Vec<u8>) {
         } => Head::of(kind::FAILED, [*number, u64::from(*allowed), 0])
             .at(*stage)
             .about(*event),
+        Entry::GaveUp { number } => Head::of(kind::GAVE_UP, [*number, 0, 0]),
         Entry::Suppressed { number, stage } => Head::of(kind::SUPPRESSED, [*number, 0, 0]).at(*stage),
         Entry::Effect { number, stage, event } => Head::of(kind::EFFECT, [*number, 0, 0]).at(*stage).about(*event),
         Entry::EndedBy {
@@ -278,6 +280,7 @@ fn get_entry(head: Head, tail: &[u8]) -> Option<Entry> {
             event,
             allowed: u32::try_from(second).ok()?,
         },
+        kind::GAVE_UP => Entry::GaveUp { number },
         kind::SUPPRESSED => Entry::Suppressed { number, stage },
         kind::EFFECT => Entry::Effect { number, stage, event },
         kind::ENDED_BY => Entry::EndedBy {
@@ -624,7 +627,7 @@ mod tests {
         let event = (0..Event::ALL.len()).prop_map(|at| Event::ALL[at]);
         let line = (any::<u32>(), any::<u32>()).prop_map(|(item, quantity)| Line { item, quantity });
         let lines = prop::collection::vec(line, 0..100);
-        (0..13u8, any::<u64>(), any::<u64>(), any::<u64>(), stage, event, lines).prop_map(
+        (0..14u8, any::<u64>(), any::<u64>(), any::<u64>(), stage, event, lines).prop_map(
             |(which, number, at, accounted, stage, event, lines)| match which {
                 0 => Entry::Attempted { number, event },
                 1 => Entry::Emitted { number, event, at },
@@ -653,6 +656,7 @@ mod tests {
                     event,
                     allowed: at as u32,
                 },
+                12 => Entry::GaveUp { number },
                 _ => Entry::Released { lines },
             },
         )

@@ -211,7 +211,7 @@ fn contradictions_are_refused() {
         ),
         (
             "load = { arrival = \"closed\", users = 3 }\nbacklog = { stage = \"payment\", messages = 3 }",
-            "a closed loop builds no backlog",
+            "a backlog is measured under an open loop",
         ),
         (
             "[fault.stage_outage]\nat = \"1s\"",
@@ -484,6 +484,7 @@ fn what_the_plan_prints_is_a_workload_that_means_the_same() {
                             | "publish"
                             | "commit_batch"
                             | "commit_flush"
+                            | "processes"
                             | "size_limit"
                     )
                 ) && !setting.path.starts_with("retry.")
