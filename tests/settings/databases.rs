@@ -62,6 +62,7 @@ async fn a_locked_database_is_waited_for_and_nothing_is_lost() {
         "faults.1.at=500ms",
         "faults.1.lasts=3s",
         "load.duration=4s",
+        "load.rate=50/s",
         "stage.payment.publish=outbox",
     ]);
     // The first to give up after a second may be the relay; then it is a step.
