@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::{Fixed, Ran, RanFault};
+use super::super::strikes::RanFault;
+use super::super::{Fixed, Ran};
 use crate::clock::Nanos;
 use crate::pipeline::{AckLog, Returned};
 use crate::results::record::{Band, FaultRecord, LostConnection};
