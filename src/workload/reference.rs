@@ -119,6 +119,14 @@ fn introduction(section: &str) -> &'static str {
              with jitter from the seed. What a stage had not had confirmed is published again before its input is acknowledged; what the load had \
              not had confirmed stays unknown, unless its effect is seen."
         }
+        "retry" => {
+            "What becomes of a delivery whose handler failed (`stage.*.errors`), until the limit sends it to the dead-letter queue. Every retry that is \
+             published is confirmed before the failed delivery is acknowledged. docs/METHOD.md compares the policies."
+        }
+        "messages" => {
+            "What the load publishes beside its orders: copies of them, and messages that no consumer can take, which belong into the dead-letter queues. \
+             For which orders is drawn from the seed. Absent: none."
+        }
         "canary" => "Defects planted on purpose, to see the ledger find them. Absent: none.",
         _ => "",
     }
@@ -136,23 +144,34 @@ One table for each fault. Each names what is done, to which stage, and when, by 
 network without a stage is everybody's; one of the broker has none. Whom a fault strikes and, for `random`, when, are drawn from the seed. Faults end with the load, and what is away then comes back at once. On the
 command line a fault is named by its position, from 1: `--set faults.1.count=2`.";
 
-/// The whole reference.
+/// The whole reference: one table for each section, in the order of the sections' first keys.
 pub fn reference() -> String {
-    let mut text = OPENING.to_owned();
-    let mut section = None;
+    let section_of = |path: &'static str| match path.split_once('.') {
+        Some((section, _)) => section,
+        None if path == keys::FAULTS => path,
+        None => "",
+    };
+    let mut sections: Vec<&str> = Vec::new();
     for key in KEYS {
-        let this = key.path.split_once('.').map_or("", |(section, _)| section);
-        if section != Some(this) {
-            if section == Some("load") {
-                text.push_str(&phases());
-            }
-            section = Some(this);
-            text.push_str(&if this == keys::FAULTS { faults() } else { heading(this) });
+        // The table is in the order of writing: a section may go on after another.
+        let section = section_of(key.path);
+        if !sections.contains(&section) {
+            sections.push(section);
         }
-        if this == keys::FAULTS {
+    }
+    let mut text = OPENING.to_owned();
+    for section in sections {
+        if section == keys::FAULTS {
+            text.push_str(&faults());
             continue;
         }
-        text.push_str(&row(key.path, key));
+        text.push_str(&heading(section));
+        for key in KEYS.iter().filter(|key| section_of(key.path) == section) {
+            text.push_str(&row(key.path, key));
+        }
+        if section == "load" {
+            text.push_str(&phases());
+        }
     }
     text
 }
