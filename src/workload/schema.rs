@@ -184,7 +184,8 @@ fn faults_schema() -> Value {
         describe(key, &mut schema);
         fault["properties"][key.path] = schema;
     }
-    fault["required"] = json!(["what", "stage"]);
+    // Whether a fault needs a stage depends on what it is; the program says.
+    fault["required"] = json!(["what"]);
     json!({ "type": "array", "minItems": 1, "maxItems": keys::FAULTS_MAX, "items": fault })
 }
 
