@@ -17,6 +17,8 @@ use crate::orders::OrderNumber;
 
 /// Longest wait for another connection to let go.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two attempts to open a file that another is opening.
+const OPEN_AGAIN: Duration = Duration::from_millis(5);
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS state (
@@ -57,6 +59,18 @@ impl Sqlite {
     /// # Errors
     /// When it cannot be opened or written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let attempts = PATIENCE.as_millis() / OPEN_AGAIN.as_millis();
+        for _ in 1..attempts {
+            match Sqlite::attempt(path) {
+                // The change to a write-ahead log waits for nobody: of two processes that open a new file, one is turned away.
+                Err(StoreError::Locked { .. }) => std::thread::sleep(OPEN_AGAIN),
+                opened => return opened,
+            }
+        }
+        Sqlite::attempt(path)
+    }
+
+    fn attempt(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: rusqlite::Error| match explain("opening a stage's SQLite file")(error) {
             StoreError::Failed { what, why } => StoreError::Failed {
                 what,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Barrier, LazyLock, Mutex};
 use std::time::Duration;
 
 use super::database::{Database, OutboxRow, PastStep, Step, StoreError, Transaction};
@@ -362,6 +362,24 @@ fn a_database_lists_each_step_that_stands_once() {
             emit: RESERVED,
         };
         assert_eq!(found, [past(3), past(4)]);
+    }
+}
+
+#[test]
+fn of_several_processes_that_open_a_new_file_at_once_all_get_it() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, at_once) = (folder.path().join("stage.sqlite"), Barrier::new(4));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    at_once.wait();
+                    if let Err(error) = Sqlite::open(&path) {
+                        panic!("{error}");
+                    }
+                });
+            }
+        });
     }
 }
 
