@@ -229,7 +229,7 @@ impl Chart {
             Chart::OrderTime => order_time::height(figures),
             Chart::Backlog => backlog::height(figures),
             Chart::Resources => 520.0,
-            Chart::StagePercentiles => 620.0,
+            Chart::StagePercentiles => stage_percentiles::height(figures),
             _ => 400.0,
         }
     }

@@ -39,8 +39,20 @@ fn curves<'a>(figures: &Figures<'a>, span: StageSpan) -> Vec<(Stage, &'a Summary
     Stage::ALL.into_iter().filter_map(of).collect()
 }
 
-pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
+/// The parts that any stage has, with their curves: a panel for each.
+fn panels<'a>(figures: &Figures<'a>) -> Vec<(StageSpan, Vec<(Stage, &'a Summary)>)> {
     let parts = StageSpan::ALL.map(|span| (span, curves(figures, span)));
+    parts.into_iter().filter(|(_, curves)| !curves.is_empty()).collect()
+}
+
+/// Height in logical units: two panels side by side, in as many rows as they need.
+pub(super) fn height(figures: &Figures<'_>) -> f64 {
+    let rows = panels(figures).len().div_ceil(2).max(1);
+    80.0 + 270.0 * rows as f64
+}
+
+pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
+    let parts = panels(figures);
     let shown = |stage: &Stage| {
         parts
             .iter()
@@ -65,7 +77,7 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         (min.min(*ns as f64), f64::max(max, *ns as f64))
     });
     let last = points().map(|(q, _)| nines(*q)).fold(0.0, f64::max);
-    let (width, height) = (WIDTH / 2.0, (canvas.height() - top) / 2.0);
+    let (width, height) = (WIDTH / 2.0, (canvas.height() - top) / parts.len().div_ceil(2) as f64);
     for (at, (span, curves)) in parts.iter().enumerate() {
         let (left, upper) = ((at % 2) as f64 * width, top + (at / 2) as f64 * height);
         let mut y = Axis::log_nanos(min, max, stages::label(*span));
@@ -77,10 +89,6 @@ pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_
         let plot = Plot::new(canvas, x, y, (upper, upper + height), Vec::new())
             .between((left + LEFT, left + width - RIGHT))
             .titled_from(left + 16.0);
-        if curves.is_empty() {
-            plot.sentence("no stage has this part")?;
-            continue;
-        }
         plot.axes()?;
         for (stage, summary) in curves {
             curve(&plot, summary, Stroke::solid(colour(*stage)))?;

@@ -33,6 +33,39 @@ fn every_chart_has_title_axes_and_curves_with_the_embedded_font_alone() {
 }
 
 #[test]
+fn no_text_stands_beyond_the_picture_however_many_parts_the_time_of_a_stage_has() {
+    let mut record = fixture::pass();
+    let latencies = &mut record.trials[0].latencies;
+    let mut commit = (latencies
+        .iter()
+        .find(|summary| summary.series == "payment.service_time"))
+    .expect("payment works")
+    .clone();
+    commit.series = "payment.commit".to_owned();
+    latencies.push(commit);
+    for chart in Chart::ALL {
+        let svg = svg(&record, chart);
+        let number = |text: &str, name: &str| -> f64 {
+            let from = text.find(name).expect("an attribute") + name.len();
+            let value = &text[from..];
+            value[..value.find('"').expect("its end")].parse().expect("a number")
+        };
+        // In the units of the drawing, of which there are two for each of the picture's.
+        let height = 2.0 * number(&svg, " height=\"");
+        let lowest = svg
+            .split("<text ")
+            .skip(1)
+            .map(|text| number(text, " y=\""))
+            .fold(0.0, f64::max);
+        assert!(lowest <= height, "{}: {lowest} of {height}", chart.name());
+        if chart == Chart::StagePercentiles {
+            // Five panels, two in a row.
+            assert!(svg.contains(">\ncommit\n") && height >= 2.0 * 3.0 * 250.0, "{height}");
+        }
+    }
+}
+
+#[test]
 fn a_png_shows_ink_where_the_title_stands() {
     let record = fixture::pass();
     let series = table(&record);
