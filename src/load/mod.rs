@@ -204,8 +204,14 @@ impl Load {
             }
             (None, Arrival::Saturate) => {
                 let numbers = Arc::new(AtomicU64::new(0));
-                for sender in self.senders {
-                    tasks.spawn(saturate::run(Arc::clone(&numbers), shares, began, sender, stop.clone()));
+                for (share, sender) in (0..).zip(self.senders) {
+                    tasks.spawn(saturate::run(
+                        Arc::clone(&numbers),
+                        (shares, share),
+                        began,
+                        sender,
+                        stop.clone(),
+                    ));
                 }
             }
             // Only where answers pace the load is there no schedule.

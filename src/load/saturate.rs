@@ -17,10 +17,10 @@ use crate::workload::model::Until;
 const TURN: u32 = 64;
 
 /// Sends until the load ends, then waits for the answers. `numbers` are drawn by all connections; the window is shared out
-/// among their `shares`. An order is intended for the moment at which it is sent.
+/// among their `shares`, of which this is number `share`. An order is intended for the moment at which it is sent.
 pub(super) async fn run(
     numbers: Arc<AtomicU64>,
-    shares: u64,
+    (shares, share): (u64, u64),
     began: Nanos,
     mut sender: Sender,
     stop: CancellationToken,
@@ -39,7 +39,7 @@ pub(super) async fn run(
     let mut flying = FuturesUnordered::new();
     while clock.now() < end_at && !stop.is_cancelled() {
         if sender.is_lost() {
-            match back(&sender, 0, &mut flying, end_at, &stop).await {
+            match back(&sender, share, &mut flying, end_at, &stop).await {
                 Some(Ok(restored)) => sender = restored,
                 Some(Err(_)) => break,
                 None => {}

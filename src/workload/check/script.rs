@@ -77,15 +77,7 @@ impl Builder<'_> {
         let what = self.fault_kind(position, &anywhere, word);
         self.refuse_of_network(position, &["delay", "jitter", "bandwidth"]);
         let (what, stage, when) = (what?, stage?, when?);
-        let Some(at) = pipeline.position(stage) else {
-            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
-            self.refuse(
-                &[&path("stage")],
-                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
-                format!("its stages are {}", known.join(", ")),
-            );
-            return None;
-        };
+        let at = self.stage_of(pipeline, stage, &path("stage"))?;
         self.check_process(position, stage, &stages[at], what);
         let whom = self.whom(position, stage, &stages[at], what);
         let point = self.point(position, stage, what);
@@ -97,6 +89,20 @@ impl Builder<'_> {
             restart_after: self.duration(&path("restart_after")).unwrap_or_default(),
             point,
         })
+    }
+
+    /// Where `pipeline` has the stage that `path` names; refused if it has none.
+    fn stage_of(&mut self, pipeline: PipelineKind, stage: Stage, path: &str) -> Option<usize> {
+        let at = pipeline.position(stage);
+        if at.is_none() {
+            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
+            self.refuse(
+                &[path],
+                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
+                format!("its stages are {}", known.join(", ")),
+            );
+        }
+        at
     }
 
     fn fault_kind(&mut self, position: usize, anywhere: &[&str], word: Option<&str>) -> Option<FaultKind> {
@@ -166,13 +172,9 @@ impl Builder<'_> {
                 "say when by at, every, random or on",
             );
         }
-        if let Some(stage) = stage.filter(|stage| pipeline.position(*stage).is_none()) {
-            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
-            self.refuse(
-                &[&path("stage")],
-                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
-                format!("its stages are {}", known.join(", ")),
-            );
+        if let Some(stage) = stage {
+            // Where there is none, that is said; the rest is looked at all the same.
+            let _ = self.stage_of(pipeline, stage, &path("stage"));
         }
         let of_broker = match word {
             "broker-restart" => Some(FaultKind::BrokerRestart),
@@ -300,15 +302,7 @@ impl Builder<'_> {
             }
         }
         let stage = stage?;
-        let Some(at) = pipeline.position(stage) else {
-            let known: Vec<&str> = pipeline.stages().iter().map(|stage| stage.name()).collect();
-            self.refuse(
-                &[&path("stage")],
-                format!("there is no {stage} stage in pipeline = \"{pipeline}\""),
-                format!("its stages are {}", known.join(", ")),
-            );
-            return None;
-        };
+        let at = self.stage_of(pipeline, stage, &path("stage"))?;
         let (store, store_path) = (stages[at].store, format!("stage.{stage}.store"));
         if !store.is_durable() {
             self.refuse(
