@@ -122,6 +122,7 @@ impl Page {
         if status::is_embedded(record) {
             let _ = write!(about, " ({})", status::EMBEDDED);
         }
+        let _ = write!(about, ", client {}", record.tool.client);
         if broker.co_located {
             about.push_str(", co-located: relative comparisons only");
         }
