@@ -23,7 +23,7 @@ use super::snapshot::{Phase, Snapshot};
 use super::stores::Stores;
 use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
-use crate::amqp::{AmqpError, Connector, Incidents};
+use crate::amqp::{AmqpError, Channel, Connector, Incidents};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::broker::embedded::EmbeddedBroker;
@@ -240,7 +240,8 @@ pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Res
 async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready<'a>, TrialError> {
     let (started, prepared_at) = (crate::clock::wall_time(), stand.clock.now());
     let workload = Arc::clone(&stand.workload);
-    let mut connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
+    let mut connector =
+        Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock))).with_client(workload.driver.client);
     if let Some(heartbeat) = workload.recovery.heartbeat {
         connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
     }
@@ -249,7 +250,7 @@ async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready
     let databases = databases.map_err(TrialError::Network)?;
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
-    topology.declare(&declaring, &workload).await?;
+    topology.declare(&Channel::on(&declaring).await?, &workload).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
     let waits = workload.load.arrival.waits_for_orders();

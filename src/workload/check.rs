@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Entry};
 use super::keys::{self, Key, Value};
 use super::matrix::{self, Combination, Matrix, Varied};
-use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
+use super::model::{Client, Drain, Driver, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
 use crate::events::PipelineKind;
 use crate::units::Span;
@@ -623,6 +623,7 @@ impl Builder<'_> {
             sample: Sample {
                 interval: self.duration("sample.interval").unwrap_or_default(),
             },
+            driver: Driver { client: self.client() },
             trial: TrialSettings {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
@@ -638,6 +639,12 @@ impl Builder<'_> {
         self.check_closed_loop(&workload);
         self.check_closed_loop_errors(&workload);
         workload
+    }
+
+    fn client(&self) -> Client {
+        let word = self.choice("driver.client");
+        let named = Client::NAMES.into_iter().find(|(name, _)| Some(*name) == word);
+        named.map_or(Client::Lapin, |(_, client)| client)
     }
 }
 

@@ -7,7 +7,9 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, RetryPolicy, ServiceTime, StoreKind};
+use super::model::{
+    Client, Condition, Defect, FaultKind, Overflow, Point, Publishing, RetryPolicy, ServiceTime, StoreKind,
+};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -121,6 +123,16 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     let mut i = 0;
     while i < names.len() {
         names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const CLIENTS: [&str; Client::NAMES.len()] = {
+    let mut names = [""; Client::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Client::NAMES[i].0;
         i += 1;
     }
     names
@@ -1181,6 +1193,12 @@ pub const KEYS: &[Key] = &[
         },
         Some("250ms"),
         "Cadence at which backlog, CPU and memory are looked at.",
+    ),
+    key(
+        "driver.client",
+        Kind::Choice(&CLIENTS),
+        Some("lapin"),
+        "The AMQP client of load and stages: lapin, which an application in Rust would use; or this program's own, which costs a fraction of it, so that more of the machine is the broker's (no TLS, and PLAIN is the only login).",
     ),
     key(
         "trial.repeats",

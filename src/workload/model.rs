@@ -44,6 +44,9 @@ pub struct Workload {
     pub drain: Drain,
     /// How often things are looked at.
     pub sample: Sample,
+    /// What load and stages speak through.
+    #[serde(default)]
+    pub driver: Driver,
     /// Trials.
     pub trial: TrialSettings,
     /// What a stage does with a delivery whose handler failed.
@@ -733,6 +736,34 @@ pub struct Drain {
 pub struct Sample {
     /// Cadence of backlog, CPU and memory, 50 ms to 10 s.
     pub interval: Span,
+}
+
+/// What load and stages speak through.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Driver {
+    /// The AMQP client.
+    pub client: Client,
+}
+
+/// An AMQP client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Client {
+    /// lapin, as an application in Rust has it.
+    #[default]
+    Lapin,
+    /// Our own, which costs less and serves nothing but this program.
+    Direct,
+}
+
+impl Client {
+    /// All clients with their names in workload files.
+    pub const NAMES: [(&'static str, Client); 2] = [("lapin", Client::Lapin), ("direct", Client::Direct)];
+
+    /// The name in workload files.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
 }
 
 /// Trials.

@@ -107,6 +107,7 @@ fn introduction(section: &str) -> &'static str {
              `redelivered`. They change nothing that is measured."
         }
         "drain" => "The end of a trial.",
+        "driver" => "What the driver speaks to the broker through.",
         "sample" => "How often things are looked at.",
         "trial" => "Repeats.",
         "backlog" => {

@@ -130,7 +130,7 @@ impl Worker {
             .map_err(|_| "the broker's address cannot be read".to_owned())?;
         let incidents = Arc::new(Incidents::new(clock));
         let workload = Arc::new(job.workload);
-        let mut connector = Connector::new(&uri, Arc::clone(&incidents));
+        let mut connector = Connector::new(&uri, Arc::clone(&incidents)).with_client(workload.driver.client);
         if let Some(heartbeat) = workload.recovery.heartbeat {
             connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
         }
