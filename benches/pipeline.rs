@@ -106,7 +106,7 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     static TRIAL: AtomicU32 = AtomicU32::new(0);
     let name = format!("orderstorm.bench.{}", TRIAL.fetch_add(1, Ordering::Relaxed));
     let clock = Clock::start();
-    let timer = Timer::start(clock).expect("a thread for the timer");
+    let timer = Timer::start(clock).expect("a timer");
     let workload = Arc::new(workload(orders, settings));
     let incidents = Arc::new(Incidents::new(clock));
     let connector = Connector::new(uri, Arc::clone(&incidents));

@@ -196,7 +196,7 @@ mod tests {
         Course {
             lasts: lasts_ms * 1_000_000,
             turn: None,
-            timer: Timer::start(Clock::start()).expect("a thread"),
+            timer: Timer::start(Clock::start()).expect("a timer"),
         }
     }
 

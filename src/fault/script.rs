@@ -297,7 +297,7 @@ mod tests {
             load_over: CancellationToken::new(),
             stop: stop.clone(),
         };
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let stage = Arc::clone(&stand);
         let task = tokio::spawn(async move {
             run_scripted(&fault(When::After(1), Whom::Count(1)), (1, 1), stage, span, &timer).await
