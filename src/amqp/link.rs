@@ -16,12 +16,15 @@ use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus, Event};
 use tokio::sync::Notify;
 
 use super::incidents::Incidents;
+use super::ways::Ways;
 use crate::amqp::uri::{BrokerUri, ClientParam};
 
 /// Longest wait for the answer to a synchronous method. A paused broker is not a dead one, so this is generous.
 pub const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same where another node can be tried instead.
+const NODE_TIMEOUT: Duration = Duration::from_secs(4);
 /// lapin keeps buffers of 16 frames per connection: 7 MiB at RabbitMQ's default, 62 KiB at this, at the same throughput.
 const FRAME_MAX: u32 = 8192;
 
@@ -64,8 +67,8 @@ pub struct Connector {
     /// With the client's own parameters.
     uri: BrokerUri,
     incidents: Arc<Incidents>,
-    /// Where to connect instead: a proxy. TLS still expects the broker's own name.
-    by_way_of: Option<SocketAddr>,
+    /// Where to connect instead: nodes of a cluster, or proxies. TLS still expects the broker's own name.
+    ways: Arc<Ways>,
 }
 
 impl Connector {
@@ -75,7 +78,7 @@ impl Connector {
             given: uri.clone(),
             uri: uri.with_param(ClientParam::FrameMax(FRAME_MAX)),
             incidents,
-            by_way_of: None,
+            ways: Arc::default(),
         }
     }
 
@@ -85,10 +88,15 @@ impl Connector {
         self
     }
 
-    /// The same by way of a proxy in front of the broker.
-    pub fn by_way_of(&self, proxy: SocketAddr) -> Self {
+    /// The same to these addresses instead: the nodes of a cluster, or proxies in front of the broker. Connections are dealt
+    /// out over them, the first to number `first`, counted round; one whose node does not answer goes on to the next. With no
+    /// address it is the same connector.
+    pub fn over(&self, addresses: Vec<SocketAddr>, first: usize) -> Self {
+        if addresses.is_empty() {
+            return self.clone();
+        }
         Connector {
-            by_way_of: Some(proxy),
+            ways: Arc::new(Ways::new(addresses, first)),
             ..self.clone()
         }
     }
@@ -98,9 +106,9 @@ impl Connector {
         &self.given
     }
 
-    /// Where it connects instead, if it does.
-    pub fn proxy(&self) -> Option<SocketAddr> {
-        self.by_way_of
+    /// Where it connects instead; nothing where it goes to the broker's address.
+    pub fn ways(&self) -> &[SocketAddr] {
+        self.ways.addresses()
     }
 
     /// The incidents of this connector's connections.
@@ -124,12 +132,32 @@ impl Connector {
         self.open(name, AfterLoss::Renew).await
     }
 
+    /// One attempt: at each node once, until one answers.
     async fn open(&self, name: &str, after_loss: AfterLoss) -> Result<Link, AmqpError> {
+        let mut refused = self.refused("there is no node");
+        for way in self.ways.of(name) {
+            match self.open_by(way, name, after_loss).await {
+                Ok(link) => {
+                    self.ways.took(name, way);
+                    return Ok(link);
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    async fn open_by(
+        &self,
+        by_way_of: Option<SocketAddr>,
+        name: &str,
+        after_loss: AfterLoss,
+    ) -> Result<Link, AmqpError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = self.tls().await?;
         let runtime = default_runtime().map_err(|error| self.refused(&error.to_string()))?;
         let socket = Arc::new(Socket::default());
-        let (kept, by_way_of) = (Arc::clone(&socket), self.by_way_of);
+        let kept = Arc::clone(&socket);
         let connecting = Connection::connector(
             self.uri.to_client(),
             runtime,
@@ -152,10 +180,11 @@ impl Connector {
             },
             properties,
         );
-        let patience = self
-            .uri
-            .connection_timeout_ms()
-            .map_or(CONNECT_TIMEOUT, Duration::from_millis);
+        let usual = match self.ways().len() {
+            0 | 1 => CONNECT_TIMEOUT,
+            _ => NODE_TIMEOUT,
+        };
+        let patience = self.uri.connection_timeout_ms().map_or(usual, Duration::from_millis);
         let connection = match tokio::time::timeout(patience, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(self.refused(&error.to_string())),

@@ -10,6 +10,7 @@ mod publish;
 mod renewal;
 pub mod secret;
 pub mod uri;
+mod ways;
 
 pub use backoff::Backoff;
 pub use incidents::{Absence, BlockedPeriod, Incidents};

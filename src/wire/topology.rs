@@ -220,7 +220,8 @@ impl Topology {
             link.answer(&format!("declare the exchange {name}"), declaring).await?;
         }
         if settings.alternate_exchange {
-            self.declare_plain_queue(link, &channel, &self.unrouted_queue, settings)
+            let classic = QueueType::Classic;
+            self.declare_plain_queue(link, &channel, (&self.unrouted_queue, classic), settings)
                 .await?;
             let (queue, exchange) = (&self.unrouted_queue, &self.unrouted_exchange);
             self.bind_queue(link, &channel, queue, exchange, Route::any()).await?;
@@ -230,7 +231,7 @@ impl Topology {
             self.bind(link, &channel, *stage, settings).await?;
         }
         for (stage, ttl_ms, queue) in self.retry_queues(workload) {
-            self.declare_retry_queue(link, &channel, (stage, ttl_ms, &queue), settings)
+            self.declare_retry_queue(link, &channel, (stage, ttl_ms, &queue), workload)
                 .await?;
         }
         match self.pipeline {
@@ -244,10 +245,12 @@ impl Topology {
         &self,
         link: &Link,
         channel: &Channel,
-        queue: &ShortString,
+        (queue, kind): (&ShortString, QueueType),
         settings: &Settings,
     ) -> Result<(), AmqpError> {
-        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), expiring());
+        let mut arguments = expiring();
+        set_type(&mut arguments, kind);
+        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), arguments);
         link.answer(&format!("declare the queue {queue}"), declaring)
             .await
             .map(drop)
@@ -259,9 +262,10 @@ impl Topology {
         link: &Link,
         channel: &Channel,
         (stage, ttl_ms, queue): (Stage, u64, &ShortString),
-        settings: &Settings,
+        workload: &Workload,
     ) -> Result<(), AmqpError> {
         let mut arguments = FieldTable::default();
+        set_type(&mut arguments, type_beside(workload, stage));
         let expires = ttl_ms.saturating_add(QUEUE_EXPIRES_MS as u64);
         for (name, value) in [
             ("x-expires", AMQPValue::LongLongInt(expires as i64)),
@@ -272,7 +276,7 @@ impl Topology {
         ] {
             arguments.insert(name.into(), value);
         }
-        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), arguments);
+        let declaring = channel.queue_declare(queue.clone(), queue_options(&workload.topology), arguments);
         link.answer(&format!("declare the queue {queue}"), declaring)
             .await
             .map(drop)
@@ -289,7 +293,8 @@ impl Topology {
         let mut arguments = arguments(&workload.stage(stage).queue, workload.delivery_limit(stage));
         if settings.dead_letter {
             let dead = self.dead_letter_queue(stage);
-            self.declare_plain_queue(link, channel, dead, settings).await?;
+            self.declare_plain_queue(link, channel, (dead, type_beside(workload, stage)), settings)
+                .await?;
             self.bind_queue(
                 link,
                 channel,
@@ -435,9 +440,24 @@ impl Route {
     }
 }
 
+/// Type of a stage's retry and dead-letter queues: in a cluster what a replicated queue hands on shall be as safe as in it.
+fn type_beside(workload: &Workload, stage: Stage) -> QueueType {
+    match workload.broker.nodes {
+        1 => QueueType::Classic,
+        _ => workload.stage(stage).queue.kind,
+    }
+}
+
+fn set_type(arguments: &mut FieldTable, kind: QueueType) {
+    if kind == QueueType::Quorum {
+        arguments.insert("x-queue-type".into(), text("quorum"));
+    }
+}
+
 /// The arguments of a stage's queue, where its settings are not the broker's defaults.
 fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     let mut arguments = expiring();
+    set_type(&mut arguments, queue.kind);
     let mut set = |name: &str, value: Option<AMQPValue>| {
         if let Some(value) = value {
             arguments.insert(name.into(), value);
@@ -445,10 +465,6 @@ fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     };
     // The bounds in the table of keys are far below what an i64 holds.
     let number = |value: u64| AMQPValue::LongLongInt(value as i64);
-    set(
-        "x-queue-type",
-        (queue.kind == QueueType::Quorum).then(|| text("quorum")),
-    );
     set("x-max-length", queue.max_length.map(number));
     set("x-max-length-bytes", queue.max_length_bytes.map(number));
     set("x-overflow", queue.is_bounded().then(|| text(queue.overflow.name())));
