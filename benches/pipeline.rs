@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use orderstorm::amqp::uri::BrokerUri;
-use orderstorm::amqp::{Connector, Incidents};
+use orderstorm::amqp::{Channel, Connector, Incidents};
 use orderstorm::broker::{BrokerChoice, BrokerInfo, RunningBroker, StartOptions};
 use orderstorm::clock::Clock;
 use orderstorm::events::PipelineKind;
@@ -112,7 +112,8 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     let connector = Connector::new(uri, Arc::clone(&incidents));
     let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the broker listens");
-    topology.declare(&link, &workload).await.expect("names are free");
+    let channel = Channel::on(&link).await.expect("a channel");
+    topology.declare(&channel, &workload).await.expect("names are free");
     let wiring = Wiring::new(
         connector,
         Arc::clone(&workload),

@@ -134,9 +134,8 @@ impl Worker {
         if let Some(heartbeat) = workload.recovery.heartbeat {
             connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
         }
-        if let Some(proxy) = job.proxy {
-            connector = connector.by_way_of(proxy);
-        }
+        // Each worker begins at another node: they all have few connections.
+        connector = connector.over(job.ways, usize::from(job.worker) * 2);
         let take_broker_down = workload.faults.take_broker_down();
         let afar = Arc::clone(teller) as Arc<dyn Afar>;
         let wiring = Wiring {
