@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 27] = [
+const MODULES: [(&str, Layer); 28] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -35,6 +35,7 @@ const MODULES: [(&str, Layer); 27] = [
     ("measure", Engines),
     ("ledger", Engines),
     ("plan", Engines),
+    ("queueing", Engines),
     ("stats", Engines),
     ("tally", Field),
     ("timer", Field),
@@ -55,8 +56,9 @@ const MODULES: [(&str, Layer); 27] = [
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 19] = [
+const BESIDE: [(&str, &str, &str); 20] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
+    ("queueing", "stats", "a fitted law has bootstrap intervals"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
     ("load", "amqp", "orders are published"),
