@@ -10,7 +10,7 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | conductor | `runner`, `ui`, `cli` | everything |
-//! | desk | `results`, `report`, `compare` | engines, words |
+//! | desk | `results`, `sizing`, `report`, `compare` | engines, words |
 //! | field | `tally`, `timer`, `proxy`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
 //! | engines | `arrival`, `measure`, `ledger`, `plan`, `queueing`, `stats` | words |
 //! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
@@ -36,6 +36,7 @@ pub mod results;
 pub mod rng;
 pub mod runner;
 pub mod sample;
+pub mod sizing;
 pub mod stats;
 pub mod tally;
 pub mod timer;

@@ -151,7 +151,7 @@ mod tests {
             for prefetch in [1, 2, 5, 100] {
                 for load in [0.5, 0.7, 0.85] {
                     let rate = load * 4.0 / 0.01;
-                    let measured = simulate_consumers(4, prefetch as usize, (rate, 0.01), work, 60_000);
+                    let measured = simulate_consumers(4, prefetch as usize, (rate, 0.01), work, 40_000);
                     let predicted = consumers(4, prefetch).wait(Work { service_scv, ..WORK }, rate, 1.0);
                     let predicted = predicted.expect("they keep up");
                     // Of a service time: what the whole sojourn is wrong by, at most.

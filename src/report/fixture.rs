@@ -606,6 +606,7 @@ pub fn failed() -> RunRecord {
         backlog_messages_max: Some(1_012),
         clear_time_predicted_s: 10.0,
         clear_time_s: Some(10.4),
+        finished_per_s: Some(398.0),
     }];
     trial.backlog = Some(backlog());
     let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
