@@ -231,7 +231,10 @@ mod tests {
     fn mean_and_deviation_are_those_of_the_values_in_range() {
         let summary = recorder(&[10, 2_000_000, 4_000_000, 4_000_000, 6_000_000]).summary("x".to_owned());
         let near = |found: Option<f64>, expected: f64| found.is_some_and(|ns| (ns / expected - 1.0).abs() < 0.002);
-        assert!(near(summary.mean_ns, 4e6) && near(summary.sd_ns, 2f64.sqrt() * 1e6), "{summary:?}");
+        assert!(
+            near(summary.mean_ns, 4e6) && near(summary.sd_ns, 2f64.sqrt() * 1e6),
+            "{summary:?}"
+        );
         assert_eq!(recorder(&[5_000]).summary("x".to_owned()).sd_ns, None);
     }
 

@@ -59,12 +59,16 @@ impl Consumers {
             return concurrency.max(1) + 1;
         }
         let cycle = f64::from(concurrency.max(1)) * (1.0 + work.beside_s / work.service_s);
-        (cycle.ceil() as u32).saturating_add(1).clamp(concurrency.max(1) + 1, 65_535)
+        (cycle.ceil() as u32)
+            .saturating_add(1)
+            .clamp(concurrency.max(1) + 1, 65_535)
     }
 
     /// How long a message waits for a free slot, at `arrival_per_s` messages per second; absent where they cannot keep up.
     pub fn wait(&self, work: Work, arrival_per_s: f64, arrival_scv: f64) -> Option<Wait> {
-        let starved = self.held_per_s(work).is_some_and(|held| held < f64::from(self.slots()) / work.service_s);
+        let starved = self
+            .held_per_s(work)
+            .is_some_and(|held| held < f64::from(self.slots()) / work.service_s);
         if starved {
             // The places are the servers, and each is taken for the whole cycle.
             let cycle_s = work.service_s + work.beside_s;
@@ -136,10 +140,7 @@ mod tests {
         assert!((capacity(1) - 4.0 / 0.003).abs() < 1e-6);
         assert_eq!(capacity(2), 2_000.0);
         assert_eq!(Consumers::prefetch_needed(1, work), 3);
-        let slow = Work {
-            beside_s: 0.02,
-            ..work
-        };
+        let slow = Work { beside_s: 0.02, ..work };
         assert_eq!(Consumers::prefetch_needed(1, slow), 12);
         assert_eq!(consumers(4, 1).capacity_per_s(Work { service_s: 0.0, ..work }), None);
     }
@@ -156,7 +157,10 @@ mod tests {
                     let predicted = predicted.expect("they keep up");
                     // Of a service time: what the whole sojourn is wrong by, at most.
                     let error = (predicted.mean_s - measured.mean_s) / (0.01 + measured.mean_s);
-                    assert!(error.abs() < 0.2, "{work:?}, prefetch {prefetch} at {load}: {predicted:?}, {measured:?}");
+                    assert!(
+                        error.abs() < 0.2,
+                        "{work:?}, prefetch {prefetch} at {load}: {predicted:?}, {measured:?}"
+                    );
                 }
             }
         }

@@ -99,7 +99,13 @@ impl Journey {
         let always = self.parts.iter().filter(|(_, share)| *share >= 1.0);
         let constant_s: f64 = always.map(|(delay, _)| delay.constant_s).sum();
         let varying = |(delay, share): &(Delay, f64)| match *share {
-            share if share >= 1.0 => (Delay { constant_s: 0.0, ..*delay }, share),
+            share if share >= 1.0 => (
+                Delay {
+                    constant_s: 0.0,
+                    ..*delay
+                },
+                share,
+            ),
             share => (*delay, share),
         };
         let parts: Vec<(Delay, f64)> = self.parts.iter().map(varying).collect();
@@ -166,7 +172,11 @@ mod tests {
         // Erlang of three phases of 1 s: 8.406 at 99 % (half of chi-squared's 16.812 with 6 degrees).
         let mut three = Journey::default();
         three.add(exponential(1.0), 3.0);
-        assert!((three.quantile_s(0.99) / 8.406 - 1.0).abs() < 0.01, "{}", three.quantile_s(0.99));
+        assert!(
+            (three.quantile_s(0.99) / 8.406 - 1.0).abs() < 0.01,
+            "{}",
+            three.quantile_s(0.99)
+        );
         let mut fixed = Journey::default();
         fixed.add(Delay::constant(0.25), 4.0);
         assert!((fixed.quantile_s(0.5) - 1.0).abs() < 1e-9 && (fixed.mean_s() - 1.0).abs() < 1e-12);
@@ -179,7 +189,11 @@ mod tests {
         journey.add(Delay::constant(1.0), 1.0);
         journey.add(Delay::constant(5.0), 0.05);
         assert!((journey.quantile_s(0.5) - 1.0).abs() < 0.02);
-        assert!((journey.quantile_s(0.99) - 6.0).abs() < 0.05, "{}", journey.quantile_s(0.99));
+        assert!(
+            (journey.quantile_s(0.99) - 6.0).abs() < 0.05,
+            "{}",
+            journey.quantile_s(0.99)
+        );
     }
 
     proptest! {

@@ -26,7 +26,12 @@ mod tests {
     #[test]
     fn the_probabilities_are_those_of_the_tables() {
         // Erlang B: 1 % at 10 servers and 4.461 erlangs, 0.1 % at 20 servers and 9.411 (tables of the ITU, E.520).
-        for (servers, offered, blocked) in [(10, 4.461, 0.01), (20, 9.411, 0.001), (2, 0.1526, 0.01), (50, 37.90, 0.01)] {
+        for (servers, offered, blocked) in [
+            (10, 4.461, 0.01),
+            (20, 9.411, 0.001),
+            (2, 0.1526, 0.01),
+            (50, 37.90, 0.01),
+        ] {
             let found = erlang_b(servers, offered);
             assert!((found / blocked - 1.0).abs() < 0.01, "{servers}, {offered}: {found}");
         }

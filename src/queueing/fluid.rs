@@ -26,12 +26,18 @@ impl Passage {
     /// When the backlog is highest, and how high; the first of equals.
     pub fn peak(&self) -> (f64, f64) {
         let start = (0.0, 0.0);
-        self.backlog.iter().copied().fold(start, |peak, corner| if corner.1 > peak.1 { corner } else { peak })
+        self.backlog
+            .iter()
+            .copied()
+            .fold(start, |peak, corner| if corner.1 > peak.1 { corner } else { peak })
     }
 
     /// When nothing waits any more, from `since_s` on; absent if something always does.
     pub fn clear_s(&self, since_s: f64) -> Option<f64> {
-        let empty = self.backlog.iter().find(|(at, waiting)| *at >= since_s - 1e-9 && *waiting <= 1e-9);
+        let empty = self
+            .backlog
+            .iter()
+            .find(|(at, waiting)| *at >= since_s - 1e-9 && *waiting <= 1e-9);
         empty.map(|(at, _)| at.max(since_s))
     }
 
@@ -70,7 +76,11 @@ pub fn pass(input: &[Segment], capacity_per_s: f64) -> Passage {
         let mut left_s = segment.duration_s;
         if waiting > 0.0 && growth < 0.0 {
             let clearing_s = (waiting / -growth).min(left_s);
-            waiting = if clearing_s < left_s { 0.0 } else { (waiting + growth * clearing_s).max(0.0) };
+            waiting = if clearing_s < left_s {
+                0.0
+            } else {
+                (waiting + growth * clearing_s).max(0.0)
+            };
             stretch(clearing_s, capacity_per_s, &mut at, waiting);
             left_s -= clearing_s;
         }

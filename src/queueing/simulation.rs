@@ -61,7 +61,14 @@ fn drawn(arrival_per_s: f64, service_s: f64, gap: Gap, work: Work, arrivals: usi
 }
 
 /// One queue before `servers`.
-pub(super) fn simulate(servers: u32, arrival_per_s: f64, service_s: f64, gap: Gap, work: Work, arrivals: usize) -> Measured {
+pub(super) fn simulate(
+    servers: u32,
+    arrival_per_s: f64,
+    service_s: f64,
+    gap: Gap,
+    work: Work,
+    arrivals: usize,
+) -> Measured {
     let mut free: BinaryHeap<Reverse<u64>> = (0..servers).map(|_| Reverse(0)).collect();
     let nanos = |s: f64| (s * 1e9) as u64;
     let mut waits = Vec::with_capacity(arrivals);
@@ -96,10 +103,16 @@ pub(super) fn simulate_consumers(
                     queue.pop_front();
                 }
             }
-            if let Some(taker) = (0..consumers).map(|n| (turn + n) % consumers).find(|n| held[*n].len() < prefetch) {
+            if let Some(taker) = (0..consumers)
+                .map(|n| (turn + n) % consumers)
+                .find(|n| held[*n].len() < prefetch)
+            {
                 break taker;
             }
-            let next = held.iter().filter_map(|queue| queue.front()).fold(f64::MAX, |a, b| a.min(*b));
+            let next = held
+                .iter()
+                .filter_map(|queue| queue.front())
+                .fold(f64::MAX, |a, b| a.min(*b));
             now = next;
         };
         turn = (taker + 1) % consumers;

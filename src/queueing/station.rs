@@ -129,9 +129,15 @@ mod tests {
             let predicted = station.wait().expect("it keeps up");
             let measured = simulate(servers, station.arrival_per_s, 0.01, gap, work, 100_000);
             let error = predicted.mean_s / measured.mean_s - 1.0;
-            assert!(error.abs() < tolerance, "{servers} at {load}, {gap:?}, {work:?}: {error:+.3}");
+            assert!(
+                error.abs() < tolerance,
+                "{servers} at {load}, {gap:?}, {work:?}: {error:+.3}"
+            );
             let tail = predicted.quantile_s(0.99) / measured.p99_s - 1.0;
-            assert!(tail.abs() < 2.0 * tolerance, "{servers} at {load}, {gap:?}, {work:?}: p99 {tail:+.3}");
+            assert!(
+                tail.abs() < 2.0 * tolerance,
+                "{servers} at {load}, {gap:?}, {work:?}: p99 {tail:+.3}"
+            );
         }
     }
 

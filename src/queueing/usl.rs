@@ -19,7 +19,9 @@ const POINTS_MIN: usize = 3;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum UslError {
     /// Three unknowns take three places.
-    #[error("the USL needs capacities at {POINTS_MIN} different concurrencies or more, there are {found}\nhelp: measure at more values, such as stage.payment.consumers = [1, 2, 4, 8]")]
+    #[error(
+        "the USL needs capacities at {POINTS_MIN} different concurrencies or more, there are {found}\nhelp: measure at more values, such as stage.payment.consumers = [1, 2, 4, 8]"
+    )]
     TooFew {
         /// Different concurrencies.
         found: usize,
@@ -92,7 +94,10 @@ impl Usl {
 /// [`UslError`] where the points cannot carry three unknowns, or are none.
 pub fn fit(points: &[(f64, f64)], seed: u64) -> Result<Usl, UslError> {
     let law = law(points)?;
-    let residuals: Vec<f64> = points.iter().map(|(n, capacity)| law.capacity(*n) / capacity - 1.0).collect();
+    let residuals: Vec<f64> = points
+        .iter()
+        .map(|(n, capacity)| law.capacity(*n) / capacity - 1.0)
+        .collect();
     let sizes: Vec<f64> = residuals.iter().map(|residual| residual.abs()).collect();
     Ok(Usl {
         intervals: intervals(&law, points, &residuals, seed),
@@ -103,7 +108,10 @@ pub fn fit(points: &[(f64, f64)], seed: u64) -> Result<Usl, UslError> {
 
 /// The coefficients alone.
 fn law(points: &[(f64, f64)]) -> Result<Usl, UslError> {
-    if let Some((n, capacity)) = points.iter().find(|(n, capacity)| !(*n > 0.0 && *capacity > 0.0 && capacity.is_finite())) {
+    if let Some((n, capacity)) = points
+        .iter()
+        .find(|(n, capacity)| !(*n > 0.0 && *capacity > 0.0 && capacity.is_finite()))
+    {
         return Err(UslError::Illegal {
             n: *n,
             capacity: *capacity,
@@ -157,13 +165,24 @@ fn coefficients(costs: &[(f64, f64)]) -> [f64; 3] {
         [true, false, false],
     ];
     let error = |found: &[f64; 3]| -> f64 {
-        let of = |(n, cost): &(f64, f64)| (terms(*n).iter().zip(found).map(|(t, f)| t * f).sum::<f64>() / cost - 1.0).powi(2);
+        let of = |(n, cost): &(f64, f64)| {
+            (terms(*n).iter().zip(found).map(|(t, f)| t * f).sum::<f64>() / cost - 1.0).powi(2)
+        };
         costs.iter().map(of).sum()
     };
-    let legal = SETS.iter().filter_map(|used| solve(costs, *used)).filter(|[a, b, c]| *a > 0.0 && *b >= 0.0 && *c >= 0.0);
+    let legal = SETS
+        .iter()
+        .filter_map(|used| solve(costs, *used))
+        .filter(|[a, b, c]| *a > 0.0 && *b >= 0.0 && *c >= 0.0);
     let best = legal.min_by(|x, y| error(x).total_cmp(&error(y)));
     // One unknown of positive points is always found; the mean cost stands in where rounding denies it.
-    best.unwrap_or_else(|| [costs.iter().map(|(_, cost)| cost).sum::<f64>() / costs.len() as f64, 0.0, 0.0])
+    best.unwrap_or_else(|| {
+        [
+            costs.iter().map(|(_, cost)| cost).sum::<f64>() / costs.len() as f64,
+            0.0,
+            0.0,
+        ]
+    })
 }
 
 fn terms(n: f64) -> [f64; 3] {
@@ -269,7 +288,10 @@ mod tests {
     fn too_few_places_and_capacities_that_are_none_are_refused() {
         let twice = [(1.0, 100.0), (1.0, 101.0), (2.0, 190.0)];
         assert_eq!(fit(&twice, 1), Err(UslError::TooFew { found: 2 }));
-        assert!(matches!(fit(&[(1.0, 0.0), (2.0, 1.0), (3.0, 1.0)], 1), Err(UslError::Illegal { .. })));
+        assert!(matches!(
+            fit(&[(1.0, 0.0), (2.0, 1.0), (3.0, 1.0)], 1),
+            Err(UslError::Illegal { .. })
+        ));
     }
 
     proptest! {

@@ -41,7 +41,11 @@ pub fn of(workload: &Workload, trial: &TrialRecord) -> Vec<Foretold> {
             measured,
         })
     };
-    let p99 = trial.latencies.iter().find(|summary| summary.series == "end_to_end").and_then(|latency| latency.p99);
+    let p99 = trial
+        .latencies
+        .iter()
+        .find(|summary| summary.series == "end_to_end")
+        .and_then(|latency| latency.p99);
     let of_pipeline = [
         figure(
             "sustainable_rate",

@@ -44,7 +44,10 @@ impl Depths {
     /// Unacked messages of a stage's queue; of a stage of another pipeline none.
     pub fn held(&self, stage: Stage) -> u64 {
         let position = self.pipeline.position(stage);
-        position.and_then(|position| self.unacked.get(position)).copied().unwrap_or(0)
+        position
+            .and_then(|position| self.unacked.get(position))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Ready + unacked over all queues; absent unless each queue answered.

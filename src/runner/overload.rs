@@ -210,7 +210,10 @@ mod tests {
         assert!((record.backlog_orders_predicted - 600.0).abs() < 5.0, "{record:?}");
         assert!((record.clear_time_predicted_s - 7.5).abs() < 0.1, "{record:?}");
         assert_eq!(record.backlog_messages_max, Some(604));
-        assert!(record.finished_per_s.is_some_and(|rate| (rate - 100.0).abs() < 1.0), "{record:?}");
+        assert!(
+            record.finished_per_s.is_some_and(|rate| (rate - 100.0).abs() < 1.0),
+            "{record:?}"
+        );
         assert!(
             record.clear_time_s.is_some_and(|s| (s - 8.0).abs() < 0.05),
             "{record:?}"

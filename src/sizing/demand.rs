@@ -206,9 +206,27 @@ mod tests {
         };
         assert_eq!(demand(400.0).check(), Ok(()));
         says(demand(0.0), "asks for nothing");
-        says(Demand { drain: Some(Span::from_secs(300)), ..demand(400.0) }, "--drain 5m has no effect");
-        says(Demand { burst: Some("300/s for 2m".parse().expect("a burst")), ..demand(400.0) }, "no more than the rate");
-        says(Demand { utilisation_max: Share(1.0), ..demand(400.0) }, "100% busy");
+        says(
+            Demand {
+                drain: Some(Span::from_secs(300)),
+                ..demand(400.0)
+            },
+            "--drain 5m has no effect",
+        );
+        says(
+            Demand {
+                burst: Some("300/s for 2m".parse().expect("a burst")),
+                ..demand(400.0)
+            },
+            "no more than the rate",
+        );
+        says(
+            Demand {
+                utilisation_max: Share(1.0),
+                ..demand(400.0)
+            },
+            "100% busy",
+        );
     }
 
     #[test]

@@ -203,15 +203,27 @@ fn of_trial(record: &RunRecord, trial: &TrialRecord) -> Option<TrialEvidence> {
     Some(TrialEvidence {
         trial: trial.trial,
         cell: trial.cell as usize,
-        orders_per_s: trial.rates.offered_load_per_s.filter(|_| scv.is_some()).unwrap_or(goodput),
+        orders_per_s: trial
+            .rates
+            .offered_load_per_s
+            .filter(|_| scv.is_some())
+            .unwrap_or(goodput),
         arrival_scv: scv,
         lag_s: find("send_lag").and_then(|lag| lag.mean_ns).unwrap_or(0.0) / 1e9,
         drained: drained(trial),
         stages,
-        p99_s: find("end_to_end").and_then(|latency| latency.p99).map(|p99| p99.ns as f64 / 1e9),
+        p99_s: find("end_to_end")
+            .and_then(|latency| latency.p99)
+            .map(|p99| p99.ns as f64 / 1e9),
         messages_per_order: messages / placed,
-        broker_s_per_message: resources.broker_cpu_s.filter(|_| messages > 0.0).map(|cpu_s| cpu_s / messages),
-        backlog_memory: trial.backlog_messages_max.zip(memory).map(|(backlog, memory)| (backlog as f64, memory as f64)),
+        broker_s_per_message: resources
+            .broker_cpu_s
+            .filter(|_| messages > 0.0)
+            .map(|cpu_s| cpu_s / messages),
+        backlog_memory: trial
+            .backlog_messages_max
+            .zip(memory)
+            .map(|(backlog, memory)| (backlog as f64, memory as f64)),
     })
 }
 
@@ -235,7 +247,11 @@ fn of_stage(settings: &StageSettings, trial: &TrialRecord, record: &StageRecord,
     let mean_s = |of| span(of).and_then(|summary| summary.mean_ns).map(|ns| ns / 1e9);
     let service = span(StageSpan::Service)?;
     let queue = span(StageSpan::QueueWait)?;
-    let transit_s = queue.spectrum.iter().find(|(q, _)| *q == 0.1).map(|(_, ns)| *ns as f64 / 1e9)?;
+    let transit_s = queue
+        .spectrum
+        .iter()
+        .find(|(q, _)| *q == 0.1)
+        .map(|(_, ns)| *ns as f64 / 1e9)?;
     let waited_s = queue.mean_ns? / 1e9 + mean_s(StageSpan::BufferWait).unwrap_or(0.0);
     let saturated = trial.overloads.iter().filter(|overload| overload.stage == stage);
     let asked_s = asked_mean_s(settings);
@@ -245,7 +261,8 @@ fn of_stage(settings: &StageSettings, trial: &TrialRecord, record: &StageRecord,
         messages_per_order: record.delivered as f64 / placed,
         critical_per_order: critical(&trial.ledger, stage) / placed,
         asked_s,
-        asked_variance: asked_variance(settings.service_time) * (asked_s / settings.service_time.mean_secs().max(1e-12)).powi(2),
+        asked_variance: asked_variance(settings.service_time)
+            * (asked_s / settings.service_time.mean_secs().max(1e-12)).powi(2),
         service_s: service.mean_ns? / 1e9,
         service_variance: service.sd_ns.map(|sd| (sd / 1e9).powi(2)),
         commit_s: mean_s(StageSpan::Commit).unwrap_or(0.0),
@@ -253,14 +270,20 @@ fn of_stage(settings: &StageSettings, trial: &TrialRecord, record: &StageRecord,
         transit_s,
         wait_s: (waited_s - transit_s).max(0.0),
         utilisation: record.utilisation,
-        saturated_per_s: saturated.filter_map(|overload| overload.finished_per_s).reduce(f64::max),
+        saturated_per_s: saturated
+            .filter_map(|overload| overload.finished_per_s)
+            .reduce(f64::max),
     })
 }
 
 /// The consumers that settings ask for, as the models know them.
 pub(super) fn consumers(settings: &StageSettings) -> Consumers {
     Consumers {
-        count: if settings.queue.single_active_consumer { 1 } else { settings.consumers },
+        count: if settings.queue.single_active_consumer {
+            1
+        } else {
+            settings.consumers
+        },
         concurrency: settings.concurrency,
         prefetch: settings.prefetch.map(u32::from),
     }
@@ -286,7 +309,10 @@ pub(super) fn asked_variance(time: ServiceTime) -> f64 {
 
 /// Effects of a stage that an order's end waited for, over all orders.
 fn critical(ledger: &LedgerReport, stage: Stage) -> f64 {
-    let effects = ledger.effects.iter().filter(|effect| effect.stage == stage && stage.is_critical(effect.event));
+    let effects = ledger
+        .effects
+        .iter()
+        .filter(|effect| effect.stage == stage && stage.is_critical(effect.event));
     effects.map(|effect| effect.orders as f64).sum()
 }
 

@@ -58,7 +58,9 @@ impl Flow {
         }
         let messages = |server: &Server, passage: &Passage| {
             let corners = passage.backlog.iter();
-            corners.map(|(at, orders)| (*at, orders * server.messages_per_order)).collect::<Vec<_>>()
+            corners
+                .map(|(at, orders)| (*at, orders * server.messages_per_order))
+                .collect::<Vec<_>>()
         };
         let backlogs: Vec<(Stage, Vec<(f64, f64)>)> = servers
             .iter()
@@ -100,7 +102,10 @@ impl Flow {
 }
 
 fn highest(corners: &[(f64, f64)]) -> (f64, f64) {
-    corners.iter().copied().fold((0.0, 0.0), |peak, corner| if corner.1 > peak.1 { corner } else { peak })
+    corners
+        .iter()
+        .copied()
+        .fold((0.0, 0.0), |peak, corner| if corner.1 > peak.1 { corner } else { peak })
 }
 
 /// Piecewise straight curves, added up at all their corners.
@@ -108,13 +113,19 @@ fn sum<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]> + Clone) -> Vec<(f64, 
     let mut times: Vec<f64> = curves.clone().flatten().map(|(at, _)| *at).collect();
     times.sort_unstable_by(f64::total_cmp);
     times.dedup();
-    times.into_iter().map(|at| (at, curves.clone().map(|curve| value_at(curve, at)).sum())).collect()
+    times
+        .into_iter()
+        .map(|at| (at, curves.clone().map(|curve| value_at(curve, at)).sum()))
+        .collect()
 }
 
 /// A piecewise straight curve at an instant; behind its end it stays where it ended.
 pub fn value_at(curve: &[(f64, f64)], at: f64) -> f64 {
     let after = curve.partition_point(|(time, _)| *time < at);
-    match (after.checked_sub(1).and_then(|before| curve.get(before)), curve.get(after)) {
+    match (
+        after.checked_sub(1).and_then(|before| curve.get(before)),
+        curve.get(after),
+    ) {
         (Some((t0, v0)), Some((t1, v1))) if t1 > t0 => v0 + (v1 - v0) * (at - t0) / (t1 - t0),
         (_, Some((_, value))) | (Some((_, value)), None) => *value,
         (None, None) => 0.0,
@@ -148,7 +159,10 @@ mod tests {
         ];
         let flow = Flow::of(&load(), &servers);
         assert_eq!(flow.peak(), (20.0, 1_000.0));
-        assert_eq!((flow.peak_of(Stage::Payment), flow.peak_of(Stage::Shipping)), (1_000.0, 0.0));
+        assert_eq!(
+            (flow.peak_of(Stage::Payment), flow.peak_of(Stage::Shipping)),
+            (1_000.0, 0.0)
+        );
         assert_eq!(flow.clear_s(20.0), Some(20.0 + 12.5));
         assert!((flow.served_between(Stage::Payment, 0.0, 80.0) - 3_400.0).abs() < 1e-6);
         assert_eq!(value_at(&flow.total, 15.0), 500.0);
@@ -156,7 +170,10 @@ mod tests {
 
     #[test]
     fn two_narrow_stages_share_the_backlog_and_clear_like_the_narrower() {
-        let flow = Flow::of(&load(), &[server(Stage::Payment, 120.0), server(Stage::Shipping, 100.0)]);
+        let flow = Flow::of(
+            &load(),
+            &[server(Stage::Payment, 120.0), server(Stage::Shipping, 100.0)],
+        );
         assert_eq!(flow.peak_of(Stage::Payment), 800.0);
         assert!(flow.peak_of(Stage::Shipping) > 0.0);
         let clear = flow.clear_s(20.0).expect("it clears");

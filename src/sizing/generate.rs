@@ -127,7 +127,10 @@ fn is_kept(path: &str, plan: &Plan, workload: &Workload) -> bool {
     if matches!(path, "load.connections" | "load.confirm_window") {
         return true;
     }
-    if OWN.iter().any(|own| path == *own || own.ends_with('.') && path.starts_with(own) || path.starts_with("faults.")) {
+    if OWN
+        .iter()
+        .any(|own| path == *own || own.ends_with('.') && path.starts_with(own) || path.starts_with("faults."))
+    {
         return false;
     }
     let Some((name, key)) = path.strip_prefix("stage.").and_then(|rest| rest.split_once('.')) else {
@@ -156,9 +159,17 @@ fn foretell(plan: &Plan, course: &Course) -> Foretold {
     let rate = plan.demand.rate_per_s();
     let whole_s = course.calm_s + course.burst_s + course.after_s;
     let burst_per_s = plan.demand.burst_per_s().unwrap_or(rate);
-    let segments = [(course.calm_s, rate), (course.burst_s, burst_per_s), (course.after_s, rate)];
+    let segments = [
+        (course.calm_s, rate),
+        (course.burst_s, burst_per_s),
+        (course.after_s, rate),
+    ];
     let segments = segments.map(|(duration_s, rate_per_s)| Segment { duration_s, rate_per_s });
-    let servers: Vec<_> = plan.stages.iter().map(|stage| server(&plan.model, stage, 1.0)).collect();
+    let servers: Vec<_> = plan
+        .stages
+        .iter()
+        .map(|stage| server(&plan.model, stage, 1.0))
+        .collect();
     let flow = Flow::of(&segments, &servers);
     let measured_from = warm_up_s(course);
     let utilisation = plan.stages.iter().filter(|stage| stage.works).filter_map(|stage| {
@@ -175,7 +186,10 @@ fn foretell(plan: &Plan, course: &Course) -> Foretold {
         lines.extend(plan.p99_s.map(|p99| format!("end_to_end_p99 = \"{}\"", span(p99))));
     } else if is_measurable(plan, waiting) {
         lines.push(format!("sustainable_rate = \"{}\"", rounded(plan.sustainable_per_s)));
-        lines.extend(flow.clear_s(burst_end).map(|clear_s| format!("drain_time = \"{}\"", span(clear_s - burst_end))));
+        lines.extend(
+            flow.clear_s(burst_end)
+                .map(|clear_s| format!("drain_time = \"{}\"", span(clear_s - burst_end))),
+        );
         lines.push(format!("backlog_max = {:.0}", waiting + at_work(plan, burst_per_s)));
     }
     Foretold {
@@ -199,7 +213,11 @@ fn at_work(plan: &Plan, orders_per_s: f64) -> f64 {
 }
 
 fn warm_up_s(course: &Course) -> f64 {
-    if course.burst_s > 0.0 { course.calm_s / 2.0 } else { course.calm_s * CALM }
+    if course.burst_s > 0.0 {
+        course.calm_s / 2.0
+    } else {
+        course.calm_s * CALM
+    }
 }
 
 fn written(plan: &Plan, record: &RunRecord, course: &Course, sections: &BTreeMap<String, Vec<String>>) -> String {
@@ -221,10 +239,17 @@ fn written(plan: &Plan, record: &RunRecord, course: &Course, sections: &BTreeMap
     match plan.demand.burst_per_s().map(rounded) {
         None => {
             let measured_s = course.calm_s - warm_up_s(course);
-            line(&format!("arrival = \"poisson\"\nrate = \"{rate}\"\nduration = \"{}\"", span(measured_s)));
+            line(&format!(
+                "arrival = \"poisson\"\nrate = \"{rate}\"\nduration = \"{}\"",
+                span(measured_s)
+            ));
         }
         Some(burst) => {
-            for (name, length_s, rate) in [("before", course.calm_s, rate), ("burst", course.burst_s, burst), ("after", course.after_s, rate)] {
+            for (name, length_s, rate) in [
+                ("before", course.calm_s, rate),
+                ("burst", course.burst_s, burst),
+                ("after", course.after_s, rate),
+            ] {
                 line(&format!(
                     "\n[[load.phases]]\nname = \"{name}\"\nduration = \"{}\"\narrival = \"poisson\"\nrate = \"{rate}\"",
                     span(length_s)
@@ -232,7 +257,10 @@ fn written(plan: &Plan, record: &RunRecord, course: &Course, sections: &BTreeMap
             }
         }
     }
-    for (section, lines) in sections.iter().filter(|(section, lines)| !["", "load"].contains(&section.as_str()) && !lines.is_empty()) {
+    for (section, lines) in sections
+        .iter()
+        .filter(|(section, lines)| !["", "load"].contains(&section.as_str()) && !lines.is_empty())
+    {
         line(&format!("\n[{section}]"));
         lines.iter().for_each(|own| line(own));
     }
@@ -245,7 +273,10 @@ fn comment(plan: &Plan, record: &RunRecord, course: &Course) -> String {
     if let Some((burst, per_s)) = demand.burst.zip(demand.burst_per_s()) {
         let _ = write!(asked, " with bursts of {}/s for {}", rounded(per_s).0, burst.lasts);
     }
-    let mut text = format!("# Does the plan for {asked} hold?\n#\n# Made by `orderstorm plan` from the run {}.", record.id);
+    let mut text = format!(
+        "# Does the plan for {asked} hold?\n#\n# Made by `orderstorm plan` from the run {}.",
+        record.id
+    );
     if course.scale < 1.0 {
         let _ = write!(
             text,
@@ -268,7 +299,9 @@ fn name(of: &str) -> String {
 /// To milliseconds, or microseconds where that is much.
 fn span(seconds: f64) -> Span {
     let step = if seconds < 0.1 { 1e6 } else { 1e3 };
-    Span(std::time::Duration::from_secs_f64((seconds.max(0.0) * step).round() / step))
+    Span(std::time::Duration::from_secs_f64(
+        (seconds.max(0.0) * step).round() / step,
+    ))
 }
 
 fn rounded(per_s: f64) -> Rate {

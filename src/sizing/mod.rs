@@ -29,7 +29,10 @@ pub const CELLS_MIN: usize = 3;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SizingError {
     /// No trial can be used.
-    #[error("the run {run} has no trial that a model can be fitted to{}\nhelp: {help}", because(excluded))]
+    #[error(
+        "the run {run} has no trial that a model can be fitted to{}\nhelp: {help}",
+        because(excluded)
+    )]
     NoTrials {
         /// Its id.
         run: String,
@@ -39,7 +42,10 @@ pub enum SizingError {
         help: &'static str,
     },
     /// Too few cells.
-    #[error("a model takes {CELLS_MIN} cells that differ in load or settings, to see its error on each; the run {run} has {found} of use{}\nhelp: vary the load or a setting in its workload, such as rate = [\"50/s\", \"100/s\", \"150/s\"] under [load], and run it again", because(excluded))]
+    #[error(
+        "a model takes {CELLS_MIN} cells that differ in load or settings, to see its error on each; the run {run} has {found} of use{}\nhelp: vary the load or a setting in its workload, such as rate = [\"50/s\", \"100/s\", \"150/s\"] under [load], and run it again",
+        because(excluded)
+    )]
     TooFewCells {
         /// Its id.
         run: String,
@@ -49,7 +55,9 @@ pub enum SizingError {
         excluded: Vec<(String, usize)>,
     },
     /// Nothing takes time.
-    #[error("no stage of the run {run} works long enough on a message to be planned for: the longest mean service time is {longest}\nhelp: give the stages the service times of your services, such as service_time = \"8ms\" under [stage.payment], and run it again")]
+    #[error(
+        "no stage of the run {run} works long enough on a message to be planned for: the longest mean service time is {longest}\nhelp: give the stages the service times of your services, such as service_time = \"8ms\" under [stage.payment], and run it again"
+    )]
     NoServiceTime {
         /// Its id.
         run: String,

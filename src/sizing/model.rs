@@ -102,7 +102,12 @@ impl Model {
     }
 
     /// The way of an order through staffed stages at a rate: its delays; absent where a stage cannot keep up.
-    pub fn journey(&self, orders_per_s: f64, arrival_scv: f64, staffing: impl Fn(Stage) -> Option<Staffing>) -> Option<Journey> {
+    pub fn journey(
+        &self,
+        orders_per_s: f64,
+        arrival_scv: f64,
+        staffing: impl Fn(Stage) -> Option<Staffing>,
+    ) -> Option<Journey> {
         let mut journey = Journey::default();
         journey.add(Delay::constant(self.lag_s), 1.0);
         let mut scv = arrival_scv;
@@ -152,16 +157,25 @@ impl Model {
 /// The slope of memory over backlog, where backlogs differ at least twofold and by a thousand messages.
 fn memory_per_message(trials: &[&TrialEvidence]) -> Option<f64> {
     let points: Vec<(f64, f64)> = trials.iter().filter_map(|trial| trial.backlog_memory).collect();
-    let (least, most) = points.iter().fold((f64::MAX, 0.0_f64), |(least, most), (backlog, _)| (least.min(*backlog), most.max(*backlog)));
+    let (least, most) = points.iter().fold((f64::MAX, 0.0_f64), |(least, most), (backlog, _)| {
+        (least.min(*backlog), most.max(*backlog))
+    });
     let apart = points.len() >= 3 && most > 2.0 * least && most - least >= 1_000.0;
-    apart.then(|| stats::theil_sen(&points)).flatten().map(|slope| slope.value).filter(|bytes| *bytes > 0.0)
+    apart
+        .then(|| stats::theil_sen(&points))
+        .flatten()
+        .map(|slope| slope.value)
+        .filter(|bytes| *bytes > 0.0)
 }
 
 impl StageModel {
     fn fit(stage: Stage, seen: &[&StageEvidence]) -> Option<StageModel> {
-        let median = |of: &dyn Fn(&StageEvidence) -> f64| stats::median(&seen.iter().map(|one| of(one)).collect::<Vec<_>>());
+        let median =
+            |of: &dyn Fn(&StageEvidence) -> f64| stats::median(&seen.iter().map(|one| of(one)).collect::<Vec<_>>());
         let least = |of: &dyn Fn(&StageEvidence) -> f64| seen.iter().map(|one| of(one)).reduce(f64::min);
-        let variances = seen.iter().filter_map(|one| Some((one.service_variance? - one.asked_variance).max(0.0)));
+        let variances = seen
+            .iter()
+            .filter_map(|one| Some((one.service_variance? - one.asked_variance).max(0.0)));
         let transit_s = least(&|one| one.transit_s)?;
         Some(StageModel {
             stage,
@@ -182,7 +196,11 @@ impl StageModel {
         let variance = staffed.asked_variance + self.overhead_variance;
         Work {
             service_s,
-            service_scv: if service_s > 0.0 { variance / service_s.powi(2) } else { 0.0 },
+            service_scv: if service_s > 0.0 {
+                variance / service_s.powi(2)
+            } else {
+                0.0
+            },
             beside_s: self.beside_s,
         }
     }
@@ -204,7 +222,9 @@ impl StageModel {
     pub fn utilisation(&self, staffed: &Staffing, orders_per_s: f64) -> f64 {
         let work = self.work(staffed);
         let messages = orders_per_s * self.messages_per_order;
-        let done = self.capacity_messages_per_s(staffed).map_or(messages, |most| messages.min(most));
+        let done = self
+            .capacity_messages_per_s(staffed)
+            .map_or(messages, |most| messages.min(most));
         (done * work.service_s / f64::from(staffed.consumers.slots())).min(1.0)
     }
 
@@ -217,8 +237,14 @@ impl StageModel {
                 probability: 0.0,
             });
         }
-        let scv = if self.messages_per_order > 1.5 { 1.0 } else { arrival_scv };
-        staffed.consumers.wait(work, orders_per_s * self.messages_per_order, scv)
+        let scv = if self.messages_per_order > 1.5 {
+            1.0
+        } else {
+            arrival_scv
+        };
+        staffed
+            .consumers
+            .wait(work, orders_per_s * self.messages_per_order, scv)
     }
 
     fn departure_scv(&self, staffed: &Staffing, orders_per_s: f64, arrival_scv: f64) -> f64 {
@@ -226,7 +252,11 @@ impl StageModel {
         queueing::Station {
             servers: staffed.consumers.slots(),
             arrival_per_s: orders_per_s * self.messages_per_order,
-            arrival_scv: if self.messages_per_order > 1.5 { 1.0 } else { arrival_scv },
+            arrival_scv: if self.messages_per_order > 1.5 {
+                1.0
+            } else {
+                arrival_scv
+            },
             service_s: work.service_s,
             service_scv: work.service_scv,
         }

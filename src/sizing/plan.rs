@@ -176,7 +176,11 @@ impl Planner<'_> {
     fn staffing(&self, model: &StageModel, settings: &StageSettings, count: u32) -> Staffing {
         let mut staffed = Staffing {
             consumers: Consumers {
-                count: if settings.queue.single_active_consumer { 1 } else { count },
+                count: if settings.queue.single_active_consumer {
+                    1
+                } else {
+                    count
+                },
                 ..evidence::consumers(settings)
             },
             asked_s: evidence::asked_mean_s(settings),
@@ -202,7 +206,11 @@ impl Planner<'_> {
 
     /// All stages with the fewest consumers for rate and drain.
     fn staffed(&mut self) -> Vec<StagePlan> {
-        let models = self.model.stages.iter().filter(|model| self.workload.pipeline.position(model.stage).is_some());
+        let models = self
+            .model
+            .stages
+            .iter()
+            .filter(|model| self.workload.pipeline.position(model.stage).is_some());
         let mut impossible = Vec::new();
         let stages = models.map(|model| {
             let settings = self.workload.stage(model.stage);
@@ -268,14 +276,19 @@ impl Planner<'_> {
     /// Adds consumers where orders wait longest until the 99th percentile holds; says what it is then.
     fn hold_p99(&mut self, stages: &mut [StagePlan]) -> Option<f64> {
         let mut found = self.p99_s(stages);
-        let Some(objective) = self.demand.p99.map(|p99| p99.as_secs_f64()) else { return found };
+        let Some(objective) = self.demand.p99.map(|p99| p99.as_secs_f64()) else {
+            return found;
+        };
         let idle = |stage| {
             let plan = stages.iter().find(|plan: &&StagePlan| plan.stage == stage)?;
             let mut staffed = plan.staffed?;
             staffed.consumers.count = CONSUMERS_MAX;
             Some(staffed)
         };
-        let least = self.model.journey(self.demand.rate_per_s(), 1.0, idle).map(|journey| journey.quantile_s(0.99));
+        let least = self
+            .model
+            .journey(self.demand.rate_per_s(), 1.0, idle)
+            .map(|journey| journey.quantile_s(0.99));
         if least.is_some_and(|least| least > objective) {
             self.impossible.push(format!(
                 "--p99 {}: even with {CONSUMERS_MAX} consumers everywhere 1 in 100 orders takes longer than {:.3} s, by the service times alone; shorten the work, or allow more",
@@ -285,9 +298,13 @@ impl Planner<'_> {
             return found;
         }
         while found.is_some_and(|p99| p99 > objective) {
-            let Some(slowest) = self.longest_wait(stages) else { break };
+            let Some(slowest) = self.longest_wait(stages) else {
+                break;
+            };
             let plan = &stages[slowest];
-            let Some(model) = self.model.stage(plan.stage) else { break };
+            let Some(model) = self.model.stage(plan.stage) else {
+                break;
+            };
             let (low, high) = plan.consumers_between;
             stages[slowest] = self.stage_plan(model, plan.consumers + 1, (low, high.max(plan.consumers + 1)));
             found = self.p99_s(stages);
@@ -311,13 +328,18 @@ impl Planner<'_> {
     /// The burst and what follows, seconds and orders per second.
     fn load(&self) -> Vec<(f64, f64)> {
         let burst = self.demand.burst.zip(self.demand.burst_per_s());
-        burst.map_or(Vec::new(), |(burst, per_s)| vec![(0.0, per_s), (burst.lasts.as_secs_f64(), self.demand.rate_per_s())])
+        burst.map_or(Vec::new(), |(burst, per_s)| {
+            vec![(0.0, per_s), (burst.lasts.as_secs_f64(), self.demand.rate_per_s())]
+        })
     }
 
     /// What becomes of the pipeline, if capacities are `factor` times what the model says.
     fn outlook(&self, stages: &[StagePlan], factor: f64) -> Outlook {
         let servers: Vec<Server> = stages.iter().map(|plan| server(self.model, plan, factor)).collect();
-        let narrowest = servers.iter().map(|server| server.capacity_per_s).fold(f64::MAX, f64::min);
+        let narrowest = servers
+            .iter()
+            .map(|server| server.capacity_per_s)
+            .fold(f64::MAX, f64::min);
         let burst = self.demand.burst.zip(self.demand.burst_per_s());
         let flow = burst.map(|(burst, burst_per_s)| {
             let burst_s = burst.lasts.as_secs_f64();
@@ -330,7 +352,10 @@ impl Planner<'_> {
         let keeps_up = narrowest > self.demand.rate_per_s();
         Outlook {
             sustainable_per_s: narrowest,
-            drain_s: flow.as_ref().filter(|_| keeps_up).and_then(|(burst_s, flow)| Some(flow.clear_s(*burst_s)? - burst_s)),
+            drain_s: flow
+                .as_ref()
+                .filter(|_| keeps_up)
+                .and_then(|(burst_s, flow)| Some(flow.clear_s(*burst_s)? - burst_s)),
             flow: flow.map(|(_, flow)| flow),
         }
     }
@@ -368,9 +393,15 @@ impl Planner<'_> {
             None => String::new(),
         };
         let mut rows = vec![
-            Row::new(about, "consumers", f64::from(plan.consumers), Unit::Count, Origin::Modelled)
-                .between(f64::from(low.min(plan.consumers)), f64::from(high.max(plan.consumers)))
-                .noted(lost),
+            Row::new(
+                about,
+                "consumers",
+                f64::from(plan.consumers),
+                Unit::Count,
+                Origin::Modelled,
+            )
+            .between(f64::from(low.min(plan.consumers)), f64::from(high.max(plan.consumers)))
+            .noted(lost),
         ];
         if let Some(prefetch) = plan.prefetch {
             rows.push(
@@ -379,17 +410,33 @@ impl Planner<'_> {
             );
         }
         rows.push(
-            Row::new(about, "mean service time", plan.service_s, Unit::Seconds, Origin::Measured).between(
-                self.measured(plan.stage, |seen| seen.service_s - seen.asked_s, f64::min).map(|s| s + self.asked(plan.stage)),
-                self.measured(plan.stage, |seen| seen.service_s - seen.asked_s, f64::max).map(|s| s + self.asked(plan.stage)),
+            Row::new(
+                about,
+                "mean service time",
+                plan.service_s,
+                Unit::Seconds,
+                Origin::Measured,
+            )
+            .between(
+                self.measured(plan.stage, |seen| seen.service_s - seen.asked_s, f64::min)
+                    .map(|s| s + self.asked(plan.stage)),
+                self.measured(plan.stage, |seen| seen.service_s - seen.asked_s, f64::max)
+                    .map(|s| s + self.asked(plan.stage)),
             ),
         );
         rows.push(
-            Row::new(about, "capacity", finite(plan.capacity_per_s), Unit::PerSecond, Origin::Modelled)
-                .within(self.error)
-                .noted("orders, by the consumers that are left"),
+            Row::new(
+                about,
+                "capacity",
+                finite(plan.capacity_per_s),
+                Unit::PerSecond,
+                Origin::Modelled,
+            )
+            .within(self.error)
+            .noted("orders, by the consumers that are left"),
         );
-        let utilisation = Row::new(about, "utilisation", plan.utilisation, Unit::Share, Origin::Modelled).within(self.error);
+        let utilisation =
+            Row::new(about, "utilisation", plan.utilisation, Unit::Share, Origin::Modelled).within(self.error);
         rows.push(utilisation.noted("at the rate, of the consumers that are left"));
         if let Some(flow) = &outlook.flow {
             let peak = flow.peak_of(plan.stage);
@@ -402,35 +449,72 @@ impl Planner<'_> {
         evidence::asked_mean_s(self.workload.stage(stage))
     }
 
-    fn measured(&self, stage: Stage, of: impl Fn(&evidence::StageEvidence) -> f64, pick: fn(f64, f64) -> f64) -> Option<f64> {
+    fn measured(
+        &self,
+        stage: Stage,
+        of: impl Fn(&evidence::StageEvidence) -> f64,
+        pick: fn(f64, f64) -> f64,
+    ) -> Option<f64> {
         let seen = self.evidence.trials.iter().flat_map(|trial| &trial.stages);
         seen.filter(|seen| seen.stage == stage).map(of).reduce(pick)
     }
 
-    fn pipeline_rows(&self, stages: &[StagePlan], outlook: &Outlook, p99_s: Option<f64>, validation: &Validation) -> Vec<Row> {
+    fn pipeline_rows(
+        &self,
+        stages: &[StagePlan],
+        outlook: &Outlook,
+        p99_s: Option<f64>,
+        validation: &Validation,
+    ) -> Vec<Row> {
         let rate = self.demand.rate_per_s();
         let sustainable = outlook.sustainable_per_s;
-        let narrowest = stages.iter().min_by(|a, b| a.capacity_per_s.total_cmp(&b.capacity_per_s));
-        let narrowest = narrowest.map_or(String::new(), |plan| format!("orders; the {} stage is the narrowest", plan.stage));
+        let narrowest = stages
+            .iter()
+            .min_by(|a, b| a.capacity_per_s.total_cmp(&b.capacity_per_s));
+        let narrowest = narrowest.map_or(String::new(), |plan| {
+            format!("orders; the {} stage is the narrowest", plan.stage)
+        });
         let headroom = |capacity: f64| (capacity > 0.0).then(|| 1.0 - rate / capacity);
         let row = |name, value, unit, origin| Row::new("pipeline", name, value, unit, origin);
-        let p99_error = validation.errors(Measure::P99).map(|errors| errors.worst.max(ERROR_MIN));
+        let p99_error = validation
+            .errors(Measure::P99)
+            .map(|errors| errors.worst.max(ERROR_MIN));
         let p99 = row("end-to-end p99", p99_s, Unit::Seconds, Origin::Modelled);
         let mut rows = vec![
-            row("sustainable rate", finite(sustainable), Unit::PerSecond, Origin::Modelled).within(self.error).noted(narrowest),
+            row(
+                "sustainable rate",
+                finite(sustainable),
+                Unit::PerSecond,
+                Origin::Modelled,
+            )
+            .within(self.error)
+            .noted(narrowest),
             row("headroom", headroom(sustainable), Unit::Share, Origin::Modelled)
-                .between(headroom(sustainable * (1.0 - self.error)), headroom(sustainable * (1.0 + self.error)))
+                .between(
+                    headroom(sustainable * (1.0 - self.error)),
+                    headroom(sustainable * (1.0 + self.error)),
+                )
                 .noted("of the sustainable rate, at the rate"),
             match p99_error {
                 Some(error) => p99.within(error).noted("at the rate, outside bursts"),
                 None => p99.noted("at the rate, outside bursts; never compared with a measured one"),
             },
         ];
-        let cost = self.model.broker_s_per_message.map(|s| s * self.model.messages_per_order);
-        for (name, per_s) in [("broker CPU at the rate", Some(rate)), ("broker CPU in the burst", self.demand.burst_per_s())] {
+        let cost = self
+            .model
+            .broker_s_per_message
+            .map(|s| s * self.model.messages_per_order);
+        for (name, per_s) in [
+            ("broker CPU at the rate", Some(rate)),
+            ("broker CPU in the burst", self.demand.burst_per_s()),
+        ] {
             if let Some((cost, per_s)) = cost.zip(per_s) {
                 let note = "by processor time per message as measured, if the broker scales";
-                rows.push(row(name, Some(cost * per_s), Unit::Processors, Origin::Modelled).within(self.error).noted(note));
+                rows.push(
+                    row(name, Some(cost * per_s), Unit::Processors, Origin::Modelled)
+                        .within(self.error)
+                        .noted(note),
+                );
             }
         }
         rows
@@ -438,21 +522,32 @@ impl Planner<'_> {
 
     fn burst_rows(&self, stages: &[StagePlan], outlook: &Outlook) -> Vec<Row> {
         let Some(flow) = &outlook.flow else { return Vec::new() };
-        let (better, worse) = (self.outlook(stages, 1.0 + self.error), self.outlook(stages, 1.0 - self.error));
+        let (better, worse) = (
+            self.outlook(stages, 1.0 + self.error),
+            self.outlook(stages, 1.0 - self.error),
+        );
         let peak_of = |outlook: &Outlook| outlook.flow.as_ref().map(|flow| flow.peak().1);
         let (peak, low, high) = (flow.peak().1, peak_of(&better), peak_of(&worse));
         let row = |name, value, unit, origin| Row::new("pipeline", name, value, unit, origin);
         let longest = |outlook: &Outlook, peak: Option<f64>| peak.map(|peak| peak / outlook.sustainable_per_s);
-        let drain = row("drain time", outlook.drain_s, Unit::Seconds, Origin::Modelled).between(better.drain_s, worse.drain_s);
+        let drain =
+            row("drain time", outlook.drain_s, Unit::Seconds, Origin::Modelled).between(better.drain_s, worse.drain_s);
         let mut rows = vec![
-            row("peak backlog", Some(peak), Unit::Count, Origin::Modelled).between(low, high).noted("messages, all queues together"),
+            row("peak backlog", Some(peak), Unit::Count, Origin::Modelled)
+                .between(low, high)
+                .noted("messages, all queues together"),
             match worse.drain_s {
                 Some(_) => drain.noted("from the end of the burst until nothing waits"),
                 None => drain.noted("it may never clear: the interval of the capacity reaches down to the rate"),
             },
-            row("longest wait in the burst", longest(outlook, Some(peak)), Unit::Seconds, Origin::Modelled)
-                .between(longest(&better, low), longest(&worse, high))
-                .noted("of an order that comes at the peak"),
+            row(
+                "longest wait in the burst",
+                longest(outlook, Some(peak)),
+                Unit::Seconds,
+                Origin::Modelled,
+            )
+            .between(longest(&better, low), longest(&worse, high))
+            .noted("of an order that comes at the peak"),
         ];
         rows.extend(self.storage_rows(peak, low, high));
         rows
@@ -465,15 +560,27 @@ impl Planner<'_> {
         let memory = match self.model.memory_per_message {
             Some(bytes) => row("memory of the backlog", bytes, Origin::Measured)
                 .between(low.map(|n| n * bytes), high.map(|n| n * bytes))
-                .noted(format!("{bytes:.0} B for each message, from the memory of trials with different backlogs")),
+                .noted(format!(
+                    "{bytes:.0} B for each message, from the memory of trials with different backlogs"
+                )),
             None => row("memory of the backlog", body + BESIDE_BODY[1], Origin::Assumed)
-                .between(low.map(|n| n * (body + BESIDE_BODY[0])), high.map(|n| n * (body + BESIDE_BODY[2])))
-                .noted(format!("a body of {body:.0} B and {:.0} B beside it; classic queues page most of it out", BESIDE_BODY[1])),
+                .between(
+                    low.map(|n| n * (body + BESIDE_BODY[0])),
+                    high.map(|n| n * (body + BESIDE_BODY[2])),
+                )
+                .noted(format!(
+                    "a body of {body:.0} B and {:.0} B beside it; classic queues page most of it out",
+                    BESIDE_BODY[1]
+                )),
         };
         if !self.workload.publish.persistent {
             return vec![memory];
         }
-        let quorum = self.workload.stages.iter().any(|stage| stage.queue.kind == QueueType::Quorum);
+        let quorum = self
+            .workload
+            .stages
+            .iter()
+            .any(|stage| stage.queue.kind == QueueType::Quorum);
         let copies = if quorum { 3.0 } else { 1.0 };
         let note = if quorum {
             "on each node, with the write-ahead log of quorum queues"
@@ -481,7 +588,10 @@ impl Planner<'_> {
             "persistent messages on one node"
         };
         let disk = row("disk of the backlog", (body + BESIDE_BODY[0]) * copies, Origin::Assumed)
-            .between(low.map(|n| n * body), high.map(|n| n * (body + BESIDE_BODY[1]) * copies))
+            .between(
+                low.map(|n| n * body),
+                high.map(|n| n * (body + BESIDE_BODY[1]) * copies),
+            )
             .noted(note);
         vec![memory, disk]
     }
@@ -489,17 +599,42 @@ impl Planner<'_> {
     fn volume_rows(&self) -> Vec<Row> {
         let rate = self.demand.rate_per_s();
         let per_order = self.model.messages_per_order;
-        let row = |name, value: f64, origin, note: &str| Row::new("pipeline", name, value, Unit::Count, origin).noted(note);
+        let row =
+            |name, value: f64, origin, note: &str| Row::new("pipeline", name, value, Unit::Count, origin).noted(note);
         let mut rows = vec![
-            row("orders per hour", rate * 3_600.0, Origin::Given, "at the rate, without bursts"),
-            row("orders per day", rate * 86_400.0, Origin::Given, "at the rate, without bursts"),
-            row("orders per month", rate * 86_400.0 * 30.0, Origin::Given, "30 days at the rate, without bursts"),
+            row(
+                "orders per hour",
+                rate * 3_600.0,
+                Origin::Given,
+                "at the rate, without bursts",
+            ),
+            row(
+                "orders per day",
+                rate * 86_400.0,
+                Origin::Given,
+                "at the rate, without bursts",
+            ),
+            row(
+                "orders per month",
+                rate * 86_400.0 * 30.0,
+                Origin::Given,
+                "30 days at the rate, without bursts",
+            ),
         ];
         if let (Some(burst), Some(per_s)) = (self.demand.burst, self.demand.burst_per_s()) {
-            rows.push(row("orders per burst", per_s * burst.lasts.as_secs_f64(), Origin::Given, ""));
+            rows.push(row(
+                "orders per burst",
+                per_s * burst.lasts.as_secs_f64(),
+                Origin::Given,
+                "",
+            ));
         }
         let note = "published and delivered, per order as measured";
-        for (name, seconds) in [("messages per hour", 3_600.0), ("messages per day", 86_400.0), ("messages per month", 2_592_000.0)] {
+        for (name, seconds) in [
+            ("messages per hour", 3_600.0),
+            ("messages per day", 86_400.0),
+            ("messages per month", 2_592_000.0),
+        ] {
             rows.push(row(name, rate * per_order * seconds, Origin::Modelled, note));
         }
         rows
@@ -520,8 +655,14 @@ impl Planner<'_> {
             ));
         }
         for plan in stages.iter().filter(|plan| plan.works) {
-            let most = self.measured(plan.stage, |seen| f64::from(seen.consumers.count), f64::max).unwrap_or(0.0);
-            let trusted = self.model.stage(plan.stage).and_then(|model| model.scaling).filter(|law| law.is_trusted());
+            let most = self
+                .measured(plan.stage, |seen| f64::from(seen.consumers.count), f64::max)
+                .unwrap_or(0.0);
+            let trusted = self
+                .model
+                .stage(plan.stage)
+                .and_then(|model| model.scaling)
+                .filter(|law| law.is_trusted());
             if f64::from(plan.consumers) > most * REACH {
                 let why = if trusted.is_some() {
                     "the fitted scaling law says little there"
@@ -533,7 +674,9 @@ impl Planner<'_> {
                     plan.consumers, plan.stage
                 ));
             }
-            let busiest = self.measured(plan.stage, |seen| seen.utilisation.unwrap_or(0.0), f64::max).unwrap_or(0.0);
+            let busiest = self
+                .measured(plan.stage, |seen| seen.utilisation.unwrap_or(0.0), f64::max)
+                .unwrap_or(0.0);
             if plan.utilisation > busiest * 1.1 {
                 warnings.push(format!(
                     "outside the range: the {} stage is planned to be {:.0} % busy, and was no more than {:.0} % so; waits there were never compared",
@@ -551,12 +694,22 @@ impl Planner<'_> {
                     measure.name()
                 )),
                 None if measure == Measure::Utilisation => {
-                    warnings.push(format!("no utilisation could be compared: intervals assume {:.0} %", ERROR_UNKNOWN * 100.0));
+                    warnings.push(format!(
+                        "no utilisation could be compared: intervals assume {:.0} %",
+                        ERROR_UNKNOWN * 100.0
+                    ));
                 }
                 _ => {}
             }
         }
-        if trials.iter().any(|trial| !self.evidence.record.trials.iter().any(|one| one.trial == trial.trial && one.validity.valid)) {
+        if trials.iter().any(|trial| {
+            !self
+                .evidence
+                .record
+                .trials
+                .iter()
+                .any(|one| one.trial == trial.trial && one.validity.valid)
+        }) {
             warnings.push("fitted to invalid trials too (--force): the driver did not keep up in them".to_owned());
         }
         warnings
@@ -565,7 +718,11 @@ impl Planner<'_> {
 
 fn variance(settings: &StageSettings) -> f64 {
     let mean = settings.service_time.mean_secs();
-    let scale = if mean > 0.0 { evidence::asked_mean_s(settings) / mean } else { 0.0 };
+    let scale = if mean > 0.0 {
+        evidence::asked_mean_s(settings) / mean
+    } else {
+        0.0
+    };
     evidence::asked_variance(settings.service_time) * scale * scale
 }
 

@@ -82,7 +82,13 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn new(about: &str, name: &'static str, value: impl Into<Option<f64>>, unit: Unit, origin: Origin) -> Row {
+    pub(super) fn new(
+        about: &str,
+        name: &'static str,
+        value: impl Into<Option<f64>>,
+        unit: Unit,
+        origin: Origin,
+    ) -> Row {
         Row {
             about: about.to_owned(),
             name,

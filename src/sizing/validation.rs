@@ -106,7 +106,9 @@ impl Validation {
         let mut full = 0.0_f64;
         let mut waits = Vec::new();
         for seen in trial.stages.iter().filter(|seen| seen.service_s >= SERVICE_MIN_S) {
-            let (Some(stage), staffed) = (model.stage(seen.stage), Staffing::from(seen)) else { continue };
+            let (Some(stage), staffed) = (model.stage(seen.stage), Staffing::from(seen)) else {
+                continue;
+            };
             let pair = |measure, predicted, measured, scale| Pair {
                 measure,
                 cell: trial.cell,
@@ -118,12 +120,24 @@ impl Validation {
             };
             if let Some(measured) = seen.utilisation.filter(|measured| *measured > 0.0) {
                 let predicted = stage.utilisation(&staffed, trial.orders_per_s);
-                self.pairs.push(pair(Measure::Utilisation, predicted, measured, measured));
+                self.pairs
+                    .push(pair(Measure::Utilisation, predicted, measured, measured));
             }
-            let load = stage.capacity_per_s(&staffed).map_or(0.0, |capacity| trial.orders_per_s / capacity);
+            let load = stage
+                .capacity_per_s(&staffed)
+                .map_or(0.0, |capacity| trial.orders_per_s / capacity);
             full = full.max(load);
-            let wait = trial.arrival_scv.and_then(|scv| stage.wait(&staffed, trial.orders_per_s, scv));
-            waits.extend(wait.map(|wait| pair(Measure::MeanWait, wait.mean_s, seen.wait_s, seen.wait_s + seen.service_s)));
+            let wait = trial
+                .arrival_scv
+                .and_then(|scv| stage.wait(&staffed, trial.orders_per_s, scv));
+            waits.extend(wait.map(|wait| {
+                pair(
+                    Measure::MeanWait,
+                    wait.mean_s,
+                    seen.wait_s,
+                    seen.wait_s + seen.service_s,
+                )
+            }));
         }
         match trial.arrival_scv.filter(|_| full < NEARLY_FULL) {
             Some(scv) => {
@@ -137,7 +151,11 @@ impl Validation {
 
     /// How far a measure was off; absent where nothing of it was compared.
     pub fn errors(&self, measure: Measure) -> Option<Errors> {
-        let errors = self.pairs.iter().filter(|pair| pair.measure == measure).map(|pair| pair.error().abs());
+        let errors = self
+            .pairs
+            .iter()
+            .filter(|pair| pair.measure == measure)
+            .map(|pair| pair.error().abs());
         let errors: Vec<f64> = errors.filter(|error| error.is_finite()).collect();
         Some(Errors {
             median: stats::median(&errors)?,
