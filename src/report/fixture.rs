@@ -9,8 +9,9 @@ use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
 use crate::results::record::*;
 use crate::rng;
+use crate::units::{Rate, Share, Span};
 use crate::workload::check::{CheckedCell, Origin, check};
-use crate::workload::model::StoreKind;
+use crate::workload::model::{Prediction, StoreKind};
 
 const LOAD_S: f64 = 60.0;
 const WARM_UP_S: f64 = 5.0;
@@ -608,6 +609,7 @@ pub fn failed() -> RunRecord {
         backlog_messages_max: Some(1_012),
         clear_time_predicted_s: 10.0,
         clear_time_s: Some(10.4),
+        finished_per_s: Some(398.0),
     }];
     trial.backlog = Some(backlog());
     let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
@@ -812,4 +814,19 @@ pub fn folder(record: &RunRecord) -> tempfile::TempDir {
     std::fs::write(folder.path().join("run.json"), json).expect("written");
     write_series(record, &folder.path().join("series.csv"));
     folder
+}
+
+/// [`failed`], of a workload that a plan foretold something of.
+pub(crate) fn foretold() -> RunRecord {
+    let mut record = failed();
+    let workload = &mut record.cells[0].workload;
+    workload.prediction = Prediction {
+        sustainable_rate: Some(Rate(400.0)),
+        drain_time: Some(Span::from_secs(10)),
+        backlog_max: Some(1_000),
+        end_to_end_p99: None,
+    };
+    let payment = workload.pipeline.position(Stage::Payment).expect("a stage of orders");
+    workload.stages[payment].predicted_utilisation = Some(Share(0.8));
+    record
 }

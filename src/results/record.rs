@@ -694,6 +694,10 @@ pub struct OverloadRecord {
     pub clear_time_predicted_s: f64,
     /// … as it was, by the first sample in which nothing waited; absent if there was none.
     pub clear_time_s: Option<f64>,
+    /// Messages that the stage finished per second while more waited than it can work on at once, from the first such sample to
+    /// the last; absent with fewer than two of them.
+    #[serde(default)]
+    pub finished_per_s: Option<f64>,
 }
 
 impl OverloadRecord {

@@ -308,7 +308,9 @@ impl<'a> Watch<'a> {
             let time_s = self.seconds(depths.answered);
             self.maxima.backlog_points.add(time_s, total as f64);
         }
-        self.overloads.look(depths, self.began);
+        let meters = &self.sources.meters;
+        self.overloads
+            .look(depths, |stage| meters[stage.index()].delivered(), self.began);
         self.snapshot.backlog = depths.total();
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
             self.course.backlog_samples += 1;

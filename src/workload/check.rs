@@ -8,6 +8,7 @@ mod faults;
 mod load;
 mod messages;
 mod objectives;
+mod prediction;
 mod promises;
 mod publish;
 mod queue;
@@ -618,6 +619,7 @@ impl Builder<'_> {
         let recovery = self.recovery();
         let retry = self.retry(pipeline, &publish, &topology, &stages);
         let messages = self.messages(&orders, &publish);
+        let prediction = self.prediction(&load);
         let canary = self.canary(pipeline, &orders, &stages, &faults, &retry);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
@@ -638,6 +640,7 @@ impl Builder<'_> {
             },
             objectives: self.objectives(),
             compare: self.compare(),
+            prediction,
             recovery,
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),

@@ -805,6 +805,12 @@ pub const KEYS: &[Key] = &[
         "How many times as long the work of a slow consumer takes.",
     ),
     key(
+        "stage.*.predicted_utilisation",
+        Kind::Share,
+        None,
+        "What a plan foretells of the stage's utilisation over the measured part; the report shows it beside what was measured.",
+    ),
+    key(
         "stage.*.connection",
         Kind::Choice(&["shared", "own"]),
         Some("shared"),
@@ -1277,6 +1283,30 @@ pub const KEYS: &[Key] = &[
         duration(1),
         None,
         "How long until the disk limit is restored.",
+    ),
+    key(
+        "prediction.sustainable_rate",
+        RATE,
+        None,
+        "Orders per second that the narrowest stage should be able to take; measured while a planned overload lasts.",
+    ),
+    key(
+        "prediction.drain_time",
+        duration(0),
+        None,
+        "How long the backlog of the greatest planned overload should take to clear, from its peak.",
+    ),
+    key(
+        "prediction.backlog_max",
+        count(0, 1_000_000_000),
+        None,
+        "Messages that should lie in all queues together at the peak of that overload, those at work among them.",
+    ),
+    key(
+        "prediction.end_to_end_p99",
+        duration(0),
+        None,
+        "What the 99th percentile of the end-to-end latency should be.",
     ),
     key(
         "faults",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::objective::Objective;
 pub use super::pattern::{Arrival, Jitter, LoadPhase, Pattern, Replay, Shape};
 use crate::events::{PipelineKind, Stage};
-use crate::units::{Share, Size, Span};
+use crate::units::{Rate, Share, Size, Span};
 
 /// One experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Workload {
     /// The changes that matter when runs of it are compared.
     #[serde(default)]
     pub compare: Compare,
+    /// What a plan foretells of a run of it.
+    #[serde(default)]
+    pub prediction: Prediction,
     /// How lost connections come back.
     #[serde(default)]
     pub recovery: Recovery,
@@ -283,6 +286,9 @@ pub struct StageSettings {
     /// How often its handler fails.
     #[serde(default)]
     pub errors: HandlerErrors,
+    /// What a plan foretells of its utilisation.
+    #[serde(default)]
+    pub predicted_utilisation: Option<Share>,
 }
 
 /// Records of before there were worker processes have none.
@@ -713,6 +719,20 @@ pub struct StatedPromises {
     pub prefetch_respected: bool,
     /// What the broker confirmed is still there after a restart of the broker.
     pub survives_broker_restart: bool,
+}
+
+/// What a plan foretells; the utilisation of a stage stands with its settings. It says nothing about how a run is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prediction {
+    /// Orders per second that the narrowest stage can take.
+    pub sustainable_rate: Option<Rate>,
+    /// From the peak of the greatest planned overload until nothing waits any more.
+    pub drain_time: Option<Span>,
+    /// Messages in all queues together at that peak.
+    pub backlog_max: Option<u64>,
+    /// 99th percentile of the end-to-end latency.
+    pub end_to_end_p99: Option<Span>,
 }
 
 /// How a lost connection, channel or consumer comes back.

@@ -106,6 +106,10 @@ fn introduction(section: &str) -> &'static str {
              regression, however sure it is. The new side's file counts; `--threshold` outranks it. A share of the base's value, but for \
              `redelivered`. They change nothing that is measured."
         }
+        "prediction" => {
+            "What a plan (`orderstorm plan`) foretells of a run of this workload. It changes nothing that is measured: the report shows each \
+             figure beside what was measured, with the error. Absent: nothing was foretold."
+        }
         "drain" => "The end of a trial.",
         "driver" => "What the driver speaks to the broker through.",
         "sample" => "How often things are looked at.",
