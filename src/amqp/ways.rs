@@ -75,7 +75,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn addresses(count: u16) -> Vec<SocketAddr> {
-        (0..count).map(|n| SocketAddr::from(([127, 0, 0, 1], 1000 + n))).collect()
+        (0..count)
+            .map(|n| SocketAddr::from(([127, 0, 0, 1], 1000 + n)))
+            .collect()
     }
 
     #[test]

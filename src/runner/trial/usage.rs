@@ -28,10 +28,7 @@ impl Usage {
             Some(_) => Vec::new(),
             None => stand.broker.pids(),
         };
-        let processes: Option<Vec<f64>> = broker_pids
-            .iter()
-            .map(|pid| Some(probe.look(*pid)?.cpu_s))
-            .collect();
+        let processes: Option<Vec<f64>> = broker_pids.iter().map(|pid| Some(probe.look(*pid)?.cpu_s)).collect();
         Usage {
             // What runs in worker processes is the driver's work all the same.
             driver_s: driver_cpu_seconds().map(|driver_s| driver_s + workers.cpu_s()),

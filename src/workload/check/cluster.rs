@@ -11,7 +11,10 @@ impl Builder<'_> {
         if nodes.is_multiple_of(2) {
             self.refuse(
                 &["broker.nodes"],
-                format!("a cluster of {nodes} nodes bears the loss of no more nodes than one of {}", nodes - 1),
+                format!(
+                    "a cluster of {nodes} nodes bears the loss of no more nodes than one of {}",
+                    nodes - 1
+                ),
                 "choose 1, 3 or 5: half of the nodes are no majority",
             );
         }
@@ -42,10 +45,17 @@ impl Builder<'_> {
         self.check_which(position, (nodes, which), stage);
         let lasting = matches!(word, "node-pause" | "node-partition");
         let (unused, help) = match lasting {
-            true => ("restart_after", "leave it out; lasts says how long the node is like this"),
+            true => (
+                "restart_after",
+                "leave it out; lasts says how long the node is like this",
+            ),
             false => ("lasts", "leave it out; restart_after says how long the node stays down"),
         };
-        self.refuse_written(&path(unused), format!("`{}` has no effect on a {word}", path(unused)), help);
+        self.refuse_written(
+            &path(unused),
+            format!("`{}` has no effect on a {word}", path(unused)),
+            help,
+        );
         let lasts = self.duration(&path("lasts"));
         if lasting && lasts.is_none() && self.settings.written(&path("lasts")).is_none() {
             self.refuse(

@@ -64,7 +64,10 @@ impl Builder<'_> {
         if !word.is_some_and(|word| word.starts_with(NODE)) {
             self.refuse_written(
                 &path("node"),
-                format!("`{}` has an effect with node-kill, node-restart, node-pause and node-partition only", path("node")),
+                format!(
+                    "`{}` has an effect with node-kill, node-restart, node-pause and node-partition only",
+                    path("node")
+                ),
                 "leave it out, or choose one of these",
             );
         }
