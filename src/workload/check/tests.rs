@@ -664,7 +664,7 @@ fn a_fault_of_a_node_needs_a_cluster_and_says_which_node() {
             "what = \"broker-kill\"\nnode = 1",
             "`faults.1.node` has an effect with node-kill",
         ),
-        (3, "what = \"node-kill\"\nnode = 9", "is not a choice here"),
+        (3, "what = \"node-kill\"\nnode = 9", "found the whole number 9"),
     ] {
         let (problems, message) = refused(&fault(nodes, lines), &[]);
         assert!(
