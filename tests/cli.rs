@@ -1,5 +1,6 @@
 //! The command line: exit codes, messages, and what a run leaves on disk.
 
+mod common;
 mod support;
 
 #[path = "cli/ab.rs"]

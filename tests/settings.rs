@@ -48,6 +48,10 @@ use orderstorm::workload::keys::{FAULT_KEYS, KEYS};
 const FAULT_EFFECTS: &[(&str, &str)] = &[
     ("what", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     ("stage", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    (
+        "node",
+        "a_cluster_keeps_what_is_in_quorum_queues_when_a_node_dies_and_not_what_was_transient",
+    ),
     ("at", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     ("lasts", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     ("every", "a_fault_happens_when_it_says_and_as_often"),
@@ -448,6 +452,7 @@ const EFFECTS: &[(&str, &str)] = &[
         "stage.*.connection",
         "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
     ),
+    ("broker.nodes", "tests/faults/cluster.rs"),
     (
         "recovery.backoff_initial",
         "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
@@ -518,6 +523,7 @@ fn every_key_of_a_fault_has_a_test_of_its_effect() {
         include_str!("settings/network.rs"),
         include_str!("settings/databases.rs"),
         include_str!("settings/processes.rs"),
+        include_str!("faults/cluster.rs"),
     ];
     let (keys, named): (Vec<&str>, Vec<&str>) = (
         FAULT_KEYS.iter().map(|key| key.path).collect(),
