@@ -61,6 +61,8 @@ pub(super) fn circumstances(base: &RunRecord, new: &RunRecord) -> Vec<Difference
         Difference::of("broker version", version(base), version(new)),
         Difference::of("broker platform", platform(base), platform(new)),
         Difference::of("broker co-located", b.co_located, n.co_located),
+        Difference::of("database of the stores", database(base), database(new)),
+        Difference::of("broker nodes", b.nodes.unwrap_or(1), n.nodes.unwrap_or(1)),
         Difference::of("build", &base.tool.build, &new.tool.build),
         Difference::of("processor", &base.machine.cpu, &new.machine.cpu),
         Difference::of("processors", base.machine.cores, new.machine.cores),
@@ -87,8 +89,12 @@ pub(super) fn likeness(record: &RunRecord) -> String {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
         });
     let (broker, machine) = (&record.broker, &record.machine);
+    let database = record
+        .database
+        .as_ref()
+        .map_or(String::new(), |_| format!(", {}", database(record)));
     human::plain(&format!(
-        "{} {} {} on {}, {} × {}, {}, {} build, method {}, plan {plan:016x}",
+        "{} {} {} on {}{database}, {} × {}, {}, {} build, method {}, plan {plan:016x}",
         broker.kind,
         broker.product,
         version(record),
@@ -115,6 +121,13 @@ fn version(record: &RunRecord) -> &str {
 
 fn platform(record: &RunRecord) -> &str {
     record.broker.platform.as_deref().unwrap_or_default()
+}
+
+fn database(record: &RunRecord) -> String {
+    record.database.as_ref().map_or("none".to_owned(), |database| {
+        let fsync = if database.fsync { "" } else { " without fsync" };
+        format!("{} {} {}{fsync}", database.kind, database.product, database.version)
+    })
 }
 
 fn memory(base: &RunRecord, new: &RunRecord) -> Option<Difference> {
@@ -187,7 +200,7 @@ pub(super) fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
 mod tests {
     use super::*;
     use crate::report::fixture;
-    use crate::results::record::METHOD_VERSION;
+    use crate::results::record::{DatabaseRecord, METHOD_VERSION};
 
     fn found(change: impl Fn(&mut RunRecord)) -> Vec<String> {
         let base = fixture::pass();
@@ -208,6 +221,17 @@ mod tests {
             [format!("method version: {METHOD_VERSION} → {}", METHOD_VERSION + 1)]
         );
         assert_eq!(found(|new| new.machine.cores = 8), ["processors: 2 → 8"]);
+        let postgres = |fsync| DatabaseRecord {
+            kind: "managed".to_owned(),
+            product: "PostgreSQL".to_owned(),
+            version: "15.8".to_owned(),
+            address: "postgresql://127.0.0.1:5433".to_owned(),
+            fsync,
+        };
+        assert_eq!(
+            found(|new| new.database = Some(postgres(false))),
+            ["database of the stores: none → managed PostgreSQL 15.8 without fsync"]
+        );
         assert_eq!(
             found(|new| new.machine.memory_bytes *= 2),
             ["memory: 8.00 GiB → 16.0 GiB"]

@@ -231,9 +231,10 @@ impl Judge<'_> {
         ))
     }
 
-    /// What is gone with a broker that goes down, where a fault of the script takes it down. Quorum queues keep everything.
+    /// What is gone with a broker, or a node of it, that goes down, where a fault of the script takes it down. Quorum queues keep
+    /// everything.
     fn lost_with_broker(&self) -> Option<String> {
-        let (position, what) = self.workload.faults.of_broker()?;
+        let (position, what) = self.workload.faults.that_takes_down()?;
         let stages = &self.workload.stages;
         if stages.iter().all(|settings| settings.queue.kind == QueueType::Quorum) {
             return None;

@@ -147,7 +147,10 @@ impl StageContext {
             // A channel that went alone may have met an exchange that is gone.
             let link = publisher.line().link().await?;
             if publisher.current().is_lost() {
-                wiring.topology.declare(&link, &wiring.workload).await?;
+                wiring
+                    .topology
+                    .declare(&link.channel().await?, &wiring.workload)
+                    .await?;
             }
             publisher.renewed().await
         });

@@ -381,6 +381,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             platform: Some("Erlang/OTP 25.2.3".to_owned()),
             address: "amqp://guest:***@127.0.0.1:40001/".to_owned(),
             co_located: true,
+            nodes: None,
         },
         name: checked.workload.name.clone(),
         question: checked.workload.question.clone(),
@@ -544,6 +545,7 @@ pub fn embedded() -> RunRecord {
         platform: None,
         address: "amqp://127.0.0.1:40001/".to_owned(),
         co_located: true,
+        nodes: None,
     };
     record.tool.build = "debug".to_owned();
     record

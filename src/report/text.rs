@@ -123,6 +123,7 @@ impl Page {
         if status::is_embedded(record) {
             let _ = write!(about, " ({})", status::EMBEDDED);
         }
+        about.push_str(&broker.cluster());
         if broker.co_located {
             about.push_str(", co-located: relative comparisons only");
         }

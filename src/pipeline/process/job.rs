@@ -44,8 +44,8 @@ pub(super) struct Job {
     pub tallies: PathBuf,
     /// Where the databases are, if there are any.
     pub site: Option<PathBuf>,
-    /// Where to connect instead of the broker: a proxy in front of it.
-    pub proxy: Option<SocketAddr>,
+    /// Where to connect instead of the broker's address: its nodes, or proxies in front of them.
+    pub ways: Vec<SocketAddr>,
     /// The PostgreSQL server's address with its password, if a stage keeps its state there.
     pub postgres: Option<String>,
     /// Stages that reach that server by another way.

@@ -130,13 +130,12 @@ impl Worker {
             .map_err(|_| "the broker's address cannot be read".to_owned())?;
         let incidents = Arc::new(Incidents::new(clock));
         let workload = Arc::new(job.workload);
-        let mut connector = Connector::new(&uri, Arc::clone(&incidents));
+        let mut connector = Connector::new(&uri, Arc::clone(&incidents)).with_client(workload.driver.client);
         if let Some(heartbeat) = workload.recovery.heartbeat {
             connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
         }
-        if let Some(proxy) = job.proxy {
-            connector = connector.by_way_of(proxy);
-        }
+        // Each worker begins at another node: they all have few connections.
+        connector = connector.over(job.ways, usize::from(job.worker) * 2);
         let take_broker_down = workload.faults.take_broker_down();
         let afar = Arc::clone(teller) as Arc<dyn Afar>;
         let wiring = Wiring {

@@ -105,6 +105,8 @@ pub struct Picture {
     pub explanation: String,
     /// The SVG document.
     pub svg: String,
+    /// It compares cells that hardly differ: of less interest than the others.
+    pub alike: bool,
 }
 
 /// The charts of a run.
@@ -260,6 +262,7 @@ impl Chart {
             title: self.title().to_owned(),
             explanation: self.explanation().to_owned(),
             svg: self.svg(figures)?,
+            alike: false,
         })
     }
 

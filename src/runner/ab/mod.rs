@@ -159,7 +159,10 @@ fn check_faults(faults: &Faults) -> Result<(), AbError> {
         (faults.broker_pause.is_some(), "fault.broker_pause"),
         (faults.memory_alarm.is_some(), "fault.memory_alarm"),
         (faults.disk_alarm.is_some(), "fault.disk_alarm"),
-        (faults.take_broker_down(), "a fault that takes the broker down"),
+        (
+            faults.of_broker().is_some(),
+            "a fault that strikes the broker or a node of it",
+        ),
     ];
     match found.into_iter().find(|(there, _)| *there) {
         Some((_, fault)) => Err(AbError::Fault { fault }),
