@@ -99,6 +99,7 @@ impl SizingChart<'_> {
             title: self.title().to_owned(),
             explanation: self.explanation().to_owned(),
             svg: picture::svg(self)?,
+            alike: false,
         })
     }
 
