@@ -17,6 +17,8 @@ mod hlog;
 mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/postgres.rs"]
 mod postgres;
 #[path = "cli/python.rs"]

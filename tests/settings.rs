@@ -23,6 +23,8 @@ mod network;
 mod objectives;
 #[path = "settings/orders.rs"]
 mod orders;
+#[path = "settings/prediction.rs"]
+mod prediction;
 #[path = "settings/processes.rs"]
 mod processes;
 #[path = "settings/publish.rs"]
@@ -378,6 +380,26 @@ const EFFECTS: &[(&str, &str)] = &[
     (
         "compare.redelivered",
         "a_threshold_of_the_workload_is_that_of_its_measure_and_decides",
+    ),
+    (
+        "prediction.sustainable_rate",
+        "what_was_foretold_stands_beside_what_was_measured",
+    ),
+    (
+        "prediction.drain_time",
+        "what_was_foretold_stands_beside_what_was_measured",
+    ),
+    (
+        "prediction.backlog_max",
+        "what_was_foretold_stands_beside_what_was_measured",
+    ),
+    (
+        "prediction.end_to_end_p99",
+        "what_was_foretold_stands_beside_what_was_measured",
+    ),
+    (
+        "stage.*.predicted_utilisation",
+        "what_was_foretold_stands_beside_what_was_measured",
     ),
     (
         "drain.deadline",

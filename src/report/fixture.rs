@@ -830,3 +830,80 @@ pub(crate) fn foretold() -> RunRecord {
     workload.stages[payment].predicted_utilisation = Some(Share(0.8));
     record
 }
+
+/// A work queue at these rates, jobs of 10 ms on 2 workers: utilisation and waits as the model would have them, 5 % longer.
+pub(crate) fn rates(rates: &[f64]) -> RunRecord {
+    let model = pass().trials.remove(0);
+    let mut record = pass();
+    (record.cells, record.trials) = (Vec::new(), Vec::new());
+    record.name = "jobs".to_owned();
+    for (position, rate) in rates.iter().enumerate() {
+        let text = format!(
+            "# Jobs?\npipeline = \"work-queue\"\n[load]\narrival = \"poisson\"\nrate = \"{rate}/s\"\n[stage.worker]\nconsumers = 2\nprefetch = 1\nservice_time = \"10ms\"\n"
+        );
+        let checked = check("jobs.toml", "jobs", text, &[])
+            .expect("a legal workload")
+            .into_first();
+        record.cells.push(CellRecord {
+            label: format!("rate {rate}/s"),
+            varied: Vec::new(),
+            settings: settings(&checked),
+            objectives: Vec::new(),
+            workload: checked.workload,
+        });
+        record.trials.push(at_rate(&model, position, *rate));
+    }
+    record.progress.trials_planned = rates.len() as u32;
+    record
+}
+
+fn at_rate(model: &TrialRecord, position: usize, rate: f64) -> TrialRecord {
+    let station = crate::queueing::Station {
+        servers: 2,
+        arrival_per_s: rate,
+        arrival_scv: 1.0,
+        service_s: 0.01,
+        service_scv: 0.0,
+    };
+    let wait_s = station.wait().expect("it keeps up").mean_s * 1.05;
+    let constant = |series: Series, s: f64| {
+        let mut recorder = Recorder::default();
+        (0..2_000).for_each(|_| recorder.record((s * 1e9) as u64));
+        let mut summary = recorder.summary(series.to_string());
+        // The mean without the histogram's rounding.
+        summary.mean_ns = Some(s * 1e9);
+        summary
+    };
+    let span = |span| Series::Stage(Stage::Worker, span);
+    let mut queue_wait = constant(span(StageSpan::QueueWait), 0.000_2);
+    queue_wait.mean_ns = Some((0.000_2 + wait_s) * 1e9);
+    let mut trial = model.clone();
+    (trial.trial, trial.cell, trial.repeat) = (position as u32 + 1, position as u32, 1);
+    trial.rates = Rates {
+        offered_load_per_s: Some(rate),
+        achieved_rate_per_s: Some(rate),
+        goodput_per_s: Some(rate),
+    };
+    trial.latencies = vec![
+        constant(Series::EndToEnd, 0.05),
+        constant(Series::SendLag, 0.000_1),
+        queue_wait,
+        constant(span(StageSpan::BufferWait), 0.000_002),
+        constant(span(StageSpan::Service), 0.010_1),
+    ];
+    let mut worker = trial.stages[0].clone();
+    worker.stage = Stage::Worker;
+    worker.consumers = 2;
+    worker.delivered = trial.orders.published;
+    worker.utilisation = Some(rate * 0.010_1 / 2.0);
+    trial.stages = vec![worker];
+    trial.ledger.effects = vec![EffectCount {
+        stage: Stage::Worker,
+        event: Event::JobQueued,
+        orders: trial.orders.published,
+        repeated: 0,
+    }];
+    trial.messages.published = trial.orders.published;
+    trial.messages.delivered = trial.orders.published;
+    trial
+}

@@ -20,6 +20,8 @@ const ASIDE: [Event; 4] = [
 #[derive(Debug, Default)]
 pub struct OverloadWatch {
     narrowest: Option<Narrowest>,
+    /// Stages whose work takes time, each with the messages that it works on at once.
+    at_work: Vec<(Stage, u64)>,
     watched: Vec<Watched>,
 }
 
@@ -71,6 +73,7 @@ impl OverloadWatch {
         let planned = overloads(schedule, stage.capacity).into_iter();
         OverloadWatch {
             narrowest,
+            at_work: at_work(workload),
             watched: planned
                 .map(|planned| Watched {
                     planned,
@@ -93,6 +96,7 @@ impl OverloadWatch {
             at_s,
             messages: delivered(narrowest.stage).saturating_sub(depths.held(narrowest.stage)),
         };
+        let nothing_waits = self.nothing_waits(depths);
         let starts: Vec<f64> = self.watched.iter().map(|watched| watched.planned.begins_s).collect();
         for (i, watched) in self.watched.iter_mut().enumerate() {
             let next_s = starts.get(i + 1).copied().unwrap_or(f64::INFINITY);
@@ -104,10 +108,16 @@ impl OverloadWatch {
                 let (first, _) = watched.full.unwrap_or((finished, finished));
                 watched.full = Some((first, finished));
             }
-            if at_s >= watched.planned.peak_s && backlog <= narrowest.slots {
+            if at_s >= watched.planned.peak_s && nothing_waits {
                 watched.cleared_s = Some(at_s);
             }
         }
+    }
+
+    /// Whether the queues of the stages that take time hold no more than these work on: what leaves the narrowest may wait at the next.
+    fn nothing_waits(&self, depths: &Depths) -> bool {
+        let held: Option<u64> = self.at_work.iter().map(|(stage, _)| depths.backlog(*stage)).sum();
+        held.is_some_and(|held| held <= self.at_work.iter().map(|(_, slots)| slots).sum())
     }
 
     /// What was planned and what was seen.
@@ -141,6 +151,19 @@ impl OverloadWatch {
 /// Whether everything waits that comes: a queue that drops, refuses or lets messages expire has no backlog that could be foretold.
 fn keeps_everything(workload: &Workload, stage: Stage) -> bool {
     !workload.stage(stage).queue.is_bounded() && workload.time_to_live(stage).is_none()
+}
+
+/// Stages whose work takes time, with the messages that each works on at once.
+fn at_work(workload: &Workload) -> Vec<(Stage, u64)> {
+    let stages = workload
+        .pipeline
+        .stages()
+        .iter()
+        .map(|stage| (*stage, workload.stage(*stage)));
+    stages
+        .filter(|(_, settings)| settings.service_rate().is_some())
+        .map(|(stage, settings)| (stage, u64::from(settings.consumers) * u64::from(settings.concurrency)))
+        .collect()
 }
 
 /// The stage that completes the fewest orders per second, by its service time alone; absent if none has one.
@@ -193,6 +216,7 @@ mod tests {
         let schedule = Schedule::new(&workload.load, 1);
         let mut watch = OverloadWatch::new(&workload, schedule.as_ref());
         let stages = workload.pipeline.stages().len();
+        assert_eq!(watch.at_work, [(Stage::Payment, 4)]);
         for (at_s, ready) in [(0.5, 0), (2.0, 300), (3.0, 600), (9.0, 80), (11.0, 0), (12.0, 0)] {
             let depths = Depths {
                 answered: ((at_s + 7.0) * 1e9) as Nanos,

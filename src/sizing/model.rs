@@ -42,6 +42,9 @@ pub struct StageModel {
     pub overhead_s: f64,
     /// Variance beyond what its settings ask for, seconds squared.
     pub overhead_variance: f64,
+    /// Time between the end of one message's work and the begin of the next one's while more wait, seconds; 0 where no stage was
+    /// overloaded, so that it could be seen.
+    pub gap_s: f64,
     /// Until the effect stands, after the work, seconds.
     pub commit_s: f64,
     /// Time that a delivery is held beside the service: commit, confirms, and the way of acknowledgement and next delivery,
@@ -183,6 +186,7 @@ impl StageModel {
             critical_per_order: median(&|one| one.critical_per_order)?,
             overhead_s: median(&|one| one.service_s - one.asked_s)?.max(0.0),
             overhead_variance: stats::median(&variances.collect::<Vec<_>>()).unwrap_or(0.0),
+            gap_s: stats::median(&seen.iter().filter_map(|one| gap_s(one)).collect::<Vec<_>>()).unwrap_or(0.0),
             commit_s: median(&|one| one.commit_s)?,
             beside_s: median(&|one| one.commit_s + one.emit_s)? + transit_s,
             transit_s,
@@ -207,7 +211,13 @@ impl StageModel {
 
     /// Messages per second that the staffed stage can finish; absent where the work takes no time.
     pub fn capacity_messages_per_s(&self, staffed: &Staffing) -> Option<f64> {
-        let straight = staffed.consumers.capacity_per_s(self.work(staffed))?;
+        let work = self.work(staffed);
+        let with_gap = Work {
+            service_s: work.service_s + self.gap_s,
+            beside_s: (work.beside_s - self.gap_s).max(0.0),
+            ..work
+        };
+        let straight = staffed.consumers.capacity_per_s(with_gap)?;
         let trusted = self.scaling.filter(Usl::is_trusted);
         Some(straight * trusted.map_or(1.0, |law| efficiency(&law, f64::from(staffed.consumers.count))))
     }
@@ -262,6 +272,16 @@ impl StageModel {
         }
         .departure_scv()
     }
+}
+
+/// What passed between two messages of an overloaded stage; absent where none was, or where its prefetch held it back.
+fn gap_s(seen: &StageEvidence) -> Option<f64> {
+    let cycle_s = f64::from(seen.consumers.slots()) / seen.saturated_per_s.filter(|per_s| *per_s > 0.0)?;
+    let ahead = seen
+        .consumers
+        .prefetch
+        .is_none_or(|prefetch| prefetch > seen.consumers.concurrency);
+    ahead.then(|| (cycle_s - seen.service_s).max(0.0))
 }
 
 /// Share of straight scaling that is left at `n` consumers.

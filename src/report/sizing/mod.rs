@@ -112,9 +112,9 @@ pub(super) fn answer(plan: &Plan) -> String {
         format!("; a burst is cleared in {}", human::seconds(s))
     });
     format!(
-        "consumers: {}; it can sustain {} orders{drain}",
+        "consumers: {}; it can sustain {} orders/s{drain}",
         consumers.join(", "),
-        human::rate(plan.sustainable_per_s)
+        number(plan.sustainable_per_s)
     )
 }
 
