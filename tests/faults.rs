@@ -7,6 +7,8 @@ mod support;
 
 #[path = "faults/broker.rs"]
 mod broker;
+#[path = "faults/cluster.rs"]
+mod cluster;
 #[path = "faults/heal.rs"]
 mod heal;
 

@@ -9,11 +9,14 @@ use super::direct;
 use super::gate::AfterLoss;
 use super::incidents::Incidents;
 use super::link::Link;
+use super::ways::Ways;
 use crate::amqp::uri::{BrokerUri, ClientParam};
 use crate::workload::model::Client;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same where another node can be tried instead.
+const NODE_TIMEOUT: Duration = Duration::from_secs(4);
 /// lapin keeps buffers of 16 frames per connection: 7 MiB at RabbitMQ's default, 62 KiB at this, at the same throughput.
 const FRAME_MAX: u32 = 8192;
 
@@ -58,8 +61,8 @@ pub struct Connector {
     incidents: Arc<Incidents>,
     /// What load and stages speak through.
     client: Client,
-    /// Where to connect instead: a proxy. TLS still expects the broker's own name.
-    by_way_of: Option<SocketAddr>,
+    /// Where to connect instead: nodes of a cluster, or proxies. TLS still expects the broker's own name.
+    ways: Arc<Ways>,
 }
 
 impl Connector {
@@ -70,7 +73,7 @@ impl Connector {
             uri: uri.with_param(ClientParam::FrameMax(FRAME_MAX)),
             incidents,
             client: Client::Lapin,
-            by_way_of: None,
+            ways: Arc::default(),
         }
     }
 
@@ -86,10 +89,15 @@ impl Connector {
         self
     }
 
-    /// The same by way of a proxy in front of the broker.
-    pub fn by_way_of(&self, proxy: SocketAddr) -> Self {
+    /// The same to these addresses instead: the nodes of a cluster, or proxies in front of the broker. Connections are dealt
+    /// out over them, the first to number `first`, counted round; one whose node does not answer goes on to the next. With no
+    /// address it is the same connector.
+    pub fn over(&self, addresses: Vec<SocketAddr>, first: usize) -> Self {
+        if addresses.is_empty() {
+            return self.clone();
+        }
         Connector {
-            by_way_of: Some(proxy),
+            ways: Arc::new(Ways::new(addresses, first)),
             ..self.clone()
         }
     }
@@ -99,9 +107,9 @@ impl Connector {
         &self.given
     }
 
-    /// Where it connects instead, if it does.
-    pub fn proxy(&self) -> Option<SocketAddr> {
-        self.by_way_of
+    /// Where it connects instead; nothing where it goes to the broker's address.
+    pub fn ways(&self) -> &[SocketAddr] {
+        self.ways.addresses()
     }
 
     /// The incidents of this connector's connections.
@@ -114,7 +122,8 @@ impl Connector {
     /// # Errors
     /// [`AmqpError::Connect`] with the cause and the remedy.
     pub async fn connect(&self, name: &str) -> Result<Link, AmqpError> {
-        Link::open(self, name, AfterLoss::End).await
+        self.any_way(name, |way| Link::open(self, way, name, AfterLoss::End))
+            .await
     }
 
     /// As [`Connector::connect`], but its owner opens it anew when it is lost.
@@ -122,10 +131,34 @@ impl Connector {
     /// # Errors
     /// As [`Connector::connect`].
     pub(super) async fn connect_renewable(&self, name: &str) -> Result<Connection, AmqpError> {
+        self.any_way(name, |way| self.renewable_by(way, name)).await
+    }
+
+    async fn renewable_by(&self, way: Option<SocketAddr>, name: &str) -> Result<Connection, AmqpError> {
         match self.client {
-            Client::Lapin => Ok(Connection::Lapin(Link::open(self, name, AfterLoss::Renew).await?)),
-            Client::Direct => Ok(Connection::Direct(direct::Link::open(self, name).await?)),
+            Client::Lapin => Link::open(self, way, name, AfterLoss::Renew)
+                .await
+                .map(Connection::Lapin),
+            Client::Direct => direct::Link::open(self, way, name).await.map(Connection::Direct),
         }
+    }
+
+    /// One attempt: at each node once, until one answers.
+    async fn any_way<T, F>(&self, name: &str, open: impl Fn(Option<SocketAddr>) -> F) -> Result<T, AmqpError>
+    where
+        F: Future<Output = Result<T, AmqpError>>,
+    {
+        let mut refused = self.refused("there is no node");
+        for way in self.ways.of(name) {
+            match open(way).await {
+                Ok(opened) => {
+                    self.ways.took(name, way);
+                    return Ok(opened);
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     /// The address with the client's own parameters.
@@ -135,9 +168,11 @@ impl Connector {
 
     /// Longest wait for a connection.
     pub(super) fn patience(&self) -> Duration {
-        self.uri
-            .connection_timeout_ms()
-            .map_or(CONNECT_TIMEOUT, Duration::from_millis)
+        let usual = match self.ways().len() {
+            0 | 1 => CONNECT_TIMEOUT,
+            _ => NODE_TIMEOUT,
+        };
+        self.uri.connection_timeout_ms().map_or(usual, Duration::from_millis)
     }
 
     /// Why there is no connection, with the remedy.

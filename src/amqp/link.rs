@@ -1,6 +1,7 @@
 //! A connection of lapin's.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,12 +81,17 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) async fn open(connector: &Connector, name: &str, after_loss: AfterLoss) -> Result<Self, AmqpError> {
+    pub(super) async fn open(
+        connector: &Connector,
+        by_way_of: Option<SocketAddr>,
+        name: &str,
+        after_loss: AfterLoss,
+    ) -> Result<Self, AmqpError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = tls(connector).await?;
         let runtime = default_runtime().map_err(|error| connector.refused(&error.to_string()))?;
         let socket = Arc::new(Socket::default());
-        let (kept, by_way_of) = (Arc::clone(&socket), connector.proxy());
+        let kept = Arc::clone(&socket);
         let connecting = Connection::connector(
             connector.tuned().to_client(),
             runtime,

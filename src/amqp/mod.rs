@@ -19,6 +19,7 @@ mod publish;
 mod renewal;
 pub mod secret;
 pub mod uri;
+mod ways;
 
 pub use backoff::Backoff;
 pub use channel::{Acks, Channel, Consumer, Delivery, Ended, Reach, Requeue};

@@ -9,6 +9,7 @@ mod dlq;
 mod doctor;
 mod history;
 mod list;
+mod plan;
 mod report;
 mod run;
 mod shipped;
@@ -57,6 +58,7 @@ enum Verb {
     Compare(compare::Compare),
     Ab(Box<ab::Ab>),
     History(history::History),
+    Plan(Box<plan::Plan>),
     Cleanup(cleanup::Cleanup),
     Dlq(dlq::Dlq),
     Broker(broker::Serve),
@@ -105,6 +107,7 @@ impl Cli {
             Verb::Compare(compare) => compare.execute(),
             Verb::Ab(ab) => ab.execute(),
             Verb::History(history) => history.execute(),
+            Verb::Plan(plan) => plan.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Dlq(dlq) => dlq.execute(),
             Verb::Broker(serve) => serve.execute(),

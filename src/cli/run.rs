@@ -113,6 +113,7 @@ impl BrokerArgs {
             server: self.rabbitmq_server.clone(),
             management: self.management.clone(),
             allow_remote: self.allow_remote,
+            nodes: 1,
         }
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn circumstances(base: &RunRecord, new: &RunRecord) -> Vec<Difference
         Difference::of("broker platform", platform(base), platform(new)),
         Difference::of("broker co-located", b.co_located, n.co_located),
         Difference::of("database of the stores", database(base), database(new)),
+        Difference::of("broker nodes", b.nodes.unwrap_or(1), n.nodes.unwrap_or(1)),
         Difference::of("build", &base.tool.build, &new.tool.build),
         Difference::of("processor", &base.machine.cpu, &new.machine.cpu),
         Difference::of("processors", base.machine.cores, new.machine.cores),

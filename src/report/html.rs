@@ -6,9 +6,11 @@ pub mod beside;
 #[cfg(test)]
 mod browser;
 mod cells;
+mod foretold;
 mod lead;
 mod phases;
 mod sink;
+pub mod sizing;
 mod stores;
 mod tables;
 
@@ -48,6 +50,7 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
         lead::key_figures(&mut page, record);
     }
     let details = details(sweep);
+    foretold::section(&mut page, record, &details);
     if sweep.is_matrix() {
         which_details(&mut page, sweep, &details);
     }

@@ -14,6 +14,7 @@ mod impact;
 mod manifest;
 mod network;
 mod node_down;
+mod node_loss;
 mod outcome;
 mod overload;
 mod provenance;

@@ -83,6 +83,14 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// The plan asks for a cluster that this broker is not.
+    #[error(
+        "broker.nodes = {nodes}: a cluster is started by the run itself\nhelp: use --broker managed (it needs rabbitmq-server), or --set broker.nodes=1 with a workload that strikes no node"
+    )]
+    CannotCluster {
+        /// Nodes asked for.
+        nodes: u32,
+    },
     /// The queues cannot stay.
     #[error("--keep: {0}")]
     CannotKeep(&'static str),
@@ -168,6 +176,7 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             RunError::CannotPause
+            | RunError::CannotCluster { .. }
             | RunError::CannotRestart { .. }
             | RunError::CannotAlarm { .. }
             | RunError::CannotSurviveRestart
@@ -202,6 +211,7 @@ pub async fn run(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_nodes(&request)?;
     check_promises(&request.plan, request.choice.survives_restart())?;
     check_keep(&request)?;
     let started = clock::wall_time();
@@ -246,6 +256,7 @@ pub async fn resume(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_nodes(&request)?;
     check_promises(&request.plan, request.choice.survives_restart())?;
     check_keep(&request)?;
     from.fits_plan(&request.plan)?;
@@ -300,7 +311,11 @@ async fn start_broker(
         trials: request.plan.trials.len() as u32,
         ..Snapshot::default()
     });
-    let starting = RunningBroker::start(&request.choice, &request.start);
+    let start = StartOptions {
+        nodes: request.plan.nodes(),
+        ..request.start.clone()
+    };
+    let starting = RunningBroker::start(&request.choice, &start);
     let broker = tokio::select! {
         broker = starting => broker?,
         () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
@@ -355,6 +370,7 @@ pub(super) fn broker_record(info: &BrokerInfo) -> BrokerRecord {
         platform: info.platform.clone(),
         address: info.address.clone(),
         co_located: info.co_located,
+        nodes: info.nodes,
     }
 }
 
@@ -397,6 +413,14 @@ fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> 
         });
     }
     Ok(())
+}
+
+/// Only a broker of the run's own has as many nodes as the run likes.
+fn check_nodes(request: &RunRequest) -> Result<(), RunError> {
+    match request.plan.nodes() {
+        nodes if nodes > 1 && request.choice != BrokerChoice::Managed => Err(RunError::CannotCluster { nodes }),
+        _ => Ok(()),
+    }
 }
 
 /// What a broker cannot keep is refused before anything is put on it.

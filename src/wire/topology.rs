@@ -213,7 +213,7 @@ impl Topology {
                 .await?;
         }
         if settings.alternate_exchange {
-            self.declare_plain_queue(channel, &self.unrouted_queue, settings)
+            self.declare_plain_queue(channel, (&self.unrouted_queue, QueueType::Classic), settings)
                 .await?;
             let (queue, exchange) = (&self.unrouted_queue, &self.unrouted_exchange);
             self.bind_queue(channel, queue, exchange, Route::any()).await?;
@@ -223,7 +223,7 @@ impl Topology {
             self.bind(channel, *stage, settings).await?;
         }
         for (stage, ttl_ms, queue) in self.retry_queues(workload) {
-            self.declare_retry_queue(channel, (stage, ttl_ms, &queue), settings)
+            self.declare_retry_queue(channel, (stage, ttl_ms, &queue), workload)
                 .await?;
         }
         match self.pipeline {
@@ -236,10 +236,12 @@ impl Topology {
     async fn declare_plain_queue(
         &self,
         channel: &Channel,
-        queue: &ShortString,
+        (queue, kind): (&ShortString, QueueType),
         settings: &Settings,
     ) -> Result<(), AmqpError> {
-        channel.declare_queue(queue, settings.durable, expiring()).await
+        let mut arguments = expiring();
+        set_type(&mut arguments, kind);
+        channel.declare_queue(queue, settings.durable, arguments).await
     }
 
     /// A queue that nobody consumes from, and from which everything goes back to its stage when its time is up.
@@ -247,9 +249,10 @@ impl Topology {
         &self,
         channel: &Channel,
         (stage, ttl_ms, queue): (Stage, u64, &ShortString),
-        settings: &Settings,
+        workload: &Workload,
     ) -> Result<(), AmqpError> {
         let mut arguments = FieldTable::default();
+        set_type(&mut arguments, type_beside(workload, stage));
         let expires = ttl_ms.saturating_add(QUEUE_EXPIRES_MS as u64);
         for (name, value) in [
             ("x-expires", AMQPValue::LongLongInt(expires as i64)),
@@ -260,7 +263,7 @@ impl Topology {
         ] {
             arguments.insert(name.into(), value);
         }
-        channel.declare_queue(queue, settings.durable, arguments).await
+        channel.declare_queue(queue, workload.topology.durable, arguments).await
     }
 
     async fn declare_queues(&self, channel: &Channel, stage: Stage, workload: &Workload) -> Result<(), AmqpError> {
@@ -268,7 +271,8 @@ impl Topology {
         let mut arguments = arguments(&workload.stage(stage).queue, workload.delivery_limit(stage));
         if settings.dead_letter {
             let dead = self.dead_letter_queue(stage);
-            self.declare_plain_queue(channel, dead, settings).await?;
+            self.declare_plain_queue(channel, (dead, type_beside(workload, stage)), settings)
+                .await?;
             self.bind_queue(channel, dead, &self.dead_letter_exchange, Route::key(dead.as_str()))
                 .await?;
             arguments.insert(
@@ -382,9 +386,24 @@ impl Route {
     }
 }
 
+/// Type of a stage's retry and dead-letter queues: in a cluster what a replicated queue hands on shall be as safe as in it.
+fn type_beside(workload: &Workload, stage: Stage) -> QueueType {
+    match workload.broker.nodes {
+        1 => QueueType::Classic,
+        _ => workload.stage(stage).queue.kind,
+    }
+}
+
+fn set_type(arguments: &mut FieldTable, kind: QueueType) {
+    if kind == QueueType::Quorum {
+        arguments.insert("x-queue-type".into(), text("quorum"));
+    }
+}
+
 /// The arguments of a stage's queue, where its settings are not the broker's defaults.
 fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     let mut arguments = expiring();
+    set_type(&mut arguments, queue.kind);
     let mut set = |name: &str, value: Option<AMQPValue>| {
         if let Some(value) = value {
             arguments.insert(name.into(), value);
@@ -392,10 +411,6 @@ fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     };
     // The bounds in the table of keys are far below what an i64 holds.
     let number = |value: u64| AMQPValue::LongLongInt(value as i64);
-    set(
-        "x-queue-type",
-        (queue.kind == QueueType::Quorum).then(|| text("quorum")),
-    );
     set("x-max-length", queue.max_length.map(number));
     set("x-max-length-bytes", queue.max_length_bytes.map(number));
     set("x-overflow", queue.is_bounded().then(|| text(queue.overflow.name())));

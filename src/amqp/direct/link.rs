@@ -1,5 +1,6 @@
 //! An open connection of the direct client.
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,11 @@ impl Link {
     ///
     /// # Errors
     /// [`AmqpError::Connect`] with the cause and the remedy.
-    pub(in crate::amqp) async fn open(connector: &Connector, name: &str) -> Result<Self, AmqpError> {
+    pub(in crate::amqp) async fn open(
+        connector: &Connector,
+        way: Option<SocketAddr>,
+        name: &str,
+    ) -> Result<Self, AmqpError> {
         let uri = connector.address();
         let without = |what: &str| AmqpError::Connect {
             uri: uri.to_string(),
@@ -43,7 +48,7 @@ impl Link {
         {
             return Err(without("login but PLAIN"));
         }
-        let opening = tokio::time::timeout(connector.patience(), connect(connector, name));
+        let opening = tokio::time::timeout(connector.patience(), connect(connector, way, name));
         match opening.await {
             Ok(Ok(link)) => Ok(link),
             Ok(Err(why)) => Err(connector.refused(&why)),
@@ -94,10 +99,10 @@ impl Drop for Link {
     }
 }
 
-async fn connect(connector: &Connector, name: &str) -> Result<Link, String> {
+async fn connect(connector: &Connector, way: Option<SocketAddr>, name: &str) -> Result<Link, String> {
     let uri = connector.tuned();
-    let connected = match connector.proxy() {
-        Some(proxy) => TcpStream::connect(proxy).await,
+    let connected = match way {
+        Some(way) => TcpStream::connect(way).await,
         None => TcpStream::connect((uri.host(), uri.port())).await,
     };
     let mut stream = connected.map_err(|error| error.to_string())?;

@@ -16,6 +16,7 @@ mod palette;
 mod percentiles;
 mod picture;
 mod resources;
+pub mod sizing;
 mod stacked;
 mod stage_percentiles;
 mod stages;
