@@ -46,7 +46,8 @@ enum Scope {
 }
 
 /// Each variant changes one setting; the defaults are `prefetch` 100, `ack_batch` 1 and `store` memory.
-const VARIANTS: [(&str, &str, Scope, &str); 12] = [
+const VARIANTS: [(&str, &str, Scope, &str); 13] = [
+    ("client/direct", "driver.client", Scope::Workload, "direct"),
     ("prefetch/1", "prefetch", Scope::Stages, "1"),
     ("prefetch/10", "prefetch", Scope::Stages, "10"),
     ("prefetch/100", "prefetch", Scope::Stages, "100"),

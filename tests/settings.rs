@@ -11,6 +11,8 @@ mod backlog;
 mod compare;
 #[path = "settings/databases.rs"]
 mod databases;
+#[path = "settings/driver.rs"]
+mod driver;
 #[path = "settings/faults.rs"]
 mod faults;
 #[path = "settings/load.rs"]
@@ -88,6 +90,10 @@ const EFFECTS: &[(&str, &str)] = &[
     ("name", "the_name_is_in_the_record_and_in_the_folder"),
     ("seed", "the_seed_alone_says_what_is_ordered_and_when"),
     ("pipeline", "the_pipeline_says_which_stages_there_are"),
+    (
+        "driver.client",
+        "each_client_says_who_it_is_and_only_lapin_has_more_logins_than_plain",
+    ),
     ("load.arrival", "poisson_gaps_scatter_and_constant_ones_do_not"),
     ("load.rate", "rate_and_duration_say_how_many_orders_are_published"),
     ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),

@@ -124,6 +124,7 @@ impl Page {
             let _ = write!(about, " ({})", status::EMBEDDED);
         }
         about.push_str(&broker.cluster());
+        let _ = write!(about, ", client {}", record.tool.client);
         if broker.co_located {
             about.push_str(", co-located: relative comparisons only");
         }

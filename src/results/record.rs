@@ -174,7 +174,7 @@ pub struct Outcome {
 pub struct Tool {
     /// Version of orderstorm.
     pub version: String,
-    /// The AMQP client that drove the load.
+    /// The AMQP client of load and stages; several where `driver.client` is varied.
     pub client: String,
     /// `release` or `debug`: a debug build's figures are no figures.
     pub build: String,

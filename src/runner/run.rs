@@ -34,7 +34,7 @@ use crate::results::{FolderError, RunFolder};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};
-use crate::workload::model::Faults;
+use crate::workload::model::{Client, Faults};
 
 /// What to run.
 #[derive(Debug)]
@@ -341,7 +341,7 @@ fn empty_record(
         finished: clock::rfc3339(started),
         outcome: so_far(&[], plan.trials.len()),
         command: request.command.clone(),
-        tool: tool(),
+        tool: tool(plan),
         commit: provenance::commit(),
         machine: provenance::machine(),
         broker: broker_record(info),
@@ -374,11 +374,18 @@ pub(super) fn broker_record(info: &BrokerInfo) -> BrokerRecord {
     }
 }
 
-/// This program.
-pub(super) fn tool() -> Tool {
+/// This program, and the clients that its cells use.
+pub(super) fn tool(plan: &Plan) -> Tool {
+    let mut clients: Vec<Client> = plan.cells.iter().map(|cell| cell.workload.driver.client).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    let names = clients.into_iter().map(|client| match client {
+        Client::Lapin => "lapin 4",
+        Client::Direct => "direct",
+    });
     Tool {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        client: "lapin 4".to_owned(),
+        client: names.collect::<Vec<_>>().join(", "),
         build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
     }
 }

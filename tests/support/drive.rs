@@ -36,6 +36,9 @@ pub fn plan_of(text: &str, settings: &[&str]) -> Plan {
     Plan::new(checked.unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// The setting for each client, for what must hold over both.
+pub const CLIENTS: [&str; 2] = ["driver.client=lapin", "driver.client=direct"];
+
 /// A run under way.
 #[derive(Debug)]
 pub struct Running {
@@ -177,6 +180,11 @@ impl Running {
         self.task.abort();
         let broken_off = self.task.await;
         assert!(broken_off.is_err_and(|error| error.is_cancelled()));
+    }
+
+    /// Waits for its end; why it could not run, if it could not.
+    pub async fn ended(self) -> Result<Finished, RunError> {
+        in_time("the end of the run", self.task).await.expect("no panic")
     }
 
     /// Waits for its end.
