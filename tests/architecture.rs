@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 27] = [
+const MODULES: [(&str, Layer); 28] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -36,6 +36,7 @@ const MODULES: [(&str, Layer); 27] = [
     ("ledger", Engines),
     ("plan", Engines),
     ("stats", Engines),
+    ("capacity", Engines),
     ("tally", Field),
     ("timer", Field),
     ("proxy", Field),

@@ -2,6 +2,7 @@
 
 mod ab;
 mod broker;
+mod capacity;
 mod check;
 mod cleanup;
 mod compare;
@@ -56,6 +57,7 @@ enum Verb {
     Report(report::Report),
     Compare(compare::Compare),
     Ab(Box<ab::Ab>),
+    Capacity(Box<capacity::Capacity>),
     History(history::History),
     Cleanup(cleanup::Cleanup),
     Dlq(dlq::Dlq),
@@ -104,6 +106,7 @@ impl Cli {
             Verb::Report(report) => report.execute(),
             Verb::Compare(compare) => compare.execute(),
             Verb::Ab(ab) => ab.execute(),
+            Verb::Capacity(capacity) => capacity.execute(),
             Verb::History(history) => history.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Dlq(dlq) => dlq.execute(),

@@ -115,6 +115,11 @@ fn keeps_everything(workload: &Workload, stage: Stage) -> bool {
     !workload.stage(stage).queue.is_bounded() && workload.time_to_live(stage).is_none()
 }
 
+/// Orders per second that the narrowest stage can take, by its service time; absent if no stage has one.
+pub(super) fn capacity(workload: &Workload) -> Option<f64> {
+    narrowest(workload).map(|narrowest| narrowest.capacity)
+}
+
 /// The stage that completes the fewest orders per second, by its service time alone; absent if none has one.
 fn narrowest(workload: &Workload) -> Option<Narrowest> {
     let of = |stage: Stage| {

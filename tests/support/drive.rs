@@ -101,6 +101,7 @@ fn start_with(
         report: orderstorm::report::Extent::Full,
         at_end: orderstorm::runner::AtEnd::Delete,
         postgres,
+        search: None,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {
