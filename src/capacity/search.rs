@@ -256,7 +256,11 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn of(bounds: &'a Bounds, trials: &[Trial]) -> Self {
         let points = points(trials);
-        let of = |status: Status| points.iter().filter(move |point| point.status(bounds.repeats) == status);
+        let of = |status: Status| {
+            points
+                .iter()
+                .filter(move |point| point.status(bounds.repeats) == status)
+        };
         let (lowest_failed, highest_held) = (of(Status::Failed).next(), of(Status::Held).next_back());
         let edge = |point: &Point| Edge {
             rate: point.rate,
@@ -298,8 +302,14 @@ impl<'a> Known<'a> {
     /// Of a rate that held above one that did not, the one that is asked again.
     fn contradiction(&self) -> Option<f64> {
         let repeats = self.bounds.repeats;
-        let failed = self.points.iter().find(|point| point.status(repeats) == Status::Failed)?;
-        let held = self.points.iter().rfind(|point| point.status(repeats) == Status::Held)?;
+        let failed = self
+            .points
+            .iter()
+            .find(|point| point.status(repeats) == Status::Failed)?;
+        let held = self
+            .points
+            .iter()
+            .rfind(|point| point.status(repeats) == Status::Held)?;
         if held.rate < failed.rate {
             return None;
         }
@@ -419,7 +429,12 @@ pub fn further(bounds: &Bounds, trials: &[Trial], wanted: usize) -> Option<f64> 
     let edge = known.interval.high.or(known.interval.low)?.rate;
     known.interval.low?;
     let (bottom, top) = (bounds.round(edge * LOWEST_SHARE), edge * HIGHEST_SHARE);
-    let rates: Vec<f64> = known.points.iter().map(|point| point.rate).filter(|rate| *rate <= top).collect();
+    let rates: Vec<f64> = known
+        .points
+        .iter()
+        .map(|point| point.rate)
+        .filter(|rate| *rate <= top)
+        .collect();
     let first = *rates.first()?;
     if first > bottom * HIGHEST_SHARE {
         return Some(bottom);

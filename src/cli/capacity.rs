@@ -189,7 +189,10 @@ fn announced(search: &Search) -> Vec<String> {
         [] => "a backlog that does not grow (no objective is given, so latency does not count)".to_owned(),
         objectives => format!("a backlog that does not grow, and {}", objectives.join(", ")),
     };
-    let mut lines = vec![format!("a rate holds with {objectives}; arrivals are {}", asked.arrival)];
+    let mut lines = vec![format!(
+        "a rate holds with {objectives}; arrivals are {}",
+        asked.arrival
+    )];
     lines.extend(asked.overridden.iter().map(|what| format!("overridden: {what}")));
     lines
 }
@@ -231,16 +234,26 @@ fn varied_setting(written: &str) -> anyhow::Result<String> {
     if values.len() < 2 || values.contains(&"") {
         anyhow::bail!("--vary {written}: fewer than two values\n{help}; --set takes one value");
     }
-    let bare = |value: &str| value.parse::<f64>().is_ok() || value.starts_with(['"', '\'', '{']) || value == "true" || value == "false";
+    let bare = |value: &str| {
+        value.parse::<f64>().is_ok() || value.starts_with(['"', '\'', '{']) || value == "true" || value == "false"
+    };
     let values: Vec<String> = values
         .into_iter()
-        .map(|value| if bare(value) { value.to_owned() } else { format!("\"{value}\"") })
+        .map(|value| {
+            if bare(value) {
+                value.to_owned()
+            } else {
+                format!("\"{value}\"")
+            }
+        })
         .collect();
     Ok(format!("{key}=[{}]", values.join(", ")))
 }
 
 fn resolution(written: &str) -> Result<Share, String> {
-    let share: Share = written.parse().map_err(|error: crate::units::UnitError| error.to_string())?;
+    let share: Share = written
+        .parse()
+        .map_err(|error: crate::units::UnitError| error.to_string())?;
     if (0.005..=0.5).contains(&share.0) {
         Ok(share)
     } else {
@@ -249,7 +262,9 @@ fn resolution(written: &str) -> Result<Share, String> {
 }
 
 fn positive(written: &str) -> Result<Rate, String> {
-    let rate: Rate = written.parse().map_err(|error: crate::units::UnitError| error.to_string())?;
+    let rate: Rate = written
+        .parse()
+        .map_err(|error: crate::units::UnitError| error.to_string())?;
     if (0.1..=1e6).contains(&rate.per_second()) {
         Ok(rate)
     } else {
@@ -275,11 +290,31 @@ mod tests {
     #[test]
     fn values_are_a_list_or_a_range_that_doubles() {
         let read = |written| varied_setting(written).expect(written);
-        assert_eq!(read("stage.payment.consumers=1..16"), "stage.payment.consumers=[1, 2, 4, 8, 16]");
-        assert_eq!(read("stage.payment.consumers=3..10"), "stage.payment.consumers=[3, 6, 10]");
-        assert_eq!(read("stage.payment.prefetch=1,10,unlimited"), "stage.payment.prefetch=[1, 10, \"unlimited\"]");
-        assert_eq!(read("stage.worker.service_time=5ms,10ms"), "stage.worker.service_time=[\"5ms\", \"10ms\"]");
-        for wrong in ["stage.payment.consumers", "x=", "x=4", "x=4..2", "x=0..8", "x=1..y", "x=1,,2"] {
+        assert_eq!(
+            read("stage.payment.consumers=1..16"),
+            "stage.payment.consumers=[1, 2, 4, 8, 16]"
+        );
+        assert_eq!(
+            read("stage.payment.consumers=3..10"),
+            "stage.payment.consumers=[3, 6, 10]"
+        );
+        assert_eq!(
+            read("stage.payment.prefetch=1,10,unlimited"),
+            "stage.payment.prefetch=[1, 10, \"unlimited\"]"
+        );
+        assert_eq!(
+            read("stage.worker.service_time=5ms,10ms"),
+            "stage.worker.service_time=[\"5ms\", \"10ms\"]"
+        );
+        for wrong in [
+            "stage.payment.consumers",
+            "x=",
+            "x=4",
+            "x=4..2",
+            "x=0..8",
+            "x=1..y",
+            "x=1,,2",
+        ] {
             let error = varied_setting(wrong).expect_err(wrong).to_string();
             assert!(error.contains("help: "), "{error}");
         }

@@ -22,7 +22,11 @@ pub fn interval(setting: &CapacitySetting) -> String {
     match (low, high, setting.driver_per_s) {
         (Some(low), Some(high), _) => format!("{} to {}", human::rate(low), human::rate(high)),
         (Some(low), None, Some(driver)) => {
-            format!("at least {}; the driver gave out at {}", human::rate(low), human::rate(driver))
+            format!(
+                "at least {}; the driver gave out at {}",
+                human::rate(low),
+                human::rate(driver)
+            )
         }
         (Some(low), None, None) => format!("at least {}", human::rate(low)),
         (None, Some(high), _) => format!("below {}", human::rate(high)),
@@ -36,7 +40,10 @@ pub fn ending(setting: &CapacitySetting, capacity: &CapacityRecord) -> String {
     match setting.ending {
         CapacityEnding::Found => {
             let width = setting.width().map_or(ABSENT.to_owned(), human::share);
-            format!("found: {width} wide, both edges agreed on by {} repeats", capacity.repeats)
+            format!(
+                "found: {width} wide, {} of each edge agreed",
+                human::plural(u64::from(capacity.repeats), "trial")
+            )
         }
         CapacityEnding::AtLeast => "the highest rate of interest holds".to_owned(),
         CapacityEnding::NotMet => "the lowest rate of interest does not hold".to_owned(),
@@ -54,17 +61,37 @@ pub fn ending(setting: &CapacitySetting, capacity: &CapacityRecord) -> String {
 
 /// The exit code of a search, and its reason in a sentence.
 pub fn outcome(record: &RunRecord, capacity: &CapacityRecord) -> (u8, String) {
-    let of = |endings: &[CapacityEnding]| capacity.settings.iter().find(|setting| endings.contains(&setting.ending));
+    let of = |endings: &[CapacityEnding]| {
+        capacity
+            .settings
+            .iter()
+            .find(|setting| endings.contains(&setting.ending))
+    };
     let named = |setting: &CapacitySetting| match setting.label.as_str() {
         "" => String::new(),
         label => format!("{label}: "),
     };
     let said = |setting: &CapacitySetting| {
-        format!("{}{} ({})", named(setting), interval(setting), ending(setting, capacity))
+        format!(
+            "{}{} ({})",
+            named(setting),
+            interval(setting),
+            ending(setting, capacity)
+        )
     };
     if let Some(setting) = of(&[CapacityEnding::NotMet]) {
-        let why = setting.breaks.as_ref().map_or(String::new(), |breaks| format!(": {}", breaks.finding));
-        return (4, format!("the lowest rate of interest does not hold: {}{}{why}", named(setting), interval(setting)));
+        let why = setting
+            .breaks
+            .as_ref()
+            .map_or(String::new(), |breaks| format!(": {}", breaks.finding));
+        return (
+            4,
+            format!(
+                "the lowest rate of interest does not hold: {}{}{why}",
+                named(setting),
+                interval(setting)
+            ),
+        );
     }
     let open = [CapacityEnding::Unfinished, CapacityEnding::Wide, CapacityEnding::Driver];
     if let Some(setting) = of(&open) {
@@ -72,7 +99,11 @@ pub fn outcome(record: &RunRecord, capacity: &CapacityRecord) -> (u8, String) {
             CapacityEnding::Unfinished => "; --resume with a larger --budget goes on",
             _ => "",
         };
-        let doubt = setting.rates.iter().find(|rate| rate.undecided > 0).and_then(|rate| rate.because.clone());
+        let doubt = setting
+            .rates
+            .iter()
+            .find(|rate| rate.undecided > 0)
+            .and_then(|rate| rate.because.clone());
         let doubt = doubt.map_or(String::new(), |doubt| format!("; {doubt}"));
         return (5, format!("inconclusive: {}{more}{doubt}", said(setting)));
     }
@@ -99,14 +130,27 @@ pub fn lines(record: &RunRecord, capacity: &CapacityRecord) -> Vec<String> {
     }
     let mut lines = aligned(&rows);
     for setting in &capacity.settings {
-        let at = if setting.label.is_empty() { String::new() } else { format!("{}: ", setting.label) };
-        lines.extend(setting.breaks.iter().map(|breaks| format!("  {at}breaks first: {}", breaks.finding)));
+        let at = if setting.label.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", setting.label)
+        };
+        lines.extend(
+            setting
+                .breaks
+                .iter()
+                .map(|breaks| format!("  {at}breaks first: {}", breaks.finding)),
+        );
         lines.push(format!("  {at}knee of the p99: {}", knee(setting)));
     }
     for demand in demands(capacity) {
         lines.push(String::new());
         lines.push(format!("  {}", demand.title()));
-        let mut rows = vec![["load".to_owned(), "least that holds".to_owned(), "least that may hold".to_owned()]];
+        let mut rows = vec![[
+            "load".to_owned(),
+            "least that holds".to_owned(),
+            "least that may hold".to_owned(),
+        ]];
         rows.extend(demand.rows.iter().map(|row| {
             let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none that was tried".to_owned());
             [human::rate(row.load_per_s), value(&row.certain), value(&row.possible)]
@@ -149,7 +193,12 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let line = |row: &[String; N]| {
         let mut line = String::from("  ");
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{}{}  ", human::plain(cell), " ".repeat(width - cell.chars().count()));
+            let _ = write!(
+                line,
+                "{}{}  ",
+                human::plain(cell),
+                " ".repeat(width - cell.chars().count())
+            );
         }
         line.trim_end().to_owned()
     };
@@ -158,13 +207,26 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 
 /// The same as Markdown, for a ticket or a wiki.
 pub fn markdown(record: &RunRecord, capacity: &CapacityRecord) -> String {
-    let mut out = format!("# Capacity of {}\n\n{}.\n\n", escaped(&record.name), escaped(&record.outcome.reason));
+    let mut out = format!(
+        "# Capacity of {}\n\n{}.\n\n",
+        escaped(&record.name),
+        escaped(&record.outcome.reason)
+    );
     let objectives = match capacity.objectives.as_slice() {
         [] => "a backlog that does not grow".to_owned(),
         some => format!("a backlog that does not grow, {}", some.join(", ")),
     };
-    let _ = writeln!(out, "A rate holds with {}. {} {}.\n", escaped(&objectives), escaped(&record.broker.product), escaped(&record.broker.version));
-    let _ = writeln!(out, "| setting | capacity | width | trials | found | breaks first | knee of the p99 |");
+    let _ = writeln!(
+        out,
+        "A rate holds with {}. {} {}.\n",
+        escaped(&objectives),
+        escaped(&record.broker.product),
+        escaped(&record.broker.version)
+    );
+    let _ = writeln!(
+        out,
+        "| setting | capacity | width | trials | found | breaks first | knee of the p99 |"
+    );
     let _ = writeln!(out, "|---|---|---|---|---|---|---|");
     for setting in &capacity.settings {
         let breaks = setting.breaks.as_ref().map_or(ABSENT, |breaks| breaks.finding.as_str());
@@ -181,7 +243,11 @@ pub fn markdown(record: &RunRecord, capacity: &CapacityRecord) -> String {
         );
     }
     for demand in demands(capacity) {
-        let _ = writeln!(out, "\n## {}\n\n| load | least that holds | least that may hold |\n|---|---|---|", escaped(&demand.title()));
+        let _ = writeln!(
+            out,
+            "\n## {}\n\n| load | least that holds | least that may hold |\n|---|---|---|",
+            escaped(&demand.title())
+        );
         for row in &demand.rows {
             let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none that was tried".to_owned());
             let _ = writeln!(
@@ -242,7 +308,11 @@ pub fn write(capacity: &CapacityRecord, to: impl Write) -> Result<(), csv::Error
             (setting.rates.len() as u64).into(),
             breaks.map(|breaks| breaks.rate_per_s).into(),
             what.as_ref().and_then(|what| what.as_str()).into(),
-            breaks.and_then(|breaks| breaks.stage).map(|stage| stage.to_string()).as_deref().into(),
+            breaks
+                .and_then(|breaks| breaks.stage)
+                .map(|stage| stage.to_string())
+                .as_deref()
+                .into(),
             breaks.map(|breaks| breaks.finding.as_str()).into(),
             setting.knee_per_s.into(),
             setting.knee_absent_because.as_deref().into(),
@@ -254,7 +324,7 @@ pub fn write(capacity: &CapacityRecord, to: impl Write) -> Result<(), csv::Error
 }
 
 /// The columns of `capacity-rates.csv` behind those of the varied settings.
-pub const RATE_COLUMNS: [&str; 13] = [
+pub const RATE_COLUMNS: [&str; 14] = [
     "rate_per_s",
     "status",
     "held",
@@ -262,6 +332,7 @@ pub const RATE_COLUMNS: [&str; 13] = [
     "undecided",
     "invalid",
     "achieved_rate_per_s",
+    "goodput_per_s",
     "end_to_end_ns_p50",
     "end_to_end_ns_p99",
     "utilisation_max",
@@ -288,6 +359,7 @@ pub fn write_rates(capacity: &CapacityRecord, to: impl Write) -> Result<(), csv:
                 rate.undecided.into(),
                 rate.invalid.into(),
                 rate.achieved_rate_per_s.into(),
+                rate.goodput_per_s.into(),
                 rate.end_to_end_ns_p50.into(),
                 rate.end_to_end_ns_p99.into(),
                 busiest.into(),
@@ -303,7 +375,13 @@ pub fn write_rates(capacity: &CapacityRecord, to: impl Write) -> Result<(), csv:
 }
 
 /// The columns of `demand.csv`.
-pub const DEMAND_COLUMNS: [&str; 5] = ["resource", "others", "load_per_s", "least_that_holds", "least_that_may_hold"];
+pub const DEMAND_COLUMNS: [&str; 5] = [
+    "resource",
+    "others",
+    "load_per_s",
+    "least_that_holds",
+    "least_that_may_hold",
+];
 
 /// Writes `demand.csv`: for each load the least resource that holds; no row where no resource was varied.
 ///
@@ -332,11 +410,16 @@ fn head(capacity: &CapacityRecord, columns: &[&str]) -> Vec<String> {
     let first = capacity.settings.first();
     let varied = first.into_iter().flat_map(|setting| &setting.varied);
     let varied = varied.map(|varied| Cell::from(varied.dimension.as_str()).written());
-    varied.chain(columns.iter().map(|column| (*column).to_owned())).collect()
+    varied
+        .chain(columns.iter().map(|column| (*column).to_owned()))
+        .collect()
 }
 
 fn values(setting: &CapacitySetting) -> impl Iterator<Item = String> {
-    setting.varied.iter().map(|varied| Cell::from(varied.value.as_str()).written())
+    setting
+        .varied
+        .iter()
+        .map(|varied| Cell::from(varied.value.as_str()).written())
 }
 
 #[cfg(test)]

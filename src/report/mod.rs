@@ -33,8 +33,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::results::latency_log::{self, Classes, LatencyLogError};
 use crate::results::capacity::CapacityRecord;
+use crate::results::latency_log::{self, Classes, LatencyLogError};
 use crate::results::record::RunRecord;
 use crate::results::series::{SeriesError, SeriesTable};
 use chart::capacity::CapacityChart;
@@ -103,7 +103,10 @@ pub fn write_tables(folder: &Path, record: &RunRecord) -> Result<(), ReportError
         write(record, &mut table).map_err(|source| ReportError::Table { name, source })?;
         write_whole(&folder.join(name), &table)?;
     }
-    record.capacity.as_ref().map_or(Ok(()), |capacity| write_capacity(folder, record, capacity))
+    record
+        .capacity
+        .as_ref()
+        .map_or(Ok(()), |capacity| write_capacity(folder, record, capacity))
 }
 
 /// The tables of a capacity search.
@@ -164,7 +167,10 @@ const TABLES: [Table; 7] = [
 ];
 
 /// A table of a capacity search.
-type CapacityTable = (&'static str, fn(&CapacityRecord, &mut Vec<u8>) -> Result<(), csv::Error>);
+type CapacityTable = (
+    &'static str,
+    fn(&CapacityRecord, &mut Vec<u8>) -> Result<(), csv::Error>,
+);
 
 const CAPACITY_TABLES: [CapacityTable; 3] = [
     ("capacity.csv", |capacity, to| capacity::write(capacity, to)),

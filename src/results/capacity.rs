@@ -157,6 +157,8 @@ pub struct CapacityRate {
     pub because: Option<String>,
     /// Orders published per second.
     pub achieved_rate_per_s: Option<f64>,
+    /// Orders that came to their end per second.
+    pub goodput_per_s: Option<f64>,
     /// Median of the end-to-end latency, nanoseconds.
     pub end_to_end_ns_p50: Option<f64>,
     /// Its 99th percentile.
@@ -289,10 +291,15 @@ fn broken(trial: &TrialRecord) -> Option<String> {
     let checks = &trial.validity.checks;
     let held_back = checks.blocked_share.unwrap_or(0.0) + checks.socket_full_share.unwrap_or(0.0);
     if held_back >= HELD_BACK_SHARE {
-        return Some(format!("the broker held the load back {:.1} % of the time", held_back * 100.0));
+        return Some(format!(
+            "the broker held the load back {:.1} % of the time",
+            held_back * 100.0
+        ));
     }
     let rates = &trial.rates;
-    let achieved = rates.achieved_rate_per_s.zip(rates.offered_load_per_s.filter(|offered| *offered > 0.0))?;
+    let achieved = rates
+        .achieved_rate_per_s
+        .zip(rates.offered_load_per_s.filter(|offered| *offered > 0.0))?;
     let share = achieved.0 / achieved.1;
     (share < ACHIEVED_SHARE).then(|| format!("{:.1} % of the offered load was achieved", share * 100.0))
 }
@@ -300,7 +307,10 @@ fn broken(trial: &TrialRecord) -> Option<String> {
 /// Whether the backlog stays as it is, by the 95 % interval of its slope.
 fn growth(trial: &TrialRecord) -> (Answer, Option<String>) {
     let Some(offered) = trial.rates.offered_load_per_s else {
-        return (Answer::Undecided, Some("nothing was offered in the measured part".to_owned()));
+        return (
+            Answer::Undecided,
+            Some("nothing was offered in the measured part".to_owned()),
+        );
     };
     let allowed = SLOPE_SHARE * offered;
     let slopes = (
@@ -396,13 +406,17 @@ impl CapacityRecord {
         let short = |trial: &TrialRecord| {
             let measured = trial.phases.iter().find(|band| band.name == "measure")?;
             let measured_s = measured.end_s - measured.start_s;
-            let mean_s = series(trial, Series::EndToEnd).and_then(|summary| summary.mean_ns).unwrap_or(0.0) / 1e9;
+            let mean_s = series(trial, Series::EndToEnd)
+                .and_then(|summary| summary.mean_ns)
+                .unwrap_or(0.0)
+                / 1e9;
             let wanted_s = STEADY_S.max(STEADY_LATENCIES * mean_s.min(STEADY_S));
             // A trial that ends with its last order may be a moment short.
             (measured_s < wanted_s * 0.99).then_some((measured_s, wanted_s))
         };
         let held = record.trials.iter().filter(|trial| trial.validity.valid);
-        held.filter_map(short).min_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)))
+        held.filter_map(short)
+            .min_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)))
     }
 }
 
@@ -444,7 +458,10 @@ fn judge_setting(record: &RunRecord, setting: &mut CapacitySetting, bounds: &Bou
         .collect();
     (setting.knee_per_s, setting.knee_absent_because) = match knee(&curve) {
         Knee::At(rate, _) => (Some(rate), None),
-        Knee::None => (None, Some("the curve bends nowhere in the range that was measured".to_owned())),
+        Knee::None => (
+            None,
+            Some("the curve bends nowhere in the range that was measured".to_owned()),
+        ),
         Knee::TooFew(n) => {
             let needed = crate::capacity::knee::POINTS_MIN;
             (None, Some(format!("{n} rates have a p99; a knee takes {needed}")))
@@ -452,14 +469,11 @@ fn judge_setting(record: &RunRecord, setting: &mut CapacitySetting, bounds: &Bou
     };
 }
 
-fn rate_record(
-    record: &RunRecord,
-    bounds: &Bounds,
-    point: &Point,
-    trials: &[(Trial, &TrialRecord)],
-) -> CapacityRate {
+fn rate_record(record: &RunRecord, bounds: &Bounds, point: &Point, trials: &[(Trial, &TrialRecord)]) -> CapacityRate {
     let here: Vec<&(Trial, &TrialRecord)> = trials.iter().filter(|(trial, _)| trial.rate == point.rate).collect();
-    let because = here.iter().find_map(|(_, trial)| answer(&record.cell(trial).workload, trial).1);
+    let because = here
+        .iter()
+        .find_map(|(_, trial)| answer(&record.cell(trial).workload, trial).1);
     let count = here.iter().filter(|(trial, _)| trial.answer != Answer::Invalid);
     let count: Vec<&TrialRecord> = count.map(|(_, trial)| *trial).collect();
     let median = |of: &dyn Fn(&TrialRecord) -> Option<f64>| {
@@ -486,6 +500,7 @@ fn rate_record(
         status: point.status(bounds.repeats).into(),
         because,
         achieved_rate_per_s: median(&|trial| trial.rates.achieved_rate_per_s),
+        goodput_per_s: median(&|trial| trial.rates.goodput_per_s),
         end_to_end_ns_p50: quantile(|summary| summary.p50),
         end_to_end_ns_p99: quantile(|summary| summary.p99),
         utilisations: stages.into_iter().filter_map(of_stage).collect(),
@@ -525,7 +540,9 @@ fn milliseconds(ns: f64) -> String {
 /// Where the setting broke: what the lowest rate that did not hold has, beside the highest that did.
 fn breaks(record: &RunRecord, setting: &CapacitySetting, trials: &[(Trial, &TrialRecord)]) -> Option<BreakRecord> {
     let at = |rate: f64, answer: Answer| {
-        let mut here = trials.iter().filter(|(trial, _)| trial.rate == rate && trial.answer == answer);
+        let mut here = trials
+            .iter()
+            .filter(|(trial, _)| trial.rate == rate && trial.answer == answer);
         here.next().map(|(_, trial)| *trial)
     };
     let below = setting.low_per_s.and_then(|rate| Some((rate, at(rate, Answer::Held)?)));
@@ -540,7 +557,11 @@ fn breaks(record: &RunRecord, setting: &CapacitySetting, trials: &[(Trial, &Tria
                 rate_per_s,
                 finding: format!(
                     "at {rate_per_s}/s the driver measured itself: {}",
-                    invalid.validity.reasons.first().map_or("it was too slow", String::as_str)
+                    invalid
+                        .validity
+                        .reasons
+                        .first()
+                        .map_or("it was too slow", String::as_str)
                 ),
             });
         }
@@ -564,11 +585,17 @@ fn shortage(failed: &TrialRecord, below: Option<(f64, &TrialRecord)>) -> (BreakK
     let wait = |stage: Stage| {
         let waited = wait_ns(failed, stage)?;
         let then = before(&|trial| wait_ns(trial, stage).map(milliseconds));
-        Some(format!("its messages waited {} in the mean{then}", milliseconds(waited)))
+        Some(format!(
+            "its messages waited {} in the mean{then}",
+            milliseconds(waited)
+        ))
     };
     let with_wait = |stage: Stage| wait(stage).map_or(String::new(), |wait| format!(", and {wait}"));
     let used = &failed.resources;
-    let busiest = failed.stages.iter().filter_map(|stage| Some((stage.stage, stage.utilisation?)));
+    let busiest = failed
+        .stages
+        .iter()
+        .filter_map(|stage| Some((stage.stage, stage.utilisation?)));
     let busiest = busiest.max_by(|a, b| a.1.total_cmp(&b.1));
     if let Some((stage, busy)) = busiest.filter(|(_, busy)| *busy >= BUSY_SHARE) {
         let then = before(&|trial| utilisation(trial, stage).map(share));
@@ -581,7 +608,10 @@ fn shortage(failed: &TrialRecord, below: Option<(f64, &TrialRecord)>) -> (BreakK
     }
     if let Some(busy) = used.broker_cpu_share.filter(|busy| *busy >= BUSY_SHARE) {
         let then = before(&|trial| trial.resources.broker_cpu_share.map(share));
-        let found = format!("the broker is what is short: it used {} of the processors{then}", share(busy));
+        let found = format!(
+            "the broker is what is short: it used {} of the processors{then}",
+            share(busy)
+        );
         return (BreakKind::Broker, None, found);
     }
     let together = |trial: &TrialRecord| Some(trial.resources.broker_cpu_share? + trial.resources.driver_cpu_share?);
@@ -597,8 +627,14 @@ fn shortage(failed: &TrialRecord, below: Option<(f64, &TrialRecord)>) -> (BreakK
         let then = below.and_then(|(_, trial)| wait_ns(trial, stage)).unwrap_or(0.0);
         wait_ns(failed, stage).map(|now| now - then)
     };
-    let grown = failed.stages.iter().filter_map(|stage| Some((stage.stage, growth(stage.stage)?)));
-    match grown.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, grown)| *grown > 0.0) {
+    let grown = failed
+        .stages
+        .iter()
+        .filter_map(|stage| Some((stage.stage, growth(stage.stage)?)));
+    match grown
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, grown)| *grown > 0.0)
+    {
         Some((stage, _)) => {
             let busy = utilisation(failed, stage).map_or(String::new(), |busy| {
                 format!(", though its consumers were busy only {} of the time", share(busy))
@@ -606,6 +642,10 @@ fn shortage(failed: &TrialRecord, below: Option<(f64, &TrialRecord)>) -> (BreakK
             let found = format!("the queue of {stage} is where it waits{busy}{}", with_wait(stage));
             (BreakKind::Queue, Some(stage), found)
         }
-        None => (BreakKind::Unknown, None, "nothing that is measured was short".to_owned()),
+        None => (
+            BreakKind::Unknown,
+            None,
+            "nothing that is measured was short".to_owned(),
+        ),
     }
 }

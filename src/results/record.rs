@@ -774,6 +774,16 @@ pub struct Checks {
     pub littles_law_ratio: Option<f64>,
     /// Mean sampled backlog over message rate × mean time at the stages: 1 by Little's law.
     pub littles_law_backlog_ratio: Option<f64>,
+    /// Of the stage whose flow is least in balance: messages that went out or piled up, over those that came in; 1 by the balance of flow.
+    /// Absent where messages may come more than once, or the pipeline did not run empty.
+    #[serde(default)]
+    pub flow_balance_ratio: Option<f64>,
+    /// How far from 1 it may be, by chance and by the time between the looks.
+    #[serde(default)]
+    pub flow_balance_allowed: Option<f64>,
+    /// Which stage.
+    #[serde(default)]
+    pub flow_balance_stage: Option<Stage>,
 }
 
 /// Why a record could not be read.

@@ -95,9 +95,7 @@ pub enum SearchError {
         needed: Span,
     },
     /// The folder is not of a search.
-    #[error(
-        "{0} is no capacity search\nhelp: `orderstorm run --resume` goes on with it"
-    )]
+    #[error("{0} is no capacity search\nhelp: `orderstorm run --resume` goes on with it")]
     NoSearch(String),
 }
 
@@ -187,7 +185,11 @@ impl Search {
         for cell in &record.cells {
             let place = |varied: &&VariedRecord| varied.dimension != RATE;
             let others: Vec<&VariedRecord> = cell.varied.iter().filter(place).collect();
-            let setting = self.asked.settings.iter().position(|one| one.varied.iter().eq(others.iter().copied()));
+            let setting = self
+                .asked
+                .settings
+                .iter()
+                .position(|one| one.varied.iter().eq(others.iter().copied()));
             let rate = cell.varied.iter().find(|varied| varied.dimension == RATE);
             if let (Some(setting), Some(rate)) = (setting, rate.and_then(|rate| rate.number)) {
                 self.cell(&mut plan, setting, rate);
@@ -226,7 +228,12 @@ impl Search {
     /// go on with what is left, and then the curves get their rates.
     fn next(&self, record: &RunRecord) -> Option<(usize, f64)> {
         let bounds = self.asked.bounds();
-        let known: Vec<Known> = self.asked.settings.iter().map(|setting| self.known(record, setting)).collect();
+        let known: Vec<Known> = self
+            .asked
+            .settings
+            .iter()
+            .map(|setting| self.known(record, setting))
+            .collect();
         let took: Vec<f64> = record.trials.iter().map(capacity::took_s).collect();
         let each_s = self.estimate_s(&took);
         let spent_s: f64 = known.iter().map(|known| known.spent_s).sum();
@@ -312,7 +319,9 @@ struct Known {
 /// Whether a search that found nothing more to do in its budget would have gone on.
 pub(super) fn is_unfinished(record: &RunRecord) -> bool {
     let settings = record.capacity.iter().flat_map(|capacity| &capacity.settings);
-    settings.into_iter().any(|setting| setting.ending == CapacityEnding::Unfinished)
+    settings
+        .into_iter()
+        .any(|setting| setting.ending == CapacityEnding::Unfinished)
 }
 
 fn check_undisturbed(workload: &Workload) -> Result<(), SearchError> {
@@ -417,7 +426,10 @@ fn overridden(workload: &Workload) -> Vec<String> {
     }
     let deadline = drain_deadline(workload);
     if deadline < workload.drain.deadline {
-        words.push(format!("drain.deadline = {}: {deadline} instead", workload.drain.deadline));
+        words.push(format!(
+            "drain.deadline = {}: {deadline} instead",
+            workload.drain.deadline
+        ));
     }
     if workload.trial.repeats > 1 {
         words.push(format!(
@@ -511,9 +523,17 @@ mod tests {
         let cell = &plan.cells[0];
         assert_eq!(cell.workload.load.arrival, Arrival::constant(Rate(80.0)));
         assert_eq!((plan.trials.len(), cell.label.as_str()), (1, "consumers 1 · rate 80/s"));
-        assert!(search.record().overridden[0].starts_with("load.arrival"), "{:?}", search.record());
+        assert!(
+            search.record().overridden[0].starts_with("load.arrival"),
+            "{:?}",
+            search.record()
+        );
         assert!(!cell.settings.iter().any(|setting| setting.path == "load.burst_rate"));
-        let rate = cell.settings.iter().find(|setting| setting.path == RATE).expect("listed");
+        let rate = cell
+            .settings
+            .iter()
+            .find(|setting| setting.path == RATE)
+            .expect("listed");
         assert_eq!((rate.value.as_str(), rate.origin), ("\"80/s\"", Origin::CommandLine));
         assert!(cell.workload.drain.deadline <= Span::from_secs(10));
     }
@@ -555,7 +575,9 @@ mod tests {
             budget: Span::from_secs(15),
             ..asked()
         };
-        let error = Search::new(plan(WORKERS), poor).expect_err("two trials of ten seconds").to_string();
+        let error = Search::new(plan(WORKERS), poor)
+            .expect_err("two trials of ten seconds")
+            .to_string();
         assert!(error.contains("2 of") && error.contains("--budget"), "{error}");
     }
 }

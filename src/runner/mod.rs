@@ -5,6 +5,7 @@
 
 pub mod ab;
 mod backlog;
+mod balance;
 mod between;
 mod capacity;
 mod ceiling;

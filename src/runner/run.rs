@@ -25,13 +25,13 @@ use crate::pipeline::store::postgres::{PostgresAddress, PostgresError};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, Extent, ReportError};
 use crate::results::hlog::HlogWriter;
-use crate::results::{capacity, objective};
 use crate::results::record::{
     BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Progress, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
     TrialRecord, VariedRecord,
 };
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::results::{FolderError, RunFolder};
+use crate::results::{capacity, objective};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};

@@ -18,7 +18,14 @@ const JOBS: &str = "# How many jobs of 10 ms do two workers carry?\npipeline = \
     [trial]\nrepeats = 2\ncool_down = \"0s\"\n";
 
 fn command(results: &TempDir, file: &Path, more: &[&str]) -> Command {
-    let mut command = orderstorm(&["capacity", text(file), "--broker", "embedded", "--results", text(results.path())]);
+    let mut command = orderstorm(&[
+        "capacity",
+        text(file),
+        "--broker",
+        "embedded",
+        "--results",
+        text(results.path()),
+    ]);
     command.args(more);
     command
 }
@@ -30,7 +37,10 @@ fn searched(results: &TempDir, file: &Path, more: &[&str]) -> Said {
 /// Whether a rate within 15 % of `truth` lies in the interval.
 fn contains(record: &RunRecord, setting: usize, truth: f64) -> bool {
     let found = &record.capacity.as_ref().expect("a search").settings[setting];
-    let (low, high) = (found.low_per_s.expect("a rate held"), found.high_per_s.expect("a rate did not"));
+    let (low, high) = (
+        found.low_per_s.expect("a rate held"),
+        found.high_per_s.expect("a rate did not"),
+    );
     low < high && low <= truth * 1.15 && high >= truth * 0.85
 }
 
@@ -38,7 +48,18 @@ fn contains(record: &RunRecord, setting: usize, truth: f64) -> bool {
 fn two_workers_of_ten_milliseconds_carry_two_hundred_jobs_a_second() {
     let (dir, results) = (results(), results());
     let file = workload(&dir, "jobs.toml", JOBS);
-    let options = ["--objective", "end_to_end_p50<=500ms", "--repeats", "1", "--resolution", "20%", "--budget", "12s", "--curve", "0"];
+    let options = [
+        "--objective",
+        "end_to_end_p50<=500ms",
+        "--repeats",
+        "1",
+        "--resolution",
+        "20%",
+        "--budget",
+        "12s",
+        "--curve",
+        "0",
+    ];
     let said = searched(&results, &file, &options);
     assert!(matches!(said.code, Some(0 | 5)), "{said:#?}");
     for part in [
@@ -48,32 +69,78 @@ fn two_workers_of_ten_milliseconds_carry_two_hundred_jobs_a_second() {
         "Capacity",
         "the consumers of worker are what is short",
     ] {
-        assert!(said.out.replace('\n', " ").contains(part), "`{part}` is missing in {}", said.out);
+        assert!(
+            said.out.replace('\n', " ").contains(part),
+            "`{part}` is missing in {}",
+            said.out
+        );
     }
     let folder = only_entry(results.path());
     let made = record::read(&folder).expect("a record");
     assert!(contains(&made, 0, 200.0), "{:?}", made.capacity);
     let setting = &made.capacity.as_ref().expect("a search").settings[0];
-    assert!(setting.breaks.as_ref().is_some_and(|breaks| breaks.what == BreakKind::Consumers), "{setting:?}");
+    assert!(
+        setting
+            .breaks
+            .as_ref()
+            .is_some_and(|breaks| breaks.what == BreakKind::Consumers),
+        "{setting:?}"
+    );
     // Each step is a trial of a cell of its own rate.
-    assert_eq!(made.trials.len() as u32, setting.rates.iter().map(|rate| rate.held + rate.failed + rate.undecided + rate.invalid).sum::<u32>());
-    for name in ["capacity.csv", "capacity-rates.csv", "demand.csv", "capacity.md", "report.html", "charts/capacity-latency.png", "charts/capacity-stages-1.svg"] {
+    assert_eq!(
+        made.trials.len() as u32,
+        setting
+            .rates
+            .iter()
+            .map(|rate| rate.held + rate.failed + rate.undecided + rate.invalid)
+            .sum::<u32>()
+    );
+    for name in [
+        "capacity.csv",
+        "capacity-rates.csv",
+        "demand.csv",
+        "capacity.md",
+        "report.html",
+        "charts/capacity-latency.png",
+        "charts/capacity-stages-1.svg",
+    ] {
         assert!(folder.join(name).is_file(), "{name}");
     }
     let before = std::fs::read_to_string(folder.join("capacity.md")).expect("there");
     std::fs::remove_file(folder.join("capacity.md")).expect("there");
     let again = finish(&mut orderstorm(&["report", text(&folder)]));
     again.says(&["the consumers of worker"]);
-    assert_eq!(std::fs::read_to_string(folder.join("capacity.md")).expect("made again"), before);
+    assert_eq!(
+        std::fs::read_to_string(folder.join("capacity.md")).expect("made again"),
+        before
+    );
 }
 
 #[test]
 fn the_lowest_rate_of_interest_that_does_not_hold_is_exit_code_four() {
     let (dir, results) = (results(), results());
     let file = workload(&dir, "jobs.toml", JOBS);
-    let said = searched(&results, &file, &["--from", "600/s", "--repeats", "1", "--budget", "8s", "--report", "tables", "--quiet"]);
+    let said = searched(
+        &results,
+        &file,
+        &[
+            "--from",
+            "600/s",
+            "--repeats",
+            "1",
+            "--budget",
+            "8s",
+            "--report",
+            "tables",
+            "--quiet",
+        ],
+    );
     assert_eq!(said.code, Some(4), "{said:#?}");
-    assert!(said.out.contains("MISSED: the lowest rate of interest does not hold"), "{}", said.out);
+    assert!(
+        said.out.contains("MISSED: the lowest rate of interest does not hold"),
+        "{}",
+        said.out
+    );
     assert!(!only_entry(results.path()).join("report.html").exists());
 }
 
@@ -81,22 +148,53 @@ fn the_lowest_rate_of_interest_that_does_not_hold_is_exit_code_four() {
 fn a_budget_that_was_too_small_is_gone_on_with() {
     let (dir, results) = (results(), results());
     let file = workload(&dir, "jobs.toml", JOBS);
-    let options = ["--vary", "stage.worker.consumers=1,2", "--repeats", "1", "--resolution", "20%", "--curve", "0", "--report", "tables"];
+    let options = [
+        "--vary",
+        "stage.worker.consumers=1,2",
+        "--repeats",
+        "1",
+        "--resolution",
+        "20%",
+        "--curve",
+        "0",
+        "--report",
+        "tables",
+    ];
     let mut first: Vec<&str> = options.to_vec();
     first.extend(["--budget", "3s"]);
     let said = searched(&results, &file, &first);
     assert_eq!(said.code, Some(5), "{said:#?}");
-    assert!(said.out.contains("UNKNOWN: inconclusive") && said.out.contains("orderstorm capacity --resume"), "{}", said.out);
+    assert!(
+        said.out.contains("UNKNOWN: inconclusive") && said.out.contains("orderstorm capacity --resume"),
+        "{}",
+        said.out
+    );
     let folder = only_entry(results.path());
     let trials = record::read(&folder).expect("a record").trials.len();
     let wrong = finish(&mut orderstorm(&["run", "--resume", text(&folder)]));
     wrong.fails(2, &["is a capacity search", "orderstorm capacity --resume"]);
-    let resume = ["capacity", "--resume", text(&folder), "--budget", "25s", "--report", "tables"];
+    let resume = [
+        "capacity",
+        "--resume",
+        text(&folder),
+        "--budget",
+        "25s",
+        "--report",
+        "tables",
+    ];
     let said = finish(&mut orderstorm(&resume));
     assert!(matches!(said.code, Some(0 | 5)), "{said:#?}");
     let made = record::read(&only_entry(results.path())).expect("a record");
-    assert!(made.trials.len() > trials && made.progress.resumed.len() == 1, "{} trials", made.trials.len());
-    assert!(contains(&made, 0, 100.0) && contains(&made, 1, 200.0), "{:?}", made.capacity);
+    assert!(
+        made.trials.len() > trials && made.progress.resumed.len() == 1,
+        "{} trials",
+        made.trials.len()
+    );
+    assert!(
+        contains(&made, 0, 100.0) && contains(&made, 1, 200.0),
+        "{:?}",
+        made.capacity
+    );
 }
 
 #[test]
@@ -109,7 +207,10 @@ fn ctrl_c_keeps_the_trials_of_a_search() {
     let measured = |path: &Path| record::read(path).is_ok_and(|made| !made.trials.is_empty());
     loop {
         let entries = std::fs::read_dir(results.path()).into_iter().flatten().flatten();
-        if entries.map(|entry| entry.path()).any(|path| path.is_dir() && measured(&path)) {
+        if entries
+            .map(|entry| entry.path())
+            .any(|path| path.is_dir() && measured(&path))
+        {
             break;
         }
         assert!(std::time::Instant::now() < deadline, "no trial was measured");
@@ -120,7 +221,10 @@ fn ctrl_c_keeps_the_trials_of_a_search() {
     assert_eq!(said.code, Some(130), "{said:#?}");
     let made = record::read(&only_entry(results.path())).expect("a record");
     assert!(made.is_partial() && !made.trials.is_empty());
-    assert_eq!(made.capacity.expect("a search").settings[0].ending, CapacityEnding::Unfinished);
+    assert_eq!(
+        made.capacity.expect("a search").settings[0].ending,
+        CapacityEnding::Unfinished
+    );
 }
 
 #[test]
@@ -129,14 +233,27 @@ fn what_cannot_be_searched_is_refused_before_anything_runs() {
     let file = workload(&dir, "jobs.toml", JOBS);
     let refused = |more: &[&str], parts: &[&str]| {
         searched(&results, &file, more).fails(2, parts);
-        assert_eq!(std::fs::read_dir(results.path()).expect("a folder").count(), 0, "{more:?}");
+        assert_eq!(
+            std::fs::read_dir(results.path()).expect("a folder").count(),
+            0,
+            "{more:?}"
+        );
     };
-    refused(&["--objective", "end_to_end_p99"], &["no comparison", "end_to_end_p99<=500ms"]);
+    refused(
+        &["--objective", "end_to_end_p99"],
+        &["no comparison", "end_to_end_p99<=500ms"],
+    );
     refused(&["--objective", "speed<=5s"], &["objectives.speed"]);
     refused(&["--objective", "end_to_end_p99<=5"], &["is not a duration"]);
-    refused(&["--vary", "stage.worker.consumers=4"], &["fewer than two values", "help: "]);
+    refused(
+        &["--vary", "stage.worker.consumers=4"],
+        &["fewer than two values", "help: "],
+    );
     refused(&["--vary", "stage.worker.consumers=9..2"], &["a range begins at 1"]);
-    refused(&["--vary", "load.rate=5/s,9/s"], &["load.rate is what the search varies", "help: "]);
+    refused(
+        &["--vary", "load.rate=5/s,9/s"],
+        &["load.rate is what the search varies", "help: "],
+    );
     refused(&["--vary", "stage.payment.consumers=1,2"], &["stage.payment.consumers"]);
     refused(&["--from", "9/s", "--to", "5/s"], &["--from 9/s is not below --to 5/s"]);
     refused(&["--from", "0/s"], &["from 0.1/s"]);
@@ -144,7 +261,14 @@ fn what_cannot_be_searched_is_refused_before_anything_runs() {
     refused(&["--budget", "1s"], &["does not pay for one trial", "load.duration"]);
     refused(&["--resume", "nowhere"], &["cannot be used with"]);
     for (name, shipped) in [("a closed loop", "closed-loop"), ("faults", "kill-storm")] {
-        let said = finish(&mut orderstorm(&["capacity", shipped, "--broker", "embedded", "--results", text(results.path())]));
+        let said = finish(&mut orderstorm(&[
+            "capacity",
+            shipped,
+            "--broker",
+            "embedded",
+            "--results",
+            text(results.path()),
+        ]));
         assert!(said.code == Some(2) && said.err.contains("help: "), "{name}: {said:#?}");
     }
 }

@@ -45,7 +45,10 @@ fn the_interval_is_narrow_confirmed_and_found_in_few_trials() {
         let found = interval(&BOUNDS, &trials);
         let (low, high) = (found.low.expect("one held"), found.high.expect("one did not"));
         assert_eq!(ending, Ending::Found);
-        assert!(low.rate <= truth && truth < high.rate && low.confirmed && high.confirmed, "{found:?}");
+        assert!(
+            low.rate <= truth && truth < high.rate && low.confirmed && high.confirmed,
+            "{found:?}"
+        );
         assert!(found.width().is_some_and(|width| width <= 0.05), "{found:?}");
         assert!(trials.len() <= 24, "{} trials", trials.len());
     }
@@ -63,11 +66,23 @@ fn what_never_fails_is_an_at_least_and_what_never_holds_is_not_met() {
     let (trials, ending) = searched(&bounds, 100.0, exact(1e9));
     let found = interval(&bounds, &trials);
     assert_eq!((ending, found.high, found.width()), (Ending::AtLeast, None, None));
-    assert_eq!(found.low, Some(Edge { rate: 400.0, confirmed: true }));
+    assert_eq!(
+        found.low,
+        Some(Edge {
+            rate: 400.0,
+            confirmed: true
+        })
+    );
     let (trials, ending) = searched(&bounds, 100.0, exact(1.0));
     let found = interval(&bounds, &trials);
     assert_eq!((ending, found.low), (Ending::NotMet, None));
-    assert_eq!(found.high, Some(Edge { rate: 50.0, confirmed: true }));
+    assert_eq!(
+        found.high,
+        Some(Edge {
+            rate: 50.0,
+            confirmed: true
+        })
+    );
 }
 
 #[test]
@@ -78,7 +93,10 @@ fn a_driver_that_gives_out_bounds_the_search_and_says_so() {
     let found = interval(&BOUNDS, &trials);
     assert_eq!((ending, found.high), (Ending::Driver, None));
     let (low, driver) = (found.low.expect("one held").rate, found.driver.expect("the driver's"));
-    assert!(low <= 300.0 && driver > 300.0 && (driver - low) / driver <= 0.05, "{found:?}");
+    assert!(
+        low <= 300.0 && driver > 300.0 && (driver - low) / driver <= 0.05,
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -108,7 +126,10 @@ fn an_edge_that_cannot_be_decided_widens_the_interval() {
     let found = interval(&BOUNDS, &trials);
     let (low, high) = (found.low.expect("one held").rate, found.high.expect("one did not").rate);
     assert_eq!(ending, Ending::Wide, "{found:?} of {trials:?}");
-    assert!(low <= 200.0 && high >= 200.0 && found.width().is_some_and(|width| width > 0.05), "{found:?}");
+    assert!(
+        low <= 200.0 && high >= 200.0 && found.width().is_some_and(|width| width > 0.05),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -125,7 +146,10 @@ fn a_rate_that_no_trial_can_judge_ends_the_search() {
         _ => Answer::Failed,
     });
     let found = interval(&BOUNDS, &trials);
-    assert!(found.low.is_some_and(|low| low.rate > 90.0), "too low a rate carries no percentile: {found:?}");
+    assert!(
+        found.low.is_some_and(|low| low.rate > 90.0),
+        "too low a rate carries no percentile: {found:?}"
+    );
 }
 
 #[test]
@@ -140,7 +164,10 @@ fn the_curve_gets_its_rates_below_and_just_above_the_interval() {
     let points = points(&trials);
     assert_eq!(points.len(), 12, "{points:?}");
     assert!(points[0].rate < 50.0, "{points:?}");
-    assert!(points.windows(2).all(|pair| pair[1].rate - pair[0].rate < 45.0), "{points:?}");
+    assert!(
+        points.windows(2).all(|pair| pair[1].rate - pair[0].rate < 45.0),
+        "{points:?}"
+    );
     assert_eq!(further(&BOUNDS, &[], 12), None);
 }
 

@@ -40,7 +40,11 @@ impl Demand {
 pub(in crate::report) fn resource(capacity: &CapacityRecord) -> Option<usize> {
     let first = capacity.settings.first()?;
     (0..first.varied.len()).find(|at| {
-        let numbers: Option<Vec<f64>> = capacity.settings.iter().map(|setting| setting.varied[*at].number).collect();
+        let numbers: Option<Vec<f64>> = capacity
+            .settings
+            .iter()
+            .map(|setting| setting.varied[*at].number)
+            .collect();
         numbers.is_some_and(|numbers| numbers.iter().any(|number| *number != numbers[0]))
     })
 }
@@ -53,7 +57,9 @@ pub(in crate::report) fn groups(capacity: &CapacityRecord) -> Vec<(String, Vec<&
     let mut groups: Vec<(String, Vec<&CapacitySetting>)> = Vec::new();
     for setting in &capacity.settings {
         let others = setting.varied.iter().enumerate().filter(|(at, _)| *at != resource);
-        let others: Vec<String> = others.map(|(_, varied)| format!("{} {}", varied.dimension, varied.value)).collect();
+        let others: Vec<String> = others
+            .map(|(_, varied)| format!("{} {}", varied.dimension, varied.value))
+            .collect();
         let others = others.join(", ");
         match groups.iter_mut().find(|(known, _)| *known == others) {
             Some((_, settings)) => settings.push(setting),
@@ -74,7 +80,9 @@ pub fn demands(capacity: &CapacityRecord) -> Vec<Demand> {
     };
     let name = capacity.settings[0].varied[resource].dimension.clone();
     let demand = |(others, settings): (String, Vec<&CapacitySetting>)| {
-        let edges = settings.iter().flat_map(|setting| [setting.low_per_s, setting.high_per_s]);
+        let edges = settings
+            .iter()
+            .flat_map(|setting| [setting.low_per_s, setting.high_per_s]);
         let mut loads: Vec<f64> = edges.flatten().collect();
         loads.sort_by(f64::total_cmp);
         loads.dedup();

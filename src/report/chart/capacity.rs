@@ -80,7 +80,7 @@ impl CapacityChart<'_> {
             varied.map_or(String::new(), |varied| human::plain(&varied.dimension))
         };
         match self.kind {
-            Kind::Achieved => "Offered and achieved".to_owned(),
+            Kind::Achieved => "Offered, achieved and finished".to_owned(),
             Kind::Latency => "Latency over offered load".to_owned(),
             Kind::Resource => format!("Capacity over {}", of_resource()),
             Kind::Map => format!("p99 over rate and {}", of_resource()),
@@ -94,8 +94,9 @@ impl CapacityChart<'_> {
     fn explanation(&self) -> String {
         let text = match self.kind {
             Kind::Achieved => {
-                "Each dot is a rate that was tried: filled where it held, a red diamond where it did not, grey where it could not be \
-                 told. On the grey line everything that was offered was published. The broken upright line is the knee of the p99."
+                "Orders finished per second (marks) and published per second (thin line) at each rate that was tried: a dot where it held, a \
+                 red diamond where it did not, grey where it could not be told. On the grey line everything that was offered got \
+                 through. The broken upright line is the knee of the p99."
             }
             Kind::Latency => {
                 "Median (thin) and 99th percentile (thick) of the end-to-end latency at each rate that was tried, medians over its \
@@ -162,7 +163,9 @@ impl CapacityChart<'_> {
     /// The limit that the end-to-end p99 was held to, nanoseconds.
     fn p99_limit(&self) -> Option<f64> {
         let objectives = &self.record.cells.first()?.workload.objectives;
-        let p99 = objectives.iter().find(|objective| objective.figure == Figure::EndToEndP99)?;
+        let p99 = objectives
+            .iter()
+            .find(|objective| objective.figure == Figure::EndToEndP99)?;
         Some(p99.bound.limit() * 1e9)
     }
 }
@@ -219,7 +222,7 @@ impl CapacityChart<'_> {
         let top = head(canvas, figures, &self.title(), &self.legend())?;
         let x = self.rate_axis();
         let y = Axis {
-            title: "achieved, orders per second",
+            title: "achieved and finished, orders per second",
             ..x.clone()
         };
         let end = x.to;
@@ -228,11 +231,22 @@ impl CapacityChart<'_> {
         plot.curve(&[(0.0, 0.0), (end, end)], thin(GREY))?;
         let mut any = false;
         for (setting, colour) in self.lines() {
-            let points: Vec<(&CapacityRate, f64)> =
-                setting.rates.iter().filter_map(|rate| Some((rate, rate.achieved_rate_per_s?))).collect();
-            for (rate, achieved) in points {
-                any = true;
-                point(&plot, (rate.rate_per_s, achieved), rate, colour)?;
+            let achieved = setting
+                .rates
+                .iter()
+                .filter_map(|rate| Some((rate.rate_per_s, rate.achieved_rate_per_s?)));
+            plot.curve(
+                &achieved.collect::<Vec<_>>(),
+                Stroke {
+                    alpha: 0.6,
+                    ..thin(colour)
+                },
+            )?;
+            for rate in &setting.rates {
+                if let Some(finished) = rate.goodput_per_s {
+                    any = true;
+                    point(&plot, (rate.rate_per_s, finished), rate, colour)?;
+                }
             }
             if let Some(knee) = setting.knee_per_s {
                 plot.curve(&[(knee, 0.0), (knee, end)], Stroke::dashed(colour))?;
@@ -244,10 +258,17 @@ impl CapacityChart<'_> {
     fn latency<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
         let limit = self.p99_limit();
         let mut legend = self.legend();
-        legend.extend(limit.map(|limit| Entry::new(format!("objective p99 {}", nanos(limit)), Mark::Line(Stroke::dashed(ALARM)))));
+        legend.extend(limit.map(|limit| {
+            Entry::new(
+                format!("objective p99 {}", nanos(limit)),
+                Mark::Line(Stroke::dashed(ALARM)),
+            )
+        }));
         let top = head(canvas, figures, &self.title(), &legend)?;
         let rates = self.capacity.settings.iter().flat_map(|setting| &setting.rates);
-        let values = rates.flat_map(|rate| [rate.end_to_end_ns_p50, rate.end_to_end_ns_p99]).flatten();
+        let values = rates
+            .flat_map(|rate| [rate.end_to_end_ns_p50, rate.end_to_end_ns_p99])
+            .flatten();
         let (min, max) = values.chain(limit).fold((f64::MAX, 0.0), |(min, max), value| {
             (f64::min(min, value), f64::max(max, value))
         });
@@ -265,17 +286,26 @@ impl CapacityChart<'_> {
         for (setting, colour) in self.lines() {
             let of = |which: fn(&CapacityRate) -> Option<f64>| -> Vec<(f64, f64)> {
                 let rates = setting.rates.iter();
-                rates.filter_map(|rate| Some((rate.rate_per_s, which(rate)?.log10()))).collect()
+                rates
+                    .filter_map(|rate| Some((rate.rate_per_s, which(rate)?.log10())))
+                    .collect()
             };
-            plot.curve(&of(|rate| rate.end_to_end_ns_p50), Stroke { alpha: 0.6, ..thin(colour) })?;
+            plot.curve(
+                &of(|rate| rate.end_to_end_ns_p50),
+                Stroke {
+                    alpha: 0.6,
+                    ..thin(colour)
+                },
+            )?;
             let thick = Stroke {
                 width: 2.2,
                 ..Stroke::solid(colour)
             };
             plot.curve(&of(|rate| rate.end_to_end_ns_p99), thick)?;
             for rate in &setting.rates {
-                if let Some(p99) = rate.end_to_end_ns_p99 {
-                    point(&plot, (rate.rate_per_s, p99.log10()), rate, colour)?;
+                // Too few orders carry no p99: the median still says how the rate did.
+                if let Some(shown) = rate.end_to_end_ns_p99.or(rate.end_to_end_ns_p50) {
+                    point(&plot, (rate.rate_per_s, shown.log10()), rate, colour)?;
                 }
             }
         }
@@ -294,7 +324,11 @@ impl CapacityChart<'_> {
         let top = head(canvas, figures, &self.title(), &legend)?;
         let numbers = numbers(self.capacity);
         let greatest = numbers.iter().copied().fold(0.0, f64::max);
-        let edges = self.capacity.settings.iter().flat_map(|setting| [setting.low_per_s, setting.high_per_s]);
+        let edges = self
+            .capacity
+            .settings
+            .iter()
+            .flat_map(|setting| [setting.low_per_s, setting.high_per_s]);
         let max = edges.flatten().fold(0.0, f64::max);
         let plot = Plot::new(
             canvas,
@@ -308,18 +342,32 @@ impl CapacityChart<'_> {
             let at = |setting: &CapacitySetting| number(self.capacity, setting);
             if let Some((first, low)) = settings.first().and_then(|first| Some((at(first), first.low_per_s?))) {
                 let linear = low / first;
-                plot.curve(&[(first, low), (greatest, (linear * greatest).min(plot.y.to))], Stroke::dashed(GREY))?;
+                plot.curve(
+                    &[(first, low), (greatest, (linear * greatest).min(plot.y.to))],
+                    Stroke::dashed(GREY),
+                )?;
             }
             let middles = settings.iter().filter_map(|setting| {
                 let low = setting.low_per_s?;
                 Some((at(setting), setting.high_per_s.map_or(low, |high| (low + high) / 2.0)))
             });
-            plot.curve(&middles.collect::<Vec<_>>(), Stroke { alpha: 0.6, ..Stroke::solid(colour) })?;
+            plot.curve(
+                &middles.collect::<Vec<_>>(),
+                Stroke {
+                    alpha: 0.6,
+                    ..Stroke::solid(colour)
+                },
+            )?;
             for setting in settings {
                 let (x, low) = (at(setting), setting.low_per_s.unwrap_or(0.0));
                 let high = setting.high_per_s.unwrap_or(low);
                 let (from, to) = (plot.at(x, low), plot.at(x, high));
-                canvas.rect((from.0 - 4.0, to.1), (from.0 + 4.0, from.1.max(to.1 + 2.0)), colour, 0.85)?;
+                canvas.rect(
+                    (from.0 - 4.0, to.1),
+                    (from.0 + 4.0, from.1.max(to.1 + 2.0)),
+                    colour,
+                    0.85,
+                )?;
                 let text = if setting.high_per_s.is_some() {
                     human::rate((low + high) / 2.0)
                 } else {
@@ -337,10 +385,15 @@ impl CapacityChart<'_> {
             Entry::new("highest that held", Mark::Line(Stroke::solid(GREEN))),
             Entry::new("lowest that did not", Mark::Line(Stroke::solid(ALARM))),
         ];
-        legend.extend(limit.map(|limit| Entry::new(format!("p99 crosses {}", nanos(limit)), Mark::Line(Stroke::dashed(INK)))));
+        legend.extend(
+            limit.map(|limit| Entry::new(format!("p99 crosses {}", nanos(limit)), Mark::Line(Stroke::dashed(INK)))),
+        );
         let top = head(canvas, figures, &self.title(), &legend)?;
         // Of several groups the first: a map has two dimensions.
-        let settings = groups(self.capacity).into_iter().next().map_or(Vec::new(), |(_, settings)| settings);
+        let settings = groups(self.capacity)
+            .into_iter()
+            .next()
+            .map_or(Vec::new(), |(_, settings)| settings);
         let rates = || settings.iter().flat_map(|setting| &setting.rates);
         let max = rates().map(|rate| rate.rate_per_s).fold(0.0, f64::max);
         let labels = settings.iter().enumerate().map(|(at, setting)| super::axis::Tick {
@@ -362,7 +415,9 @@ impl CapacityChart<'_> {
         );
         plot.axes()?;
         let p99s = rates().filter_map(|rate| rate.end_to_end_ns_p99);
-        let (least, most) = p99s.fold((f64::MAX, 0.0), |(min, max), value| (f64::min(min, value), f64::max(max, value)));
+        let (least, most) = p99s.fold((f64::MAX, 0.0), |(min, max), value| {
+            (f64::min(min, value), f64::max(max, value))
+        });
         for (column, setting) in settings.iter().enumerate() {
             tiles(&plot, column, setting, (least, most))?;
         }
@@ -398,8 +453,11 @@ impl CapacityChart<'_> {
             };
             setting.rates.iter().filter_map(share).collect()
         };
-        let mut stages: Vec<(Stage, Vec<(f64, f64)>)> =
-            Stage::ALL.into_iter().map(|stage| (stage, of(stage))).filter(|(_, points)| !points.is_empty()).collect();
+        let mut stages: Vec<(Stage, Vec<(f64, f64)>)> = Stage::ALL
+            .into_iter()
+            .map(|stage| (stage, of(stage)))
+            .filter(|(_, points)| !points.is_empty())
+            .collect();
         let greatest = |points: &[(f64, f64)]| points.iter().map(|(_, share)| *share).fold(0.0, f64::max);
         // The busiest first: it has the strongest colour.
         stages.sort_by(|a, b| greatest(&b.1).total_cmp(&greatest(&a.1)));
@@ -413,7 +471,9 @@ impl CapacityChart<'_> {
         let plot = Plot::new(
             canvas,
             Axis::from_zero(max, "offered load, orders per second", thousands),
-            Axis::from_zero(1.0, "busy share of job slots", |share| format!("{:.0} %", share * 100.0)),
+            Axis::from_zero(1.0, "busy share of job slots", |share| {
+                format!("{:.0} %", share * 100.0)
+            }),
             (top, canvas.height()),
             Vec::new(),
         );
@@ -443,7 +503,11 @@ fn number(capacity: &CapacityRecord, setting: &CapacitySetting) -> f64 {
 }
 
 fn numbers(capacity: &CapacityRecord) -> Vec<f64> {
-    capacity.settings.iter().map(|setting| number(capacity, setting)).collect()
+    capacity
+        .settings
+        .iter()
+        .map(|setting| number(capacity, setting))
+        .collect()
 }
 
 /// The tiles of a column: each reaches half-way to its neighbours.
@@ -479,7 +543,8 @@ fn tiles<DB: DrawingBackend>(
         if let Some(p99) = rate.end_to_end_ns_p99.filter(|_| tall) {
             let ink = if alpha > 0.55 { WHITE } else { INK };
             let middle = ((left + right) / 2.0, (top + bottom) / 2.0);
-            plot.canvas.text(middle, &human::nanos(p99), 11.0, ink, Anchor::Middle)?;
+            plot.canvas
+                .text(middle, &human::nanos(p99), 11.0, ink, Anchor::Middle)?;
         }
     }
     Ok(())
@@ -521,7 +586,11 @@ mod tests {
         );
         for chart in &charts {
             let picture = chart.picture().expect("drawn");
-            assert!(picture.svg.contains("</svg>") && !picture.svg.contains("NaN"), "{}", picture.name);
+            assert!(
+                picture.svg.contains("</svg>") && !picture.svg.contains("NaN"),
+                "{}",
+                picture.name
+            );
         }
         assert!(super::charts(&fixture::pass()).is_empty());
     }
