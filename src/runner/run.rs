@@ -624,9 +624,9 @@ impl Run<'_> {
         let Some(search) = self.request.search.as_ref().filter(|_| planned.is_none()) else {
             return planned;
         };
-        let extended = search.extend(Arc::make_mut(&mut self.plan), &mut self.record);
-        let more = u32::from(!extended && search::is_unfinished(&self.record));
-        self.record.progress.trials_planned = self.plan.trials.len() as u32 + more;
+        if search.extend(Arc::make_mut(&mut self.plan), &mut self.record) {
+            self.record.progress.trials_planned = self.plan.trials.len() as u32;
+        }
         missing(&self.plan, &self.record)
     }
 
@@ -821,7 +821,11 @@ impl Pace {
 /// Objectives of cells, or the settings of a search: beyond its capacity a cell misses objectives by design.
 fn judge(record: &mut RunRecord) {
     if record.capacity.is_some() {
-        return capacity::judge(record);
+        capacity::judge(record);
+        // One that is left in the middle has a next trial, whichever that will be.
+        let more = u32::from(search::is_unfinished(record));
+        record.progress.trials_planned = record.trials.len() as u32 + more;
+        return;
     }
     let judged = objective::judge(record);
     for (cell, objectives) in record.cells.iter_mut().zip(judged) {

@@ -34,13 +34,11 @@ fn searched(results: &TempDir, file: &Path, more: &[&str]) -> Said {
     finish(&mut command(results, file, more))
 }
 
-/// Whether a rate within 15 % of `truth` lies in the interval.
+/// Whether a rate within 15 % of `truth` lies in the interval. On a busy machine the driver may give out before the workers.
 fn contains(record: &RunRecord, setting: usize, truth: f64) -> bool {
     let found = &record.capacity.as_ref().expect("a search").settings[setting];
-    let (low, high) = (
-        found.low_per_s.expect("a rate held"),
-        found.high_per_s.expect("a rate did not"),
-    );
+    let high = found.high_per_s.or(found.driver_per_s);
+    let (low, high) = (found.low_per_s.expect("a rate held"), high.expect("a rate did not"));
     low < high && low <= truth * 1.15 && high >= truth * 0.85
 }
 
@@ -67,7 +65,7 @@ fn two_workers_of_ten_milliseconds_carry_two_hundred_jobs_a_second() {
         "overridden: load.rate = 50/s",
         "overridden: trial.repeats = 2",
         "Capacity",
-        "the consumers of worker are what is short",
+        "breaks first: at ",
     ] {
         assert!(
             said.out.replace('\n', " ").contains(part),
@@ -79,13 +77,12 @@ fn two_workers_of_ten_milliseconds_carry_two_hundred_jobs_a_second() {
     let made = record::read(&folder).expect("a record");
     assert!(contains(&made, 0, 200.0), "{:?}", made.capacity);
     let setting = &made.capacity.as_ref().expect("a search").settings[0];
-    assert!(
-        setting
-            .breaks
-            .as_ref()
-            .is_some_and(|breaks| breaks.what == BreakKind::Consumers),
-        "{setting:?}"
-    );
+    let breaks = setting.breaks.as_ref().expect("it broke");
+    let (kind, part) = match setting.ending {
+        CapacityEnding::Driver => (BreakKind::Driver, "measured itself"),
+        _ => (BreakKind::Consumers, "the consumers of worker are what is short"),
+    };
+    assert!(breaks.what == kind && breaks.finding.contains(part), "{breaks:?}");
     // Each step is a trial of a cell of its own rate.
     assert_eq!(
         made.trials.len() as u32,
@@ -109,7 +106,7 @@ fn two_workers_of_ten_milliseconds_carry_two_hundred_jobs_a_second() {
     let before = std::fs::read_to_string(folder.join("capacity.md")).expect("there");
     std::fs::remove_file(folder.join("capacity.md")).expect("there");
     let again = finish(&mut orderstorm(&["report", text(&folder)]));
-    again.says(&["the consumers of worker"]);
+    again.says(&["breaks first: at "]);
     assert_eq!(
         std::fs::read_to_string(folder.join("capacity.md")).expect("made again"),
         before
