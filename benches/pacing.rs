@@ -80,7 +80,10 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("a runtime");
-    let timer = Timer::start(Clock::start()).expect("a thread");
+    let timer = {
+        let _inside = runtime.enter();
+        Timer::start(Clock::start()).expect("a timer")
+    };
     println!(
         "{:>9} {:<8} {:>9} {:>9} {:>9} {:>10} {:>12}",
         "orders/s", "sleeper", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "CPU of a core"

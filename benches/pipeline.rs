@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use orderstorm::amqp::uri::BrokerUri;
-use orderstorm::amqp::{Connector, Incidents};
+use orderstorm::amqp::{Channel, Connector, Incidents};
 use orderstorm::broker::{BrokerChoice, BrokerInfo, RunningBroker, StartOptions};
 use orderstorm::clock::Clock;
 use orderstorm::events::PipelineKind;
@@ -46,7 +46,8 @@ enum Scope {
 }
 
 /// Each variant changes one setting; the defaults are `prefetch` 100, `ack_batch` 1 and `store` memory.
-const VARIANTS: [(&str, &str, Scope, &str); 12] = [
+const VARIANTS: [(&str, &str, Scope, &str); 13] = [
+    ("client/direct", "driver.client", Scope::Workload, "direct"),
     ("prefetch/1", "prefetch", Scope::Stages, "1"),
     ("prefetch/10", "prefetch", Scope::Stages, "10"),
     ("prefetch/100", "prefetch", Scope::Stages, "100"),
@@ -106,13 +107,14 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     static TRIAL: AtomicU32 = AtomicU32::new(0);
     let name = format!("orderstorm.bench.{}", TRIAL.fetch_add(1, Ordering::Relaxed));
     let clock = Clock::start();
-    let timer = Timer::start(clock).expect("a thread for the timer");
+    let timer = Timer::start(clock).expect("a timer");
     let workload = Arc::new(workload(orders, settings));
     let incidents = Arc::new(Incidents::new(clock));
     let connector = Connector::new(uri, Arc::clone(&incidents));
     let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the broker listens");
-    topology.declare(&link, &workload).await.expect("names are free");
+    let channel = Channel::on(&link).await.expect("a channel");
+    topology.declare(&channel, &workload).await.expect("names are free");
     let wiring = Wiring::new(
         connector,
         Arc::clone(&workload),

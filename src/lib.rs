@@ -10,9 +10,9 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | conductor | `runner`, `ui`, `cli` | everything |
-//! | desk | `results`, `report`, `compare` | engines, words |
+//! | desk | `results`, `sizing`, `report`, `compare` | engines, words |
 //! | field | `tally`, `timer`, `proxy`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
-//! | engines | `arrival`, `measure`, `ledger`, `plan`, `stats`, `capacity` | words |
+//! | engines | `arrival`, `measure`, `ledger`, `plan`, `queueing`, `stats`, `capacity` | words |
 //! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
 
 pub mod amqp;
@@ -31,11 +31,13 @@ pub mod orders;
 pub mod pipeline;
 pub mod plan;
 pub mod proxy;
+pub mod queueing;
 pub mod report;
 pub mod results;
 pub mod rng;
 pub mod runner;
 pub mod sample;
+pub mod sizing;
 pub mod stats;
 pub mod tally;
 pub mod timer;

@@ -156,6 +156,11 @@ impl Plan {
         estimate_of(self.workload(trial))
     }
 
+    /// Nodes of the broker, which all trials have.
+    pub fn nodes(&self) -> u32 {
+        self.cells[0].workload.broker.nodes
+    }
+
     /// The pause between two trials.
     pub fn cool_down(&self) -> Span {
         self.cells[0].workload.trial.cool_down

@@ -1,18 +1,26 @@
 //! Sleeps that end on time: about 60 µs late, where the runtime's own timer rounds up to the next millisecond.
 //!
-//! One thread waits for the earliest deadline and wakes the tasks that are due. The load's pacing and the service times of
-//! the stages depend on it; time-outs, which need no precision, stay with the runtime.
+//! The kernel's timer for the earliest deadline wakes the runtime itself, which wakes the tasks that are due: one wake-up for
+//! what a thread of its own needs two for. The load's pacing and the service times of the stages depend on it; time-outs, which
+//! need no precision, stay with the runtime.
 
 use std::collections::BinaryHeap;
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Nanos};
 
-/// A running timer; clones share its thread, which ends with the last of them.
+/// A running timer; clones share its task, which ends with the last of them.
 #[derive(Debug, Clone)]
 pub struct Timer {
     clock: Clock,
@@ -22,18 +30,25 @@ pub struct Timer {
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
+    task: AbortHandle,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+    clock: Clock,
+    sleepers: Mutex<BinaryHeap<Sleeper>>,
+    /// Set to the earliest deadline, in the same lock as the sleepers.
+    alarm: AsyncFd<Alarm>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    sleepers: BinaryHeap<Sleeper>,
-    closed: bool,
+/// The kernel's timer, as the runtime wants to see it.
+#[derive(Debug)]
+struct Alarm(TimerFd);
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
 }
 
 #[derive(Debug)]
@@ -61,62 +76,72 @@ impl PartialEq for Sleeper {
 impl Eq for Sleeper {}
 
 impl Shared {
-    /// The state is whole between any two statements here, so a panic while it was locked has not torn it.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The heap is whole between any two statements here, so a panic while it was locked has not torn it.
+    fn lock(&self) -> MutexGuard<'_, BinaryHeap<Sleeper>> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, clock: Clock) {
-        // The kernel may deliver a wake-up 50 µs late unless told that the thread minds.
-        // Failure costs precision only, and the driver's send lag shows it.
-        let _ = nix::sys::prctl::set_timerslack(1);
+    async fn run(&self) {
         let mut due = Vec::new();
-        let mut state = self.lock();
-        while !state.closed {
-            let now = clock.now();
-            while state.sleepers.peek().is_some_and(|sleeper| sleeper.deadline <= now) {
-                due.extend(state.sleepers.pop().map(|sleeper| sleeper.waker));
+        // The alarm of a descriptor that is ours alone cannot fail otherwise than with the runtime.
+        while let Ok(mut rung) = self.alarm.readable().await {
+            // Setting it anew clears it as well as reading it would.
+            rung.clear_ready();
+            let now = self.clock.now();
+            let mut sleepers = self.lock();
+            while sleepers.peek().is_some_and(|sleeper| sleeper.deadline <= now) {
+                due.extend(sleepers.pop().map(|sleeper| sleeper.waker));
             }
-            if !due.is_empty() {
-                drop(state);
-                due.drain(..).for_each(Waker::wake);
-                state = self.lock();
-                continue;
+            if let Some(next) = sleepers.peek() {
+                self.set(next.deadline);
             }
-            state = match state.sleepers.peek().map(|sleeper| clock.until(sleeper.deadline)) {
-                Some(wait) => {
-                    self.changed
-                        .wait_timeout(state, wait)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
+            drop(sleepers);
+            due.drain(..).for_each(Waker::wake);
         }
+    }
+
+    /// Sets the alarm; one that has passed rings at once. A time in the kernel's range is never refused.
+    fn set(&self, deadline: Nanos) {
+        let at = TimeSpec::from_duration(std::time::Duration::from_nanos(
+            self.clock.origin().saturating_add(deadline),
+        ));
+        let _ = self
+            .alarm
+            .get_ref()
+            .0
+            .set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME);
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.changed.notify_one();
+        self.task.abort();
     }
 }
 
 impl Timer {
-    /// Starts the timer's thread.
+    /// Starts the timer on the runtime that it is called in.
     ///
     /// # Errors
-    /// When the system has no thread left.
+    /// When the system has no file descriptor left.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn start(clock: Clock) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let thread = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("timer".to_owned())
-            .spawn(move || thread.run(clock))?;
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let alarm = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        // SAFETY: the descriptor is valid and owned by the alarm, which names no other and does not give it away.
+        let alarm = unsafe { AsyncFd::register_with_interest(Alarm(alarm), Interest::READABLE)? };
+        let shared = Arc::new(Shared {
+            clock,
+            sleepers: Mutex::default(),
+            alarm,
+        });
+        let ringing = Arc::clone(&shared);
+        let task = tokio::spawn(async move { ringing.run().await }).abort_handle();
         Ok(Timer {
             clock,
-            handle: Arc::new(Handle { shared }),
+            handle: Arc::new(Handle { shared, task }),
         })
     }
 
@@ -161,16 +186,14 @@ impl Future for Sleep<'_> {
             let waker = context.waker().clone();
             self.registered = Some(waker.clone());
             let shared = &self.timer.handle.shared;
-            let mut state = shared.lock();
-            let earliest = state.sleepers.peek().is_none_or(|first| self.deadline < first.deadline);
-            state.sleepers.push(Sleeper {
+            let mut sleepers = shared.lock();
+            if sleepers.peek().is_none_or(|first| self.deadline < first.deadline) {
+                shared.set(self.deadline);
+            }
+            sleepers.push(Sleeper {
                 deadline: self.deadline,
                 waker,
             });
-            drop(state);
-            if earliest {
-                shared.changed.notify_one();
-            }
         }
         Poll::Pending
     }
@@ -183,7 +206,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn sleeps_end_in_the_order_of_their_deadlines_and_never_early() {
         let clock = Clock::start();
-        let timer = Timer::start(clock).expect("a thread");
+        let timer = Timer::start(clock).expect("a timer");
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
         for deadline in [9_000_000, 3_000_000, 6_000_000] {
             let (timer, sender) = (timer.clone(), sender.clone());
@@ -203,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_that_has_passed_does_not_wait() {
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         timer.sleep_until(0).await;
     }
 }

@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 28] = [
+const MODULES: [(&str, Layer); 30] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -35,6 +35,7 @@ const MODULES: [(&str, Layer); 28] = [
     ("measure", Engines),
     ("ledger", Engines),
     ("plan", Engines),
+    ("queueing", Engines),
     ("stats", Engines),
     ("capacity", Engines),
     ("tally", Field),
@@ -48,6 +49,7 @@ const MODULES: [(&str, Layer); 28] = [
     ("fault", Field),
     ("sample", Field),
     ("results", Desk),
+    ("sizing", Desk),
     ("report", Desk),
     ("compare", Desk),
     ("runner", Conductor),
@@ -56,8 +58,9 @@ const MODULES: [(&str, Layer); 28] = [
 ];
 
 /// Imports inside a layer that are allowed: (who, whom, why).
-const BESIDE: [(&str, &str, &str); 19] = [
+const BESIDE: [(&str, &str, &str); 22] = [
     ("plan", "arrival", "a plan says how many arrivals its schedule has"),
+    ("queueing", "stats", "a fitted law has bootstrap intervals"),
     ("wire", "amqp", "objects are declared on a link"),
     ("broker", "amqp", "a broker has an address"),
     ("load", "amqp", "orders are published"),
@@ -80,6 +83,8 @@ const BESIDE: [(&str, &str, &str); 19] = [
         "results",
         "everything that is shown comes from the run record",
     ),
+    ("sizing", "results", "a model is fitted to run records"),
+    ("report", "sizing", "plans are shown as runs are"),
     ("compare", "results", "what is compared comes from run records"),
     ("compare", "report", "a comparison writes numbers as a report does"),
     ("ui", "runner", "the live view reads the runner's snapshots"),

@@ -1,5 +1,6 @@
 //! The command line: exit codes, messages, and what a run leaves on disk.
 
+mod common;
 mod support;
 
 #[path = "cli/ab.rs"]
@@ -18,6 +19,8 @@ mod hlog;
 mod matrix;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/postgres.rs"]
 mod postgres;
 #[path = "cli/python.rs"]

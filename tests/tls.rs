@@ -57,7 +57,7 @@ async fn connect_by_way_of_a_proxy(uri: &str, port: u16) -> Result<(), String> {
     let clock = Clock::start();
     let timer = Timer::start(clock).map_err(|error| error.to_string())?;
     let proxy = Proxy::start(&format!("127.0.0.1:{port}"), (1, "tls"), &timer).map_err(|error| error.to_string())?;
-    let connector = Connector::new(&uri, Arc::new(Incidents::new(clock))).by_way_of(proxy.address());
+    let connector = Connector::new(&uri, Arc::new(Incidents::new(clock))).over(vec![proxy.address()], 0);
     open(&connector).await
 }
 

@@ -1,15 +1,19 @@
 //! One publish, one outcome.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Confirmation};
 
-use super::link::{AmqpError, Link};
-use crate::tally::{Tallies, Tally};
+use super::connection::Connection;
+use super::connector::AmqpError;
+use super::direct;
+use super::link::Link;
+use super::meter::PublishMeter;
+use crate::workload::model::Publish;
 
 /// What became of a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,161 +59,118 @@ pub struct Message<'a> {
     pub body: &'a [u8],
 }
 
-/// Counts of all publishes of a trial.
-#[derive(Debug, Default)]
-pub struct PublishMeter {
-    published: Tally,
-    confirmed: Tally,
-    nacked: Tally,
-    returned: Tally,
-    unknown: Tally,
-    slowest_confirm: Tally,
-    /// Those of worker processes.
-    elsewhere: Mutex<Vec<Arc<PublishMeter>>>,
-}
-
-impl PublishMeter {
-    /// Counters that one of these has.
-    pub const TALLIES: usize = 6;
-
-    /// One whose counters come from `tallies`.
-    pub fn within(tallies: &mut Tallies) -> Self {
-        PublishMeter {
-            published: tallies.tally(),
-            confirmed: tallies.tally(),
-            nacked: tallies.tally(),
-            returned: tallies.tally(),
-            unknown: tallies.tally(),
-            slowest_confirm: tallies.tally(),
-            elsewhere: Mutex::default(),
-        }
-    }
-
-    /// Counts what `other` counts, too.
-    pub fn include(&self, other: &Arc<PublishMeter>) {
-        self.elsewhere().push(Arc::clone(other));
-    }
-
-    fn elsewhere(&self) -> MutexGuard<'_, Vec<Arc<PublishMeter>>> {
-        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sum(&self, of: fn(&PublishMeter) -> u64) -> u64 {
-        self.elsewhere().iter().map(|other| of(other)).sum()
-    }
-
-    /// Nobody is left who could hear an answer: what is in flight is unknown.
-    pub fn abandon(&self) {
-        self.unknown.fetch_add(self.in_flight(), Ordering::Relaxed);
-    }
-
-    /// Notes that a publish was confirmed `ns` nanoseconds after it was begun.
-    pub fn confirmed_after(&self, ns: u64) {
-        self.slowest_confirm.fetch_max(ns, Ordering::Relaxed);
-    }
-
-    /// Longest time from a publish to its confirm so far, nanoseconds; 0: none was confirmed.
-    pub fn slowest_confirm(&self) -> u64 {
-        let elsewhere = self.elsewhere();
-        let others = elsewhere.iter().map(|other| other.slowest_confirm());
-        others.fold(self.slowest_confirm.load(Ordering::Relaxed), u64::max)
-    }
-
-    /// Handed to the client.
-    pub fn published(&self) -> u64 {
-        self.published.load(Ordering::Relaxed) + self.sum(PublishMeter::published)
-    }
-
-    /// Confirmed and routed.
-    pub fn confirmed(&self) -> u64 {
-        self.confirmed.load(Ordering::Relaxed) + self.sum(PublishMeter::confirmed)
-    }
-
-    /// Refused.
-    pub fn nacked(&self) -> u64 {
-        self.nacked.load(Ordering::Relaxed) + self.sum(PublishMeter::nacked)
-    }
-
-    /// Returned as unroutable.
-    pub fn returned(&self) -> u64 {
-        self.returned.load(Ordering::Relaxed) + self.sum(PublishMeter::returned)
-    }
-
-    /// Published and not yet answered for.
-    pub fn in_flight(&self) -> u64 {
-        let unknown = self.unknown.load(Ordering::Relaxed) + self.sum(|other| other.unknown.load(Ordering::Relaxed));
-        let answered = self.confirmed() + self.nacked() + self.returned() + unknown;
-        self.published().saturating_sub(answered)
-    }
-
-    fn count(&self, outcome: Outcome) {
-        let counter = match outcome {
-            Outcome::Confirmed => &self.confirmed,
-            Outcome::Refused(Refusal::Nack) => &self.nacked,
-            Outcome::Refused(Refusal::Returned) => &self.returned,
-            Outcome::Unknown(_) => &self.unknown,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// Publishes on one channel.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    channel: Channel,
+    outlet: Outlet,
+    meter: Arc<PublishMeter>,
+}
+
+#[derive(Debug, Clone)]
+enum Outlet {
+    Lapin(LapinOutlet),
+    Direct(direct::Outlet),
+}
+
+impl Publisher {
+    /// Opens a channel on `connection` for publishing.
+    ///
+    /// # Errors
+    /// What [`Connection::channel`] and `confirm.select` may say.
+    pub async fn open(
+        connection: &Connection,
+        settings: &Publish,
+        meter: Arc<PublishMeter>,
+    ) -> Result<Self, AmqpError> {
+        let outlet = match connection {
+            Connection::Lapin(link) => Outlet::Lapin(LapinOutlet::open(link, settings).await?),
+            Connection::Direct(link) => Outlet::Direct(direct::Outlet::open(link, settings).await?),
+        };
+        Ok(Publisher { outlet, meter })
+    }
+
+    /// As [`Publisher::open`], on a connection of lapin's.
+    ///
+    /// # Errors
+    /// What [`Link::channel`] and `confirm.select` may say.
+    pub async fn on(link: &Link, settings: &Publish, meter: Arc<PublishMeter>) -> Result<Self, AmqpError> {
+        let outlet = Outlet::Lapin(LapinOutlet::open(link, settings).await?);
+        Ok(Publisher { outlet, meter })
+    }
+
+    /// Publishes that wait in the client for room in the socket; the mark of a broker that pushes back silently.
+    pub fn unwritten(&self) -> u64 {
+        match &self.outlet {
+            Outlet::Lapin(outlet) => outlet.unwritten.load(Ordering::Relaxed),
+            Outlet::Direct(outlet) => outlet.unwritten(),
+        }
+    }
+
+    /// Whether nothing more can be published here: the channel is gone. lapin tells of it when a publish meets it so.
+    pub fn is_lost(&self) -> bool {
+        match &self.outlet {
+            Outlet::Lapin(outlet) => outlet.lost.load(Ordering::Acquire),
+            Outlet::Direct(outlet) => outlet.is_lost(),
+        }
+    }
+
+    /// Publishes, and waits for no answer: until the message is with the socket. It counts as unknown.
+    pub async fn publish_unanswered(&self, message: Message<'_>) {
+        let _awaited = Awaited::new(&self.meter);
+        match &self.outlet {
+            Outlet::Lapin(outlet) => outlet.write(message).await,
+            Outlet::Direct(outlet) => outlet.write(message).await,
+        }
+    }
+
+    /// Publishes and awaits the outcome. The message is queued at the first poll; the answer comes later, so many of these
+    /// can be on their way at once.
+    ///
+    /// # Cancel safety
+    /// A dropped publish may have happened; its confirm is lost, and it counts as unknown.
+    pub async fn publish(&self, message: Message<'_>) -> Outcome {
+        let mut awaited = Awaited::new(&self.meter);
+        let outcome = match &self.outlet {
+            Outlet::Lapin(outlet) => outlet.publish(message).await,
+            Outlet::Direct(outlet) => outlet.publish(message).await,
+        };
+        awaited.answered(outcome);
+        outcome
+    }
+}
+
+/// A channel of lapin's, for publishing.
+#[derive(Debug, Clone)]
+struct LapinOutlet {
+    channel: lapin::Channel,
     options: BasicPublishOptions,
     confirm_timeout: Duration,
-    meter: Arc<PublishMeter>,
     /// Publishes of this publisher that the client has not written to the socket yet.
     unwritten: Arc<AtomicU64>,
     /// A publish met a channel that is gone.
     lost: Arc<AtomicBool>,
 }
 
-impl Publisher {
-    /// Opens a channel on `link` for publishing.
-    ///
-    /// # Errors
-    /// What [`Link::channel`] and `confirm.select` may say.
-    pub async fn open(
-        link: &Link,
-        settings: &crate::workload::model::Publish,
-        meter: Arc<PublishMeter>,
-    ) -> Result<Self, AmqpError> {
+impl LapinOutlet {
+    async fn open(link: &Link, settings: &Publish) -> Result<Self, AmqpError> {
         let channel = link.channel().await?;
         if settings.confirms {
-            link.answer(
-                "ask for publisher confirms",
-                channel.confirm_select(ConfirmSelectOptions::default()),
-            )
-            .await?;
+            let selecting = channel.confirm_select(ConfirmSelectOptions::default());
+            link.answer("ask for publisher confirms", selecting).await?;
         }
-        Ok(Publisher {
+        Ok(LapinOutlet {
             channel,
             options: BasicPublishOptions {
                 mandatory: settings.mandatory,
                 immediate: false,
             },
             confirm_timeout: settings.confirm_timeout.0,
-            meter,
             unwritten: Arc::default(),
             lost: Arc::default(),
         })
     }
 
-    /// Publishes that wait in the client for room in the socket; the mark of a broker that pushes back silently.
-    pub fn unwritten(&self) -> u64 {
-        self.unwritten.load(Ordering::Relaxed)
-    }
-
-    /// Whether a publish has met its channel gone: nothing more can be published here.
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
-    }
-
-    /// Publishes, and waits for no answer: until the message is with the socket. It counts as unknown.
-    pub async fn publish_unanswered(&self, message: Message<'_>) {
-        let _awaited = Awaited::new(&self.meter);
+    async fn write(&self, message: Message<'_>) {
         let Message {
             exchange,
             routing_key,
@@ -223,19 +184,11 @@ impl Publisher {
         let _ = tokio::time::timeout(self.confirm_timeout, writing).await;
     }
 
-    /// Publishes and awaits the outcome. The message is queued at the first poll; the answer comes later, so many of these
-    /// can be on their way at once.
-    ///
-    /// # Cancel safety
-    /// A dropped publish may have happened; its confirm is lost, and it counts as unknown.
-    pub async fn publish(&self, message: Message<'_>) -> Outcome {
-        let mut awaited = Awaited::new(&self.meter);
-        let outcome = match tokio::time::timeout(self.confirm_timeout, self.send(message)).await {
+    async fn publish(&self, message: Message<'_>) -> Outcome {
+        match tokio::time::timeout(self.confirm_timeout, self.send(message)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown(Uncertainty::Timeout),
-        };
-        awaited.answered(outcome);
-        outcome
+        }
     }
 
     async fn send(&self, message: Message<'_>) -> Outcome {
@@ -269,30 +222,6 @@ impl Publisher {
     }
 }
 
-/// A publish that is in flight until its outcome is known, or nobody waits for it any more.
-struct Awaited<'a> {
-    meter: &'a PublishMeter,
-    outcome: Outcome,
-}
-
-impl<'a> Awaited<'a> {
-    fn new(meter: &'a PublishMeter) -> Self {
-        meter.published.fetch_add(1, Ordering::Relaxed);
-        let outcome = Outcome::Unknown(Uncertainty::ConnectionLost);
-        Awaited { meter, outcome }
-    }
-
-    fn answered(&mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        self.meter.count(self.outcome);
-    }
-}
-
 /// Holds one place in the count of unwritten publishes, whatever becomes of the future.
 struct Unwritten<'a>(&'a AtomicU64);
 
@@ -306,5 +235,29 @@ impl<'a> Unwritten<'a> {
 impl Drop for Unwritten<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A publish that is in flight until its outcome is known, or nobody waits for it any more.
+struct Awaited<'a> {
+    meter: &'a PublishMeter,
+    outcome: Outcome,
+}
+
+impl<'a> Awaited<'a> {
+    fn new(meter: &'a PublishMeter) -> Self {
+        meter.begun();
+        let outcome = Outcome::Unknown(Uncertainty::ConnectionLost);
+        Awaited { meter, outcome }
+    }
+
+    fn answered(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.meter.count(self.outcome);
     }
 }

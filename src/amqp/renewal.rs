@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::link::{AmqpError, Connector, Link};
-use super::publish::{PublishMeter, Publisher};
+use super::connection::Connection;
+use super::connector::{AmqpError, Connector};
+use super::meter::PublishMeter;
+use super::publish::Publisher;
 use crate::clock::Clock;
 use crate::workload::model::Publish;
 
@@ -17,7 +19,7 @@ use crate::workload::model::Publish;
 pub struct Renewable {
     connector: Connector,
     name: String,
-    current: Mutex<Arc<Link>>,
+    current: Mutex<Arc<Connection>>,
     /// Held while somebody connects.
     renewing: tokio::sync::Mutex<()>,
 }
@@ -38,7 +40,7 @@ impl Renewable {
     }
 
     /// The connection as it is, lost or not.
-    pub fn current(&self) -> Arc<Link> {
+    pub fn current(&self) -> Arc<Connection> {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -49,7 +51,7 @@ impl Renewable {
     ///
     /// # Cancel safety
     /// Safe; a connection that was half open is dropped.
-    pub async fn link(&self) -> Result<Arc<Link>, AmqpError> {
+    pub async fn link(&self) -> Result<Arc<Connection>, AmqpError> {
         let _renewing = self.renewing.lock().await;
         let current = self.current();
         if !current.is_lost() {

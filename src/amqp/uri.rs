@@ -223,6 +223,21 @@ impl BrokerUri {
         self.params.connection_timeout_ms
     }
 
+    /// `heartbeat` in seconds; absent where it is left to the broker.
+    pub fn heartbeat_seconds(&self) -> Option<u16> {
+        self.params.heartbeat.filter(|seconds| *seconds > 0)
+    }
+
+    /// `channel_max`; absent where it is left to the broker.
+    pub fn channel_max(&self) -> Option<u16> {
+        self.params.channel_max.filter(|channels| *channels > 0)
+    }
+
+    /// `auth_mechanism`, as it was asked for.
+    pub fn auth_mechanism(&self) -> Option<AuthMechanism> {
+        self.params.auth_mechanism
+    }
+
     /// Certificates and key; whoever connects must load them.
     pub fn tls_files(&self) -> &TlsFiles {
         &self.params.tls

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
+pub use self::cluster::ManagedCluster;
 pub use self::error::ManagedError;
 pub use self::options::{LogLevel, ManagedOptions};
 
@@ -23,6 +24,7 @@ use super::greeting::{ServerGreeting, greet};
 use super::management::{ManagementClient, ManagementUri};
 use crate::amqp::uri::BrokerUri;
 
+mod cluster;
 mod config;
 mod control;
 mod error;
@@ -71,6 +73,7 @@ impl NodeVersion {
 /// Dropping it kills every process it started and removes its directory; this blocks for about 0.1 s.
 #[derive(Debug)]
 pub struct ManagedNode {
+    name: String,
     session: Mutex<Session>,
     state_dir: PathBuf,
     ports: Ports,
@@ -107,6 +110,22 @@ impl ManagedNode {
     }
 
     async fn start_once(options: &ManagedOptions, server: &Path, epmd: &Path) -> Result<Self, ManagedError> {
+        let at = std::env::temp_dir();
+        let id = Identity::random().map_err(ManagedError::io("drew random names", &at))?;
+        let ports = Ports::choose(options).map_err(ManagedError::io("looked for free ports", &at))?;
+        let mut node = Self::prepare(options, (server, epmd), id, ports)?;
+        node.start_epmd().await?;
+        node.version = NodeVersion::of(node.boot().await?);
+        Ok(node)
+    }
+
+    /// A node with its directory and its session, in which nothing runs yet.
+    fn prepare(
+        options: &ManagedOptions,
+        (server, epmd): (&Path, &Path),
+        id: Identity,
+        ports: Ports,
+    ) -> Result<Self, ManagedError> {
         let parent = options.state_parent.clone().unwrap_or_else(std::env::temp_dir);
         let failed = |doing| ManagedError::io(doing, &parent);
         // RabbitMQ and the shell run with `/` as directory, so the path must not depend on ours.
@@ -114,8 +133,6 @@ impl ManagedNode {
         if parent.to_string_lossy().contains(char::is_whitespace) {
             return Err(ManagedError::BlankInPath { path: parent });
         }
-        let ports = Ports::choose(options).map_err(failed("looked for free ports"))?;
-        let id = Identity::random().map_err(failed("drew random names"))?;
         let token = config::random_hex::<6>().map_err(failed("drew random names"))?;
         let state_dir = parent.join(format!("orderstorm-node-{token}"));
         let environment = config::environment(&state_dir, &ports, &id);
@@ -128,7 +145,8 @@ impl ManagedNode {
         };
         let session = Session::open(&plan).map_err(failed("made the node's directory"))?;
         config::write_files(&state_dir, &ports, &id, options).map_err(failed("wrote the node's configuration"))?;
-        let mut node = Self {
+        Ok(Self {
+            name: id.node_name,
             session: Mutex::new(session),
             uri: BrokerUri::from_parts(&id.user, id.password, "127.0.0.1", ports.amqp, "/"),
             management_uri: ports.management.map(|port| format!("http://127.0.0.1:{port}")),
@@ -143,10 +161,17 @@ impl ManagedNode {
             boot_deadline: options.boot_deadline,
             beam: Mutex::new(None),
             transition: tokio::sync::Mutex::new(()),
-        };
-        node.start_epmd().await?;
-        node.version = NodeVersion::of(node.boot().await?);
-        Ok(node)
+        })
+    }
+
+    /// Its name among Erlang nodes, as the management API calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it takes AMQP connections.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.amqp))
     }
 
     /// AMQP address with the login; the vhost is `/`.
@@ -391,9 +416,8 @@ impl ManagedNode {
             deadline: Instant::now() + self.boot_deadline,
             log_start,
         };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.amqp));
         let greeting = loop {
-            match greet(address, GREETING_PATIENCE).await {
+            match greet(self.address(), GREETING_PATIENCE).await {
                 Ok(greeting) => break greeting,
                 Err(_) => self.boot_goes_on(&wait, "AMQP listener").await?,
             }

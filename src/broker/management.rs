@@ -3,6 +3,8 @@
 //! Each call is one short blocking request on tokio's threads for such work; a call in a measured path would be a
 //! mistake. The password goes into a header only: no address, error or log holds it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -22,6 +24,8 @@ mod metrics;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a whole call. Listing thousands of queues takes a busy broker seconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where another node can be asked instead: one that stands still must not hold up everything.
+const CLUSTER_CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const QUOTE_CHARS_MAX: usize = 300;
 
@@ -92,6 +96,10 @@ pub struct ManagementClient {
     agent: ureq::Agent,
     uri: ManagementUri,
     prometheus_base: Option<String>,
+    /// Other nodes of the cluster that may be asked instead: their API, and their Prometheus plugin.
+    others: Vec<(String, Option<String>)>,
+    /// Which node answered last: 0 for the address itself.
+    answering: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for ManagementClient {
@@ -106,19 +114,25 @@ impl std::fmt::Debug for ManagementClient {
 impl ManagementClient {
     /// A client; connects at the first call.
     pub fn new(uri: ManagementUri) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(CALL_TIMEOUT))
-            // A login goes to the broker named, not to a proxy of the environment nor where a redirect points.
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .build();
         Self {
-            agent: config.into(),
+            agent: agent(CALL_TIMEOUT),
             uri,
             prometheus_base: None,
+            others: Vec::new(),
+            answering: Arc::default(),
+        }
+    }
+
+    /// The same client, which asks these nodes of the cluster (API, Prometheus plugin) where the one before does not answer.
+    #[must_use]
+    pub(super) fn or_at(self, others: Vec<(String, Option<String>)>) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        Self {
+            agent: agent(CLUSTER_CALL_TIMEOUT),
+            others,
+            ..self
         }
     }
 
@@ -266,22 +280,29 @@ impl ManagementClient {
         Ok(AlarmState::Raised(failed.alarms))
     }
 
-    /// The broker's live message counters; `None` when the Prometheus plugin is not known to this client.
+    /// The broker's live message counters, of all nodes together; `None` when the Prometheus plugin is not known to this client.
     ///
     /// # Errors
-    /// See [`ManagementClient::overview`].
+    /// See [`ManagementClient::overview`]; a node that does not answer makes the sum unknown.
     pub async fn message_totals(&self) -> Result<Option<MessageTotals>, ManagementError> {
-        let Some(base) = self.prometheus_base.clone() else {
+        let others = self.others.iter().map(|(_, prometheus)| prometheus.clone());
+        let bases: Option<Vec<String>> = std::iter::once(self.prometheus_base.clone()).chain(others).collect();
+        let Some(bases) = bases else {
             return Ok(None);
         };
-        let answer = self
-            .send(Call {
-                base: Some(base),
-                ..Call::get("read the message counters", "/metrics")
-            })
-            .await?;
-        let text = self.accepted(answer)?;
-        Ok(Some(MessageTotals::read(&String::from_utf8_lossy(&text))))
+        let mut totals: Option<MessageTotals> = None;
+        for base in bases {
+            let answer = self
+                .send(Call {
+                    base: Some(base),
+                    ..Call::get("read the message counters", "/metrics")
+                })
+                .await?;
+            let text = self.accepted(answer)?;
+            let node = MessageTotals::read(&String::from_utf8_lossy(&text));
+            totals = Some(totals.map_or(node, |sum| sum.plus(node)));
+        }
+        Ok(totals)
     }
 
     async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, ManagementError> {
@@ -300,8 +321,28 @@ impl ManagementClient {
         sent.await.unwrap_or(Err(ManagementError::Interrupted { action }))
     }
 
+    /// Asks the node that answered last, and where that does not answer the next.
     fn send_blocking(&self, call: Call) -> Result<Answer, ManagementError> {
-        let base = call.base.as_deref().unwrap_or(self.base());
+        if let Some(base) = &call.base {
+            return self.ask(base, &call);
+        }
+        let nodes = 1 + self.others.len();
+        let last = self.answering.load(Ordering::Relaxed);
+        let mut failed = None;
+        for node in (0..nodes).map(|step| (last + step) % nodes) {
+            let other = node.checked_sub(1).and_then(|at| self.others.get(at));
+            match self.ask(other.map_or(self.base(), |(base, _)| base), &call) {
+                Err(error @ ManagementError::Unreachable { .. }) => failed = Some(error),
+                answered => {
+                    self.answering.store(node, Ordering::Relaxed);
+                    return answered;
+                }
+            }
+        }
+        Err(failed.expect("there is at least one node, and each has failed"))
+    }
+
+    fn ask(&self, base: &str, call: &Call) -> Result<Answer, ManagementError> {
         let unreachable = |error: ureq::Error| ManagementError::Unreachable {
             action: call.action,
             base: base.to_owned(),
@@ -331,7 +372,7 @@ impl ManagementClient {
         Ok(Answer {
             action: call.action,
             base: base.to_owned(),
-            path: call.path,
+            path: call.path.clone(),
             status,
             body,
         })
@@ -374,6 +415,19 @@ impl ManagementClient {
         let text: String = String::from_utf8_lossy(body).chars().take(QUOTE_CHARS_MAX).collect();
         self.uri.password().mask_in(&text).escape_debug().to_string()
     }
+}
+
+fn agent(call_timeout: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(call_timeout))
+        // A login goes to the broker named, not to a proxy of the environment nor where a redirect points.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build()
+        .into()
 }
 
 fn vhost_path(vhost: &str) -> String {

@@ -9,7 +9,7 @@ use super::alarms::Resource;
 use super::discover::{installed_servers, listening_amqp};
 use super::embedded::{self, EmbeddedBroker, EmbeddedError, EmbeddedOptions};
 use super::greeting::ServerGreeting;
-use super::managed::{ManagedError, ManagedNode, ManagedOptions};
+use super::managed::{ManagedCluster, ManagedError, ManagedNode, ManagedOptions};
 use super::management::{ManagementClient, ManagementError, ManagementUri, Overview};
 use crate::amqp::uri::{BrokerUri, Scheme, UriError};
 
@@ -189,6 +189,8 @@ pub struct BrokerInfo {
     pub address: String,
     /// It runs on this machine.
     pub co_located: bool,
+    /// Nodes that the run may steer and connect to; absent where it knows one address only.
+    pub nodes: Option<u32>,
 }
 
 impl BrokerInfo {
@@ -207,9 +209,13 @@ impl fmt::Display for BrokerInfo {
                 self.product, self.version, self.address
             );
         }
+        let nodes = match self.nodes {
+            Some(nodes) if nodes > 1 => format!(", {nodes} nodes"),
+            _ => String::new(),
+        };
         write!(
             f,
-            "{} {} ({}) at {}",
+            "{} {} ({}{nodes}) at {}",
             self.product, self.version, self.kind, self.address
         )
     }
@@ -224,6 +230,8 @@ pub struct StartOptions {
     pub management: Option<String>,
     /// A broker on another machine may be loaded.
     pub allow_remote: bool,
+    /// Nodes of a managed broker; 0 as 1: no cluster.
+    pub nodes: u32,
 }
 
 /// A broker that a run may use.
@@ -240,7 +248,7 @@ pub struct RunningBroker {
 #[derive(Debug)]
 enum Engine {
     External,
-    Managed(Box<ManagedNode>),
+    Managed(ManagedCluster),
     Embedded(EmbeddedBroker),
 }
 
@@ -256,11 +264,12 @@ impl RunningBroker {
         match choice {
             BrokerChoice::External(uri) => Self::external(uri, options).await,
             BrokerChoice::Managed => {
-                let node = ManagedNode::start(ManagedOptions {
+                let managed = ManagedOptions {
                     server: options.server.clone(),
                     ..ManagedOptions::default()
-                })
-                .await?;
+                };
+                let cluster = ManagedCluster::start(managed, options.nodes).await?;
+                let node = cluster.first();
                 let version = node.version();
                 let info = BrokerInfo {
                     kind: "managed",
@@ -269,14 +278,14 @@ impl RunningBroker {
                     platform: version.erlang.as_ref().map(|erlang| format!("Erlang/OTP {erlang}")),
                     address: node.uri().to_string(),
                     co_located: true,
+                    nodes: Some(cluster.nodes().len() as u32),
                 };
-                let management = node.management_client();
                 Ok(RunningBroker {
                     uri: node.uri().clone(),
                     info,
-                    management,
+                    management: cluster.management_client(),
                     pid: None,
-                    engine: Engine::Managed(Box::new(node)),
+                    engine: Engine::Managed(cluster),
                 })
             }
             BrokerChoice::Embedded => {
@@ -292,6 +301,7 @@ impl RunningBroker {
                     platform: None,
                     address: uri.to_string(),
                     co_located: true,
+                    nodes: None,
                 };
                 Ok(RunningBroker {
                     uri,
@@ -350,6 +360,7 @@ impl RunningBroker {
             platform,
             address: uri.to_string(),
             co_located,
+            nodes: None,
         };
         Ok(RunningBroker {
             uri: uri.clone(),
@@ -410,21 +421,34 @@ impl RunningBroker {
         self.management.as_ref()
     }
 
-    /// Its process on this machine, where that is known and not our own.
-    pub fn pid(&self) -> Option<u32> {
+    /// Its processes on this machine, where they are known and not our own.
+    pub fn pids(&self) -> Vec<u32> {
         match &self.engine {
-            // Another one after each restart, and none while it is down.
-            Engine::Managed(node) => node.pid(),
-            Engine::External | Engine::Embedded(_) => self.pid,
+            // Others after each restart, and none of a node that is down.
+            Engine::Managed(cluster) => cluster.nodes().iter().filter_map(ManagedNode::pid).collect(),
+            Engine::External | Engine::Embedded(_) => self.pid.into_iter().collect(),
         }
     }
 
-    /// The private node, if it is one.
-    pub fn node(&self) -> Option<&ManagedNode> {
+    /// The nodes of a cluster, for clients to choose from; none where the broker's address is all there is.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         match &self.engine {
-            Engine::Managed(node) => Some(node),
+            Engine::Managed(cluster) if cluster.nodes().len() > 1 => cluster.addresses(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The private cluster, of one node or more, if it is one.
+    pub fn cluster(&self) -> Option<&ManagedCluster> {
+        match &self.engine {
+            Engine::Managed(cluster) => Some(cluster),
             _ => None,
         }
+    }
+
+    /// The first node of the private cluster, if it is one.
+    pub fn node(&self) -> Option<&ManagedNode> {
+        self.cluster().map(ManagedCluster::first)
     }
 
     /// The embedded broker, if it is it.
@@ -442,7 +466,7 @@ impl RunningBroker {
     pub async fn stop(self) -> Result<(), BrokerError> {
         match self.engine {
             Engine::External => Ok(()),
-            Engine::Managed(node) => Ok(node.stop().await?),
+            Engine::Managed(cluster) => Ok(cluster.stop().await?),
             Engine::Embedded(broker) => {
                 broker.stop().await;
                 Ok(())

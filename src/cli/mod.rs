@@ -10,6 +10,7 @@ mod dlq;
 mod doctor;
 mod history;
 mod list;
+mod plan;
 mod report;
 mod run;
 mod shipped;
@@ -59,6 +60,7 @@ enum Verb {
     Ab(Box<ab::Ab>),
     Capacity(Box<capacity::Capacity>),
     History(history::History),
+    Plan(Box<plan::Plan>),
     Cleanup(cleanup::Cleanup),
     Dlq(dlq::Dlq),
     Broker(broker::Serve),
@@ -108,6 +110,7 @@ impl Cli {
             Verb::Ab(ab) => ab.execute(),
             Verb::Capacity(capacity) => capacity.execute(),
             Verb::History(history) => history.execute(),
+            Verb::Plan(plan) => plan.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),
             Verb::Dlq(dlq) => dlq.execute(),
             Verb::Broker(serve) => serve.execute(),

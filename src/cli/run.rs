@@ -121,6 +121,7 @@ impl BrokerArgs {
             server: self.rabbitmq_server.clone(),
             management: self.management.clone(),
             allow_remote: self.allow_remote,
+            nodes: 1,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 36] = [
+pub const WORKLOADS: [(&str, &str); 37] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -30,6 +30,7 @@ pub const WORKLOADS: [(&str, &str); 36] = [
     ("network-stall", include_str!("../../workloads/network-stall.toml")),
     ("broker-restart", include_str!("../../workloads/broker-restart.toml")),
     ("broker-kill", include_str!("../../workloads/broker-kill.toml")),
+    ("node-loss", include_str!("../../workloads/node-loss.toml")),
     ("backpressure", include_str!("../../workloads/backpressure.toml")),
     ("kill-storm", include_str!("../../workloads/kill-storm.toml")),
     ("crash-points", include_str!("../../workloads/crash-points.toml")),

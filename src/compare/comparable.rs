@@ -9,6 +9,8 @@ use crate::results::record::{CellRecord, RunRecord};
 const FREE: [&str; 3] = ["trial.repeats", "seed", "trial.cool_down"];
 /// … and all that begin so: they say how runs are judged.
 const FREE_SECTION: &str = "compare.";
+/// Settings that there were none of once, with what everybody had then.
+const LATER: [(&str, &str); 1] = [("driver.client", "\"lapin\"")];
 /// Memory that is reported a little differently from boot to boot is the same memory.
 const MEMORY_TOLERANCE: f64 = 0.02;
 /// Settings that are listed; more are counted.
@@ -61,6 +63,8 @@ pub(super) fn circumstances(base: &RunRecord, new: &RunRecord) -> Vec<Difference
         Difference::of("broker version", version(base), version(new)),
         Difference::of("broker platform", platform(base), platform(new)),
         Difference::of("broker co-located", b.co_located, n.co_located),
+        Difference::of("database of the stores", database(base), database(new)),
+        Difference::of("broker nodes", b.nodes.unwrap_or(1), n.nodes.unwrap_or(1)),
         Difference::of("build", &base.tool.build, &new.tool.build),
         Difference::of("processor", &base.machine.cpu, &new.machine.cpu),
         Difference::of("processors", base.machine.cores, new.machine.cores),
@@ -87,8 +91,12 @@ pub(super) fn likeness(record: &RunRecord) -> String {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
         });
     let (broker, machine) = (&record.broker, &record.machine);
+    let database = record
+        .database
+        .as_ref()
+        .map_or(String::new(), |_| format!(", {}", database(record)));
     human::plain(&format!(
-        "{} {} {} on {}, {} × {}, {}, {} build, method {}, plan {plan:016x}",
+        "{} {} {} on {}{database}, {} × {}, {}, {} build, method {}, plan {plan:016x}",
         broker.kind,
         broker.product,
         version(record),
@@ -115,6 +123,13 @@ fn version(record: &RunRecord) -> &str {
 
 fn platform(record: &RunRecord) -> &str {
     record.broker.platform.as_deref().unwrap_or_default()
+}
+
+fn database(record: &RunRecord) -> String {
+    record.database.as_ref().map_or("none".to_owned(), |database| {
+        let fsync = if database.fsync { "" } else { " without fsync" };
+        format!("{} {} {}{fsync}", database.kind, database.product, database.version)
+    })
 }
 
 fn memory(base: &RunRecord, new: &RunRecord) -> Option<Difference> {
@@ -157,7 +172,9 @@ pub(super) fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
         let Some((_, other)) = partner(cell, new) else { continue };
         let value = |cell: &CellRecord, path: &str| {
             let setting = cell.settings.iter().find(|setting| setting.path == path);
-            setting.map_or(human::ABSENT.to_owned(), |setting| setting.value.clone())
+            let later = LATER.iter().find(|(later, _)| *later == path);
+            let once = later.map_or(human::ABSENT, |(_, value)| value);
+            setting.map_or(once.to_owned(), |setting| setting.value.clone())
         };
         let both = cell.settings.iter().chain(&other.settings);
         let mut paths: Vec<&str> = both.map(|setting| setting.path.as_str()).collect();
@@ -187,7 +204,7 @@ pub(super) fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
 mod tests {
     use super::*;
     use crate::report::fixture;
-    use crate::results::record::METHOD_VERSION;
+    use crate::results::record::{DatabaseRecord, METHOD_VERSION};
 
     fn found(change: impl Fn(&mut RunRecord)) -> Vec<String> {
         let base = fixture::pass();
@@ -208,6 +225,17 @@ mod tests {
             [format!("method version: {METHOD_VERSION} → {}", METHOD_VERSION + 1)]
         );
         assert_eq!(found(|new| new.machine.cores = 8), ["processors: 2 → 8"]);
+        let postgres = |fsync| DatabaseRecord {
+            kind: "managed".to_owned(),
+            product: "PostgreSQL".to_owned(),
+            version: "15.8".to_owned(),
+            address: "postgresql://127.0.0.1:5433".to_owned(),
+            fsync,
+        };
+        assert_eq!(
+            found(|new| new.database = Some(postgres(false))),
+            ["database of the stores: none → managed PostgreSQL 15.8 without fsync"]
+        );
         assert_eq!(
             found(|new| new.machine.memory_bytes *= 2),
             ["memory: 8.00 GiB → 16.0 GiB"]
@@ -234,6 +262,14 @@ mod tests {
         assert!(
             rate.len() == 1 && rate[0].starts_with("setting load.rate: ") && rate[0].ends_with("900/s\""),
             "{rate:?}"
+        );
+        let client = set("driver.client", "\"direct\"");
+        assert_eq!(client, ["setting driver.client: \"lapin\" → \"direct\""]);
+        let none = found(|new| new.cells[0].settings.retain(|setting| setting.path != "driver.client"));
+        assert_eq!(
+            none,
+            Vec::<String>::new(),
+            "there was only lapin before there was a choice"
         );
         assert!(set("seed", "7").is_empty() && set("trial.repeats", "99").is_empty());
     }

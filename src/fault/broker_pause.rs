@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_cancelled_pause_leaves_the_broker_running() {
         let (broker, stop) = (Arc::new(Switch::default()), CancellationToken::new());
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let settings = BrokerPause {
             at: Span::ZERO,
             lasts: Span::from_secs(3600),
@@ -106,7 +106,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_aborted_pause_leaves_the_broker_running() {
         let broker = Arc::new(Switch::default());
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let settings = BrokerPause {
             at: Span::ZERO,
             lasts: Span::from_secs(3600),

@@ -31,6 +31,11 @@ pub trait Trouble: Send + Sync {
 
     /// Longest time that `heal` may take.
     fn patience(&self) -> Duration;
+
+    /// Which of several it struck last, from 1; absent where there is but one, and until it has begun.
+    fn victim(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// How an event of it goes.
@@ -74,6 +79,7 @@ struct State {
     began_at: Option<Nanos>,
     healed_at: Option<Nanos>,
     failure: Option<String>,
+    victim: Option<u32>,
 }
 
 struct Over(Arc<Episode>);
@@ -103,7 +109,9 @@ impl Episode {
             return Ok(());
         }
         self.lock().began_at = Some(timer.clock().now());
-        let hold = trouble.begin().await?;
+        let begun = trouble.begin().await;
+        self.lock().victim = trouble.victim();
+        let hold = begun?;
         tokio::select! {
             () = timer.sleep_until(timer.clock().now() + lasts) => {}
             () = heal.cancelled() => {}
@@ -141,6 +149,10 @@ impl Struck for Episode {
 
     fn failure(&self) -> Option<String> {
         self.lock().failure.clone()
+    }
+
+    fn victim(&self) -> Option<u32> {
+        self.lock().victim
     }
 }
 
@@ -196,7 +208,7 @@ mod tests {
         Course {
             lasts: lasts_ms * 1_000_000,
             turn: None,
-            timer: Timer::start(Clock::start()).expect("a thread"),
+            timer: Timer::start(Clock::start()).expect("a timer"),
         }
     }
 

@@ -57,6 +57,11 @@ pub trait Struck: Send + Sync {
     fn failure(&self) -> Option<String> {
         None
     }
+
+    /// Which node was struck, from 1; absent where it is none of several.
+    fn victim(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// All that a fault of the script did.
@@ -77,6 +82,8 @@ pub struct FaultEvent {
     pub struck_at: Nanos,
     /// When all of them were back; absent if the trial ended before.
     pub healed_at: Option<Nanos>,
+    /// The node that was struck, from 1; absent where it was none of several.
+    pub node: Option<u32>,
 }
 
 /// When the script begins and ends.
@@ -137,6 +144,7 @@ pub async fn run_scripted(
             consumers: event.struck(),
             struck_at,
             healed_at: event.healed_at(),
+            node: event.victim(),
         }));
     }
     found
@@ -297,7 +305,7 @@ mod tests {
             load_over: CancellationToken::new(),
             stop: stop.clone(),
         };
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let stage = Arc::clone(&stand);
         let task = tokio::spawn(async move {
             run_scripted(&fault(When::After(1), Whom::Count(1)), (1, 1), stage, span, &timer).await
@@ -323,6 +331,7 @@ mod tests {
             consumers: 1,
             struck_at: 1,
             healed_at: Some(2),
+            node: None,
         };
         let happened = task.await.expect("no panic");
         assert_eq!((happened.events, happened.failure), (vec![event], None));

@@ -87,7 +87,7 @@ mod tests {
 
     fn outage(stop: &CancellationToken) -> (Arc<Door>, tokio::task::JoinHandle<Option<(Nanos, Nanos)>>) {
         let (door, stop) = (Arc::new(Door::default()), stop.clone());
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let settings = StageOutage {
             stage: Stage::Inventory,
             at: Span::ZERO,

@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_fault_that_ends_in_time_is_healed_once() {
         let alarm = Arc::<Alarm>::default();
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let stretch = Stretch {
             lasts: Span::from_millis(5),
             ..LONG
@@ -156,7 +156,7 @@ mod tests {
     async fn a_stopped_fault_is_healed_and_one_that_never_began_is_not_begun() {
         for at in [Span::ZERO, Span::from_secs(3600)] {
             let (alarm, stop) = (Arc::<Alarm>::default(), CancellationToken::new());
-            let timer = Timer::start(Clock::start()).expect("a thread");
+            let timer = Timer::start(Clock::start()).expect("a timer");
             let (ends, stopping) = (ends(&alarm, false), stop.clone());
             let fault = tokio::spawn(async move { run(Stretch { at, ..LONG }, ends, 0, &timer, &stopping).await });
             if at == Span::ZERO {
@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_aborted_fault_is_healed_even_while_it_begins() {
         let alarm = Arc::<Alarm>::default();
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let ends = ends(&alarm, true);
         let (seen, stop) = (Arc::clone(&ends), CancellationToken::new());
         let fault = tokio::spawn(async move { run(LONG, ends, 0, &timer, &stop).await });
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_fault_that_cannot_begin_says_why() {
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let ends = Ends::new(|| Err("no node".to_owned()), || Ok(()));
         let failed = run(LONG, ends, 0, &timer, &CancellationToken::new()).await;
         assert_eq!(failed, Err("no node".to_owned()));

@@ -231,9 +231,10 @@ impl Judge<'_> {
         ))
     }
 
-    /// What is gone with a broker that goes down, where a fault of the script takes it down. Quorum queues keep everything.
+    /// What is gone with a broker, or a node of it, that goes down, where a fault of the script takes it down. Quorum queues keep
+    /// everything.
     fn lost_with_broker(&self) -> Option<String> {
-        let (position, what) = self.workload.faults.of_broker()?;
+        let (position, what) = self.workload.faults.that_takes_down()?;
         let stages = &self.workload.stages;
         if stages.iter().all(|settings| settings.queue.kind == QueueType::Quorum) {
             return None;
@@ -243,10 +244,20 @@ impl Judge<'_> {
         } else if !self.workload.publish.persistent {
             "publish.persistent = false: a transient message in a queue is lost"
         } else {
-            return None;
+            return self.unrouted_meanwhile();
         };
         Some(format!(
             "{because} when the broker goes down (fault {position}, {what})"
+        ))
+    }
+
+    /// A classic queue lives on one node. While that is away the others route nothing to it, and confirm what another queue got.
+    fn unrouted_meanwhile(&self) -> Option<String> {
+        let (position, what) = self.workload.faults.that_takes_node_down()?;
+        let mut stages = self.workload.pipeline.stages().iter();
+        let classic = stages.find(|stage| self.workload.stage(**stage).queue.kind == QueueType::Classic)?;
+        Some(format!(
+            "stage.{classic}.queue_type = \"classic\": what is published while the queue's node is away is not routed to it (fault {position}, {what}); \"quorum\" keeps it on the others"
         ))
     }
 

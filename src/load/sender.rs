@@ -9,7 +9,7 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 
 use super::LoadMeter;
-use crate::amqp::{AmqpError, Backoff, Link, Message, Outcome, Publisher, Refusal, RenewablePublisher, persist};
+use crate::amqp::{AmqpError, Backoff, Connection, Message, Outcome, Publisher, Refusal, RenewablePublisher, persist};
 use crate::clock::Nanos;
 use crate::events::{Event, PipelineKind};
 use crate::ledger::PublishFate;
@@ -28,7 +28,7 @@ const UNWRITTEN_MAX: u64 = 256;
 pub(super) struct Sender {
     wiring: Wiring,
     line: Arc<RenewablePublisher>,
-    link: Arc<Link>,
+    link: Arc<Connection>,
     publisher: Publisher,
     /// For what leads nowhere, a channel of its own: the client library hands a return to whichever publish of the channel is
     /// confirmed next, which is the right one only where all come back.
@@ -96,7 +96,7 @@ impl Sender {
     }
 
     /// Its connection.
-    pub(super) fn link(&self) -> &Link {
+    pub(super) fn link(&self) -> &Connection {
         &self.link
     }
 

@@ -132,6 +132,7 @@ impl Recorder {
             below_range: self.below,
             above_range: self.above,
             mean_ns: (!self.histogram.is_empty()).then(|| self.histogram.mean()),
+            sd_ns: (self.histogram.len() > 1).then(|| self.histogram.stdev()),
             max_ns: self.max(),
             p50: self.quantile(0.5),
             p90: self.quantile(0.9),
@@ -177,6 +178,9 @@ pub struct Summary {
     pub above_range: u64,
     /// Mean of the values in range.
     pub mean_ns: Option<f64>,
+    /// Standard deviation of the values in range; absent under two of them, and in records of older versions.
+    #[serde(default)]
+    pub sd_ns: Option<f64>,
     /// Greatest value, exact.
     pub max_ns: Option<u64>,
     /// Median.
@@ -221,6 +225,17 @@ mod tests {
         let p99 = recorder(&values).quantile(0.99).expect("ten samples lie beyond");
         assert!(p99.rough && p99.low_ns <= p99.ns && p99.high_ns.is_some_and(|high| p99.ns <= high));
         assert!(Recorder::default().summary("x".to_owned()).max_ns.is_none());
+    }
+
+    #[test]
+    fn mean_and_deviation_are_those_of_the_values_in_range() {
+        let summary = recorder(&[10, 2_000_000, 4_000_000, 4_000_000, 6_000_000]).summary("x".to_owned());
+        let near = |found: Option<f64>, expected: f64| found.is_some_and(|ns| (ns / expected - 1.0).abs() < 0.002);
+        assert!(
+            near(summary.mean_ns, 4e6) && near(summary.sd_ns, 2f64.sqrt() * 1e6),
+            "{summary:?}"
+        );
+        assert_eq!(recorder(&[5_000]).summary("x".to_owned()).sd_ns, None);
     }
 
     #[test]

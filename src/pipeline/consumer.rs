@@ -12,13 +12,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
-    QueueDeclareOptions,
-};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::types::ShortString;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +27,10 @@ use super::store::{Known, Store};
 use super::strike::{Armed, Planned, Strike, die, planned};
 use super::switch::StageSwitch;
 use super::work;
-use crate::amqp::{AmqpError, Backoff, Outcome, Refusal, Renewable, RenewablePublisher, Uncertainty, persist};
+use crate::amqp::{
+    Acks, AmqpError, Backoff, Channel, Consumer, Delivery, Outcome, Reach, Refusal, Renewable, RenewablePublisher,
+    Requeue, Uncertainty, persist,
+};
 use crate::clock::Nanos;
 use crate::events::Stage;
 use crate::measure::StageSpan;
@@ -218,16 +215,14 @@ impl Seat {
         let link = self.line.link().await?;
         let channel = link.channel().await?;
         if let Some(prefetch) = settings.prefetch {
-            let setting = channel.basic_qos(prefetch, BasicQosOptions::default());
-            link.answer("set the prefetch", setting).await?;
+            channel.set_prefetch(prefetch).await?;
         }
-        let queue = wiring.topology.queue(*stage).clone();
-        let options = BasicConsumeOptions {
-            no_ack: settings.ack == AckMode::Auto,
-            ..BasicConsumeOptions::default()
+        let acks = match settings.ack {
+            AckMode::Auto => Acks::Auto,
+            AckMode::Manual => Acks::Manual,
         };
-        let consuming = channel.basic_consume(queue.clone(), self.tag(), options, FieldTable::default());
-        let consumer = link.answer(&format!("consume from {queue}"), consuming).await?;
+        let queue = wiring.topology.queue(*stage);
+        let consumer = channel.consume(queue, &self.tag(), acks).await?;
         self.stage.switch.entered();
         Ok((channel, consumer))
     }
@@ -313,16 +308,13 @@ impl Seat {
     async fn recheck_topology(&self) -> Result<(), AmqpError> {
         let wiring = &self.stage.wiring;
         let link = self.line.link().await?;
-        let channel = link.channel().await?;
         let queue = wiring.topology.queue(self.stage.stage);
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let looking = channel.queue_declare(queue.clone(), passive, FieldTable::default());
-        match link.answer(&format!("look for the queue {queue}"), looking).await {
+        match link.channel().await?.ready_in(queue).await {
             Ok(_) => Ok(()),
-            Err(_) if !link.is_lost() => wiring.topology.declare(&link, &wiring.workload).await,
+            Err(_) if !link.is_lost() => {
+                let channel = link.channel().await?;
+                wiring.topology.declare(&channel, &wiring.workload).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -368,7 +360,7 @@ impl Seat {
             }
             // Nothing of it may be settled or delivered any more; one that is gone needs no close.
             Parted::Struck(_) | Parted::Lost | Parted::Told(Command::Halt) => {
-                let closing = channel.close(200, "held back".into());
+                let closing = channel.close("held back");
                 let _ = tokio::time::timeout(FINISH_TIMEOUT, closing).await;
             }
             Parted::Told(Command::Stop) => {}
@@ -394,11 +386,11 @@ impl Lane<'_> {
         let parted = loop {
             tokio::select! {
                 delivery = consumer.next() => {
-                    let Some(Ok(delivery)) = delivery else { break Parted::Lost };
+                    let Some(delivery) = delivery else { break Parted::Lost };
                     let delivered = self.taken(&delivery);
-                    batch.taken(delivery.delivery_tag);
+                    batch.taken(delivery.tag());
                     let work_ns = work::draw(self.stage.settings.service_time, service_times) * self.slowness;
-                    jobs.push(async move { (delivery.delivery_tag, self.process(delivery, delivered, work_ns).await) });
+                    jobs.push(async move { (delivery.tag(), self.process(delivery, delivered, work_ns).await) });
                 }
                 Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => {
                     if let Some(strike) = self.broken_off() {
@@ -425,10 +417,7 @@ impl Lane<'_> {
         };
         if finishes {
             // A command to stop that comes meanwhile is seen right after.
-            let _ = self
-                .channel
-                .basic_cancel(tag.clone(), BasicCancelOptions::default())
-                .await;
+            self.channel.cancel(tag).await;
             // Who waits for a slot gives up; who has one goes on.
             self.slots.close();
             let finishing = async {
@@ -507,7 +496,7 @@ impl Lane<'_> {
         meter.delivered.fetch_add(1, Ordering::Relaxed);
         meter
             .redelivered
-            .fetch_add(u64::from(delivery.redelivered), Ordering::Relaxed);
+            .fetch_add(u64::from(delivery.is_redelivered()), Ordering::Relaxed);
         let held = self.meter.take();
         meter.take();
         let StageSettings { ack, prefetch, .. } = self.stage.settings;
@@ -544,30 +533,21 @@ impl Lane<'_> {
             Settlement::Ack | Settlement::PassedOn => {
                 self.released(1);
                 self.stage.meter.acks.fetch_add(1, Ordering::Relaxed);
-                let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple: false }).await;
+                let _ = self.channel.ack(tag, Reach::One).await;
                 self.acknowledged(&[tag]);
             }
             // A reject, because a nack does not count towards the delivery limit of a quorum queue from RabbitMQ 4.3 on.
             Settlement::GiveBack => {
                 self.released(1);
-                let _ = self
-                    .channel
-                    .basic_reject(tag, BasicRejectOptions { requeue: true })
-                    .await;
+                let _ = self.channel.reject(tag, Requeue::Yes).await;
             }
             Settlement::Reject | Settlement::Requeue => {
                 self.released(1);
-                let requeue = settlement == Settlement::Requeue;
-                let _ = self
-                    .channel
-                    .basic_nack(
-                        tag,
-                        BasicNackOptions {
-                            multiple: false,
-                            requeue,
-                        },
-                    )
-                    .await;
+                let requeue = match settlement {
+                    Settlement::Requeue => Requeue::Yes,
+                    _ => Requeue::No,
+                };
+                let _ = self.channel.nack(tag, requeue).await;
             }
             Settlement::Abandon | Settlement::Struck => {
                 self.released(1);
@@ -582,9 +562,9 @@ impl Lane<'_> {
     async fn flush(&self, batch: &mut Batch) {
         self.released(batch.finished.len() as u64);
         let tags: Vec<u64> = batch.finished.iter().copied().collect();
-        for (tag, multiple) in batch.take() {
+        for (tag, reach) in batch.take() {
             self.stage.meter.acks.fetch_add(1, Ordering::Relaxed);
-            let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple }).await;
+            let _ = self.channel.ack(tag, reach).await;
         }
         self.acknowledged(&tags);
     }
@@ -611,20 +591,22 @@ impl Lane<'_> {
             stage, meter, wiring, ..
         } = &**self.stage;
         let body_max = wiring.workload.messages.body_max();
-        let oversize = body_max.is_some_and(|most| delivery.data.len() as u64 > most);
-        let Some(message) = decode(wiring.encoder.ids(), &delivery.data).ok().filter(|_| !oversize) else {
+        let oversize = body_max.is_some_and(|most| delivery.body().len() as u64 > most);
+        let Some(message) = decode(wiring.encoder.ids(), delivery.body()).ok().filter(|_| !oversize) else {
             meter.malformed.fetch_add(1, Ordering::Relaxed);
             return Settlement::Reject;
         };
-        self.logged(delivery.delivery_tag, (message.number, message.event));
+        self.logged(delivery.tag(), (message.number, message.event));
         // A message that was published again lives from then on.
-        let time_to_live = (self.stage.time_to_live).filter(|_| headers::retries(&delivery.properties) == 0);
+        let time_to_live = (self.stage.time_to_live).filter(|_| headers::retries(&delivery.properties()) == 0);
         meter.waited(delivered.saturating_sub(message.published), time_to_live);
         if !stage.consumes().contains(&message.event) {
             meter.not_for_stage.fetch_add(1, Ordering::Relaxed);
             return Settlement::Ack;
         }
-        wiring.ledger.delivered(message.number, *stage, delivery.redelivered);
+        wiring
+            .ledger
+            .delivered(message.number, *stage, delivery.is_redelivered());
         let settlement = self.work_on(&message, &delivery, delivered, work_ns).await;
         if matches!(settlement, Settlement::Ack | Settlement::Reject) {
             wiring.ledger.settled(message.number, *stage, message.event);
@@ -881,17 +863,17 @@ impl Batch {
     }
 
     /// The acknowledgements that settle everything finished: one for the whole front, one for each delivery behind it.
-    fn take(&mut self) -> Vec<(u64, bool)> {
+    fn take(&mut self) -> Vec<(u64, Reach)> {
         let first_open = self.open.first().copied().unwrap_or(u64::MAX);
         let finished = std::mem::take(&mut self.finished);
         self.oldest = None;
-        let mut acks: Vec<(u64, bool)> = finished
+        let mut acks: Vec<(u64, Reach)> = finished
             .range(..first_open)
             .next_back()
-            .map(|tag| (*tag, true))
+            .map(|tag| (*tag, Reach::UpTo))
             .into_iter()
             .collect();
-        acks.extend(finished.range(first_open..).map(|tag| (*tag, false)));
+        acks.extend(finished.range(first_open..).map(|tag| (*tag, Reach::One)));
         acks
     }
 }
@@ -906,10 +888,10 @@ mod tests {
         (1..=5).for_each(|tag| batch.taken(tag));
         [1, 2, 4].into_iter().for_each(|tag| batch.finished(tag, 0));
         assert_eq!(batch.ready(), 2);
-        assert_eq!(batch.take(), [(2, true), (4, false)]);
+        assert_eq!(batch.take(), [(2, Reach::UpTo), (4, Reach::One)]);
         batch.finished(3, 0);
         assert_eq!(batch.ready(), 1);
-        assert_eq!(batch.take(), [(3, true)]);
+        assert_eq!(batch.take(), [(3, Reach::UpTo)]);
         assert!(!batch.waits());
     }
 
@@ -919,6 +901,6 @@ mod tests {
         (1..=3).for_each(|tag| batch.taken(tag));
         batch.settled(1);
         batch.finished(2, 0);
-        assert_eq!(batch.take(), [(2, true)]);
+        assert_eq!(batch.take(), [(2, Reach::UpTo)]);
     }
 }

@@ -9,11 +9,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use lapin::BasicProperties;
-use lapin::message::Delivery;
 use lapin::types::{AMQPValue, ShortString};
 
 use super::consumer::StageContext;
-use crate::amqp::{Message, Outcome, RenewablePublisher};
+use crate::amqp::{Delivery, Message, Outcome, RenewablePublisher};
 use crate::clock::Nanos;
 use crate::events::Event;
 use crate::orders::OrderNumber;
@@ -129,7 +128,9 @@ impl StageContext {
     fn retries_before(&self, message: &Envelope, delivery: &Delivery) -> u32 {
         match self.wiring.workload.retry.policy {
             RetryPolicy::Requeue => self.attempts.count(message),
-            RetryPolicy::None | RetryPolicy::Republish | RetryPolicy::Backoff => headers::retries(&delivery.properties),
+            RetryPolicy::None | RetryPolicy::Republish | RetryPolicy::Backoff => {
+                headers::retries(&delivery.properties())
+            }
         }
     }
 
@@ -234,7 +235,7 @@ impl StageContext {
             Sequel::Drop | Sequel::Requeue | Sequel::GiveUp(_) => (topology.queue(self.stage).clone(), 0),
         };
         let properties = headers::with(first_came_by(delivery), headers::RETRIES, AMQPValue::LongUInt(retry));
-        self.pass_on(publisher, who, ("".into(), queue), properties, &delivery.data)
+        self.pass_on(publisher, who, ("".into(), queue), properties, delivery.body())
             .await
     }
 
@@ -253,7 +254,7 @@ impl StageContext {
             topology.dead_letter_exchange.clone(),
             topology.dead_letter_queue(self.stage).clone(),
         );
-        self.pass_on(publisher, who, route, properties, &delivery.data).await
+        self.pass_on(publisher, who, route, properties, delivery.body()).await
     }
 
     async fn pass_on(
@@ -280,10 +281,10 @@ fn text(value: &str) -> AMQPValue {
 
 /// A delivery's properties with the exchange and routing key that its message first came by.
 fn first_came_by(delivery: &Delivery) -> BasicProperties {
-    let properties = delivery.properties.clone();
+    let properties = delivery.properties().into_owned();
     if headers::text(&properties, headers::SOURCE_KEY).is_some() {
         return properties;
     }
-    let properties = headers::with(properties, headers::SOURCE_EXCHANGE, text(delivery.exchange.as_str()));
-    headers::with(properties, headers::SOURCE_KEY, text(delivery.routing_key.as_str()))
+    let properties = headers::with(properties, headers::SOURCE_EXCHANGE, text(delivery.exchange()));
+    headers::with(properties, headers::SOURCE_KEY, text(delivery.routing_key()))
 }

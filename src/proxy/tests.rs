@@ -38,7 +38,7 @@ impl Stand {
                 });
             }
         });
-        let timer = Timer::start(Clock::start()).expect("a thread");
+        let timer = Timer::start(Clock::start()).expect("a timer");
         let proxy = Proxy::start(&target, (1, "test"), &timer).expect("a port");
         Stand {
             proxy,

@@ -248,10 +248,11 @@ fn named(n: usize, run: &RunRecord, with_broker: bool) -> Named {
         status: status::Status::of(run).word(),
         started: run.started.clone(),
         broker: format!(
-            "{} {} ({})",
+            "{} {} ({}{})",
             run.broker.product,
             run.broker.version,
-            if embedded { status::EMBEDDED } else { &run.broker.kind }
+            if embedded { status::EMBEDDED } else { &run.broker.kind },
+            run.broker.cluster()
         ),
         machine: format!("{} × {}, {}", run.machine.cores, run.machine.cpu, run.machine.os),
         commit: run
@@ -267,7 +268,7 @@ fn named(n: usize, run: &RunRecord, with_broker: bool) -> Named {
 fn short(broker: &BrokerRecord) -> String {
     match broker.kind.as_str() {
         "embedded" => "embedded".to_owned(),
-        _ => format!("{} {}", broker.product, broker.version),
+        _ => format!("{} {}{}", broker.product, broker.version, broker.cluster()),
     }
 }
 
@@ -293,6 +294,7 @@ fn broker(runs: &[RunRecord]) -> BrokerRecord {
         platform: None,
         address: String::new(),
         co_located,
+        nodes: None,
     }
 }
 

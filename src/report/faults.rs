@@ -1,6 +1,7 @@
 //! What faults cost: `faults.csv`, one row per event (RFC 4180, each column is described in docs/RESULTS.md), and the sum over
 //! the events of each fault, which the terminal and the page show.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::cell::Cell;
@@ -25,6 +26,7 @@ const COLUMNS: &[Column] = &[
     ("consumers", |(_, event)| {
         event.consumers.map_or(Cell::Absent, Cell::from)
     }),
+    ("node", |(_, event)| event.node.map_or(Cell::Absent, Cell::from)),
     ("start_s", |(_, event)| event.start_s.into()),
     ("healed_s", |(_, event)| event.healed_s.into()),
     ("recovery_time_s", |(_, event)| event.recovery_s.into()),
@@ -64,6 +66,8 @@ pub struct Summed {
     pub events: u64,
     /// Consumers struck, over all events; absent for the broker.
     pub consumers: Option<u64>,
+    /// Nodes struck, from 1, each once; none where it was none of several.
+    pub nodes: BTreeSet<u32>,
     /// Events that were healed.
     pub healed: u64,
     /// Longest time from start to heal, seconds; absent if none was healed.
@@ -141,6 +145,7 @@ fn empty(event: &FaultRecord) -> Summed {
         name: format!("{}{stage}{point}", event.what),
         events: 0,
         consumers: None,
+        nodes: BTreeSet::new(),
         healed: 0,
         away_s_max: None,
         recovery_s: Vec::new(),
@@ -158,6 +163,7 @@ fn add(sum: &mut Summed, event: &FaultRecord) {
     if let Some(consumers) = event.consumers {
         *sum.consumers.get_or_insert(0) += u64::from(consumers);
     }
+    sum.nodes.extend(event.node);
     sum.healed += u64::from(event.healed_s.is_some());
     sum.away_s_max = longest(sum.away_s_max, event.healed_s.map(|healed| healed - event.start_s));
     sum.longest_gap_s = longest(sum.longest_gap_s, event.longest_gap_s);
@@ -195,8 +201,14 @@ pub fn sentence(sum: &Summed) -> String {
     let gap = sum.longest_gap_s.map_or(ABSENT.to_owned(), human::seconds);
     let [redeliveries, delivered, in_effect] = sum.again;
     let returned = sum.exposure_words().map_or(String::new(), |words| format!("; {words}"));
+    let nodes: Vec<String> = sum.nodes.iter().map(u32::to_string).collect();
+    let nodes = match nodes.len() {
+        0 => String::new(),
+        1 => format!(", node {}", nodes[0]),
+        _ => format!(", nodes {}", nodes.join(", ")),
+    };
     format!(
-        "{}: {}{consumers}{away}{unhealed}; recovery time {}; no order ended for {gap} at most; {}, duplicates delivered {}, in effect {}{returned}",
+        "{}: {}{consumers}{nodes}{away}{unhealed}; recovery time {}; no order ended for {gap} at most; {}, duplicates delivered {}, in effect {}{returned}",
         sum.name,
         human::plural(sum.events, "event"),
         sum.recovery_words(),
@@ -242,6 +254,7 @@ mod tests {
             stage: Some(Stage::Payment),
             point: None,
             consumers: Some(2),
+            node: None,
             start_s,
             healed_s,
             recovery_s,
@@ -307,7 +320,7 @@ mod tests {
         write(&record, &mut bytes).expect("written");
         let text = String::from_utf8(bytes).expect("UTF-8");
         let row = text.lines().nth(1).expect("a row");
-        assert_eq!(row, "1,0,1,connection-drop,payment,,2,1,,,0.4,10,3,0,,,");
+        assert_eq!(row, "1,0,1,connection-drop,payment,,2,,1,,,0.4,10,3,0,,,");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::results::SeriesWriter;
 use crate::results::capacity::{CapacityEnding, CapacityRecord, CapacitySetting};
 use crate::results::record::*;
 use crate::rng;
+use crate::units::{Rate, Share, Span};
 use crate::workload::check::{CheckedCell, Origin, check};
-use crate::workload::model::StoreKind;
+use crate::workload::model::{Prediction, StoreKind};
 
 const LOAD_S: f64 = 60.0;
 const WARM_UP_S: f64 = 5.0;
@@ -385,6 +386,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             platform: Some("Erlang/OTP 25.2.3".to_owned()),
             address: "amqp://guest:***@127.0.0.1:40001/".to_owned(),
             co_located: true,
+            nodes: None,
         },
         name: checked.workload.name.clone(),
         question: checked.workload.question.clone(),
@@ -688,6 +690,7 @@ pub fn embedded() -> RunRecord {
         platform: None,
         address: "amqp://127.0.0.1:40001/".to_owned(),
         co_located: true,
+        nodes: None,
     };
     record.tool.build = "debug".to_owned();
     record
@@ -751,6 +754,7 @@ pub fn failed() -> RunRecord {
         backlog_messages_max: Some(1_012),
         clear_time_predicted_s: 10.0,
         clear_time_s: Some(10.4),
+        finished_per_s: Some(398.0),
     }];
     trial.backlog = Some(backlog());
     let phase = |name, start_s, end_s, orders_sent| LoadPhaseRecord {
@@ -956,4 +960,96 @@ pub fn folder(record: &RunRecord) -> tempfile::TempDir {
     std::fs::write(folder.path().join("run.json"), json).expect("written");
     write_series(record, &folder.path().join("series.csv"));
     folder
+}
+
+/// [`failed`], of a workload that a plan foretold something of.
+pub(crate) fn foretold() -> RunRecord {
+    let mut record = failed();
+    let workload = &mut record.cells[0].workload;
+    workload.prediction = Prediction {
+        sustainable_rate: Some(Rate(400.0)),
+        drain_time: Some(Span::from_secs(10)),
+        backlog_max: Some(1_000),
+        end_to_end_p99: None,
+    };
+    let payment = workload.pipeline.position(Stage::Payment).expect("a stage of orders");
+    workload.stages[payment].predicted_utilisation = Some(Share(0.8));
+    record
+}
+
+/// A work queue at these rates, jobs of 10 ms on 2 workers: utilisation and waits as the model would have them, 5 % longer.
+pub(crate) fn rates(rates: &[f64]) -> RunRecord {
+    let model = pass().trials.remove(0);
+    let mut record = pass();
+    (record.cells, record.trials) = (Vec::new(), Vec::new());
+    record.name = "jobs".to_owned();
+    for (position, rate) in rates.iter().enumerate() {
+        let text = format!(
+            "# Jobs?\npipeline = \"work-queue\"\n[load]\narrival = \"poisson\"\nrate = \"{rate}/s\"\n[stage.worker]\nconsumers = 2\nprefetch = 1\nservice_time = \"10ms\"\n"
+        );
+        let checked = check("jobs.toml", "jobs", text, &[])
+            .expect("a legal workload")
+            .into_first();
+        record.cells.push(CellRecord {
+            label: format!("rate {rate}/s"),
+            varied: Vec::new(),
+            settings: settings(&checked),
+            objectives: Vec::new(),
+            workload: checked.workload,
+        });
+        record.trials.push(at_rate(&model, position, *rate));
+    }
+    record.progress.trials_planned = rates.len() as u32;
+    record
+}
+
+fn at_rate(model: &TrialRecord, position: usize, rate: f64) -> TrialRecord {
+    let station = crate::queueing::Station {
+        servers: 2,
+        arrival_per_s: rate,
+        arrival_scv: 1.0,
+        service_s: 0.01,
+        service_scv: 0.0,
+    };
+    let wait_s = station.wait().expect("it keeps up").mean_s * 1.05;
+    let constant = |series: Series, s: f64| {
+        let mut recorder = Recorder::default();
+        (0..2_000).for_each(|_| recorder.record((s * 1e9) as u64));
+        let mut summary = recorder.summary(series.to_string());
+        // The mean without the histogram's rounding.
+        summary.mean_ns = Some(s * 1e9);
+        summary
+    };
+    let span = |span| Series::Stage(Stage::Worker, span);
+    let mut queue_wait = constant(span(StageSpan::QueueWait), 0.000_2);
+    queue_wait.mean_ns = Some((0.000_2 + wait_s) * 1e9);
+    let mut trial = model.clone();
+    (trial.trial, trial.cell, trial.repeat) = (position as u32 + 1, position as u32, 1);
+    trial.rates = Rates {
+        offered_load_per_s: Some(rate),
+        achieved_rate_per_s: Some(rate),
+        goodput_per_s: Some(rate),
+    };
+    trial.latencies = vec![
+        constant(Series::EndToEnd, 0.05),
+        constant(Series::SendLag, 0.000_1),
+        queue_wait,
+        constant(span(StageSpan::BufferWait), 0.000_002),
+        constant(span(StageSpan::Service), 0.010_1),
+    ];
+    let mut worker = trial.stages[0].clone();
+    worker.stage = Stage::Worker;
+    worker.consumers = 2;
+    worker.delivered = trial.orders.published;
+    worker.utilisation = Some(rate * 0.010_1 / 2.0);
+    trial.stages = vec![worker];
+    trial.ledger.effects = vec![EffectCount {
+        stage: Stage::Worker,
+        event: Event::JobQueued,
+        orders: trial.orders.published,
+        repeated: 0,
+    }];
+    trial.messages.published = trial.orders.published;
+    trial.messages.delivered = trial.orders.published;
+    trial
 }

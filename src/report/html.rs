@@ -7,13 +7,16 @@ pub mod beside;
 mod browser;
 mod capacity;
 mod cells;
+mod foretold;
 mod lead;
 mod phases;
 mod sink;
+pub mod sizing;
 mod stores;
 mod tables;
 
 use super::chart::Picture;
+use super::chart::cells::ALIKE;
 use super::human;
 use super::status;
 use super::sweep::Sweep;
@@ -45,11 +48,14 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
         capacity::rates(&mut page, capacity);
     } else if sweep.is_matrix() {
         cells::section(&mut page, sweep);
-        figures(&mut page, cell_charts);
+        let (alike, telling): (Vec<&Picture>, Vec<&Picture>) = cell_charts.iter().partition(|chart| chart.alike);
+        figures(&mut page, telling);
+        alike_figures(&mut page, &alike);
     } else {
         lead::key_figures(&mut page, record);
     }
     let details = details(sweep);
+    foretold::section(&mut page, record, &details);
     if sweep.is_matrix() {
         which_details(&mut page, sweep, &details);
     }
@@ -204,7 +210,22 @@ fn pictures(page: &mut Sink, record: &RunRecord, charts: &[Picture]) {
     figures(page, charts);
 }
 
-fn figures(page: &mut Sink, pictures: &[Picture]) {
+/// What takes part in no decision is folded away.
+fn alike_figures(page: &mut Sink, pictures: &[&Picture]) {
+    if pictures.is_empty() {
+        return;
+    }
+    let summary = format!(
+        "{} in which no two cells differ by more than {}",
+        human::plural(pictures.len() as u64, "chart"),
+        human::share(ALIKE)
+    );
+    page.element("<details><summary>", &summary, "</summary>\n");
+    figures(page, pictures.iter().copied());
+    page.raw("</details>\n");
+}
+
+fn figures<'a>(page: &mut Sink, pictures: impl IntoIterator<Item = &'a Picture>) {
     for picture in pictures {
         let (title, explanation) = (&picture.title, &picture.explanation);
         page.raw("<figure id=\"chart-").text(&picture.name);
@@ -298,6 +319,21 @@ mod tests {
                 .unwrap_or_else(|| panic!("{part} is missing, or in the wrong place"));
         }
         assert_eq!(html.matches("<summary>Trial ").count() % 10, 0);
+    }
+
+    #[test]
+    fn charts_of_cells_that_hardly_differ_are_folded_away_behind_the_others() {
+        let mut record = fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 3);
+        for trial in &mut record.trials {
+            trial.resources.driver_rss_bytes_max = Some(60_000_000);
+        }
+        let html = html(&record);
+        let folded = html
+            .find("charts in which no two cells differ")
+            .expect("some are folded");
+        let at = |name: &str| html.find(&format!("id=\"chart-cells-{name}\"")).expect("the chart");
+        assert!(at("goodput") < folded && at("end-to-end-p99") < folded);
+        assert!(folded < at("driver-memory"));
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub mod human;
 pub mod insight;
 pub mod objective;
 pub mod phases;
+pub mod prediction;
 pub mod promised;
+pub mod sizing;
 pub mod stages;
 pub mod status;
 pub mod summary;
@@ -83,7 +85,7 @@ pub enum Extent {
     Tables,
 }
 
-/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `faults.csv`, `phases.csv`, `overloads.csv`), `charts/*.svg`,
+/// Writes the tables (`summary.csv`, `cells.csv`, `stages.csv`, `consumers.csv`, `faults.csv`, `phases.csv`, `overloads.csv`, `prediction.csv`), `charts/*.svg`,
 /// `charts/*.png` and `report.html` into a run folder that holds `series.csv`. Each file appears whole or not at all; a run folder without `series.csv` gets charts that say so.
 ///
 /// # Errors
@@ -156,7 +158,7 @@ fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> 
 /// A table: its file's name, and what writes it.
 type Table = (&'static str, fn(&RunRecord, &mut Vec<u8>) -> Result<(), csv::Error>);
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     ("summary.csv", |record, to| summary::write(record, to)),
     ("cells.csv", |record, to| cells::write(record, to)),
     ("stages.csv", |record, to| stages::write(record, to)),
@@ -164,6 +166,7 @@ const TABLES: [Table; 7] = [
     ("faults.csv", |record, to| faults::write(record, to)),
     ("phases.csv", |record, to| phases::write(record, to)),
     ("overloads.csv", |record, to| phases::write_overloads(record, to)),
+    ("prediction.csv", |record, to| prediction::write(record, to)),
 ];
 
 /// A table of a capacity search.
@@ -324,6 +327,7 @@ mod tests {
                 "faults.csv",
                 "overloads.csv",
                 "phases.csv",
+                "prediction.csv",
                 "report.html",
                 "run.json",
                 "series.csv",
@@ -401,7 +405,8 @@ mod tests {
                         disarmed += usize::from(cell.starts_with('\''));
                     }
                 }
-                let has_texts_of_others = !["consumers.csv", "overloads.csv", "faults.csv"].contains(&name);
+                let has_texts_of_others =
+                    !["consumers.csv", "overloads.csv", "faults.csv", "prediction.csv"].contains(&name);
                 assert!(disarmed > 0 || !has_texts_of_others, "{name} has none of the texts");
             }
         }

@@ -89,6 +89,7 @@ const OVERLOAD_COLUMNS: &[OverloadColumn] = &[
     ("clear_time_s_predicted", |_, o| o.clear_time_predicted_s.into()),
     ("clear_time_s", |_, o| o.clear_time_s.into()),
     ("clear_time_ratio", |_, o| o.clear_time_ratio().into()),
+    ("finished_per_s", |_, o| o.finished_per_s.into()),
 ];
 
 /// The names of the columns of `phases.csv`, in their order.

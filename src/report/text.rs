@@ -8,6 +8,7 @@ use super::failures;
 use super::human::{self, ABSENT};
 use super::insight::{self, Recommendation, Scaling};
 use super::objective;
+use super::prediction;
 use super::status::{self, Status};
 use super::sweep::Sweep;
 use crate::events::Stage;
@@ -126,6 +127,8 @@ impl Page {
         if status::is_embedded(record) {
             let _ = write!(about, " ({})", status::EMBEDDED);
         }
+        about.push_str(&broker.cluster());
+        let _ = write!(about, ", client {}", record.tool.client);
         if broker.co_located {
             about.push_str(", co-located: relative comparisons only");
         }
@@ -261,6 +264,7 @@ impl Page {
         }
         self.orders(trial);
         self.rates(trial);
+        self.foretold(record, trial);
         self.latencies(trial);
         self.consumers(trial);
         self.stores(trial);
@@ -480,6 +484,27 @@ impl Page {
                 human::count(overload.backlog_orders_predicted.round() as u64)
             );
             self.wrapped(None, 4, "  ", &says);
+        }
+    }
+
+    fn foretold(&mut self, record: &RunRecord, trial: &TrialRecord) {
+        let foretold = prediction::of(record, trial);
+        if foretold.is_empty() {
+            return;
+        }
+        self.heading(&format!(
+            "{:<30}{:>14}{:>14}{:>11}",
+            "Foretold by the plan", "foretold", "measured", "error"
+        ));
+        for one in foretold {
+            let of = |value| prediction::value(value, one.unit);
+            self.line(&format!(
+                "  {:<28}{:>14}{:>14}{:>11}",
+                prediction::title(&one),
+                of(one.predicted),
+                one.measured.map_or(ABSENT.to_owned(), of),
+                prediction::error(one.error())
+            ));
         }
     }
 

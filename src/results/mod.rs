@@ -8,6 +8,7 @@ pub mod folder;
 pub mod hlog;
 pub mod latency_log;
 pub mod objective;
+pub mod prediction;
 pub mod record;
 pub mod series;
 mod tail;

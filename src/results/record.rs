@@ -178,7 +178,7 @@ pub struct Outcome {
 pub struct Tool {
     /// Version of orderstorm.
     pub version: String,
-    /// The AMQP client that drove the load.
+    /// The AMQP client of load and stages; several where `driver.client` is varied.
     pub client: String,
     /// `release` or `debug`: a debug build's figures are no figures.
     pub build: String,
@@ -225,6 +225,20 @@ pub struct BrokerRecord {
     pub address: String,
     /// It runs on the driver's machine: relative comparisons only.
     pub co_located: bool,
+    /// Nodes of a broker of the run's own; absent for another, of which the run knows an address only, and in records of before
+    /// there were clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
+}
+
+impl BrokerRecord {
+    /// ", 3 nodes" for a cluster, nothing for a single node.
+    pub fn cluster(&self) -> String {
+        match self.nodes {
+            Some(nodes) if nodes > 1 => format!(", {nodes} nodes"),
+            _ => String::new(),
+        }
+    }
 }
 
 /// The database server of the stores.
@@ -367,6 +381,9 @@ pub struct FaultRecord {
     pub point: Option<String>,
     /// Consumers struck; absent for the broker.
     pub consumers: Option<u32>,
+    /// The node of the broker's cluster that was struck, from 1; absent where it was none of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
     /// When the first was struck.
     pub start_s: f64,
     /// When all were back; absent if the trial ended before.
@@ -687,6 +704,10 @@ pub struct OverloadRecord {
     pub clear_time_predicted_s: f64,
     /// … as it was, by the first sample in which nothing waited; absent if there was none.
     pub clear_time_s: Option<f64>,
+    /// Messages that the stage finished per second while more waited than it can work on at once, from the first such sample to
+    /// the last; absent with fewer than two of them.
+    #[serde(default)]
+    pub finished_per_s: Option<f64>,
 }
 
 impl OverloadRecord {

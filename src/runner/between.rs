@@ -141,7 +141,8 @@ impl Site<'_> {
         let Some(last) = self.manifest.trials.last() else {
             return Ok(Vec::new());
         };
-        let connector = Connector::new(self.uri, std::sync::Arc::new(Incidents::new(Clock::start())));
+        let incidents = std::sync::Arc::new(Incidents::new(Clock::start()));
+        let connector = Connector::new(self.uri, incidents).over(self.broker.addresses(), 0);
         let link = connector
             .connect("cool-down")
             .await

@@ -15,7 +15,7 @@ use crate::report::Extent;
 use crate::results::record::DriverCeiling;
 use crate::units::Span;
 use crate::workload::Workload;
-use crate::workload::model::{Arrival, BadMessages, Faults, HandlerErrors, ServiceTime, StoreKind, Until};
+use crate::workload::model::{Arrival, BadMessages, Broker, Faults, HandlerErrors, ServiceTime, StoreKind, Until};
 
 /// Orders under way at once; enough to keep every stage busy.
 const USERS: u32 = 256;
@@ -85,6 +85,7 @@ fn at_full_speed(workload: &Workload) -> Workload {
     workload.backlog = None;
     workload.faults = Faults::default();
     workload.canary = None;
+    workload.broker = Broker::default();
     // The ceiling says nothing about the run's own broker.
     workload.promises.survives_broker_restart = false;
     for stage in &mut workload.stages {

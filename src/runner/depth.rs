@@ -41,6 +41,15 @@ impl Depths {
         Some(ready + self.unacked.get(position)?)
     }
 
+    /// Unacked messages of a stage's queue; of a stage of another pipeline none.
+    pub fn held(&self, stage: Stage) -> u64 {
+        let position = self.pipeline.position(stage);
+        position
+            .and_then(|position| self.unacked.get(position))
+            .copied()
+            .unwrap_or(0)
+    }
+
     /// Ready + unacked over all queues; absent unless each queue answered.
     pub fn total(&self) -> Option<u64> {
         self.pipeline.stages().iter().map(|stage| self.backlog(*stage)).sum()

@@ -214,7 +214,7 @@ impl Site {
             confirm_timeout: Span(CONFIRM_TIMEOUT),
             ttl: None,
         };
-        let publisher = Publisher::open(&link, &settings, Arc::default()).await?;
+        let publisher = Publisher::on(&link, &settings, Arc::default()).await?;
         let (mut all, mut left) = (Vec::new(), request.limit);
         for queue in &self.queues {
             let Some((channel, messages)) = open(&link, queue).await? else {

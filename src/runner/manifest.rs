@@ -126,7 +126,7 @@ pub async fn clean_up(manifest: &Manifest, broker: &RunningBroker) -> Result<(),
             Err(error) => Err(error.into()),
         };
     }
-    let connector = Connector::new(&here, Arc::new(Incidents::new(Clock::start())));
+    let connector = Connector::new(&here, Arc::new(Incidents::new(Clock::start()))).over(broker.addresses(), 0);
     let link = connector.connect("clean-up").await?;
     let mut first_error = None;
     for declared in &manifest.trials {

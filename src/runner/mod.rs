@@ -16,6 +16,7 @@ mod impact;
 mod manifest;
 mod network;
 mod node_down;
+mod node_loss;
 mod outcome;
 mod overload;
 mod provenance;

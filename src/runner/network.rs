@@ -1,6 +1,7 @@
 //! The proxies between clients and broker, where a fault of the network asks for them, and what is inflicted on them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,25 +20,38 @@ use crate::workload::model::{FaultKind, NetworkFault};
 /// The proxies of a trial: none where no fault needs one.
 #[derive(Debug, Default)]
 pub struct Network {
-    proxies: Vec<(Peer, Proxy)>,
+    /// For each peer one in front of each node.
+    proxies: Vec<(Peer, Vec<Proxy>)>,
 }
 
 impl Network {
-    /// Starts a proxy for each whose connections a fault of the script is about. The jitter comes from `seed`.
+    /// Starts a proxy, in front of each node, for each whose connections a fault of the script is about. The jitter comes from
+    /// `seed`. `nodes`: those of a cluster; none where the broker's address is all there is.
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(workload: &Workload, broker: &BrokerUri, seed: u64, timer: &Timer) -> io::Result<Self> {
-        let target = match broker.host() {
-            ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{}", broker.port()),
-            host => format!("{host}:{}", broker.port()),
+    pub fn start(
+        workload: &Workload,
+        (broker, nodes): (&BrokerUri, &[SocketAddr]),
+        seed: u64,
+        timer: &Timer,
+    ) -> io::Result<Self> {
+        let targets: Vec<String> = match broker.host() {
+            _ if !nodes.is_empty() => nodes.iter().map(SocketAddr::to_string).collect(),
+            ipv6 if ipv6.contains(':') => vec![format!("[{ipv6}]:{}", broker.port())],
+            host => vec![format!("{host}:{}", broker.port())],
         };
         let start = |peer| {
             let name = match peer {
                 Peer::Load => "load",
                 Peer::Stage(stage) => Stage::name(stage),
             };
-            Ok((peer, Proxy::start(&target, (seed, name), timer)?))
+            let named = targets.iter().enumerate().map(|(node, target)| match node {
+                0 => (name.to_owned(), target),
+                _ => (format!("{name}.{node}"), target),
+            });
+            let started = named.map(|(name, target)| Proxy::start(target, (seed, &name), timer));
+            Ok((peer, started.collect::<io::Result<Vec<Proxy>>>()?))
         };
         let proxies = touched(workload).into_iter().map(start).collect::<io::Result<_>>()?;
         Ok(Network { proxies })
@@ -47,7 +61,10 @@ impl Network {
     pub fn detours(&self, connector: &Connector) -> Vec<(Peer, Connector)> {
         let detours = self.proxies.iter();
         detours
-            .map(|(peer, proxy)| (*peer, connector.by_way_of(proxy.address())))
+            .map(|(peer, proxies)| {
+                let addresses = proxies.iter().map(Proxy::address).collect();
+                (*peer, connector.over(addresses, 0))
+            })
             .collect()
     }
 
@@ -58,7 +75,10 @@ impl Network {
             .iter()
             .filter(|(peer, _)| stage.is_none_or(|stage| *peer == Peer::Stage(stage)));
         Arc::new(NetworkTrouble {
-            controls: concerned.map(|(_, proxy)| proxy.control().clone()).collect(),
+            controls: concerned
+                .flat_map(|(_, proxies)| proxies)
+                .map(|proxy| proxy.control().clone())
+                .collect(),
             toxic: toxic(fault),
         })
     }

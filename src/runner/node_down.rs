@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use crate::broker::RunningBroker;
 use crate::clock::Clock;
@@ -27,16 +28,18 @@ pub struct NodeDown {
     /// The stages' logs of what they acknowledged: they are told when the broker is gone.
     pub acks: Vec<Arc<AckLog>>,
     pub clock: Clock,
+    /// The user wants to leave: the broker need not come back first.
+    pub interrupt: CancellationToken,
 }
 
 impl Trouble for NodeDown {
     fn begin(&self) -> BoxFuture<'_, Result<Hold, String>> {
         Box::pin(async {
-            let node = self.broker.node().ok_or("only a managed broker can go down")?;
+            let cluster = self.broker.cluster().ok_or("only a managed broker can go down")?;
             let told = self.clock.now();
             let down = match self.how {
-                Down::InOrder => node.shut_down().await,
-                Down::Killed => node.kill().await,
+                Down::InOrder => cluster.shut_down().await,
+                Down::Killed => cluster.kill().await,
             };
             for log in &self.acks {
                 log.broker_is_gone(told);
@@ -48,8 +51,12 @@ impl Trouble for NodeDown {
 
     fn heal(&self, _hold: Hold) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async {
-            let node = self.broker.node().ok_or("only a managed broker comes back")?;
-            node.restart().await.map_err(|error| error.to_string())
+            let cluster = self.broker.cluster().ok_or("only a managed broker comes back")?;
+            tokio::select! {
+                back = cluster.restart() => back.map_err(|error| error.to_string()),
+                // It goes with the run.
+                () = self.interrupt.cancelled() => Ok(()),
+            }
         })
     }
 

@@ -20,6 +20,8 @@ const ASIDE: [Event; 4] = [
 #[derive(Debug, Default)]
 pub struct OverloadWatch {
     narrowest: Option<Narrowest>,
+    /// Stages whose work takes time, each with the messages that it works on at once.
+    at_work: Vec<(Stage, u64)>,
     watched: Vec<Watched>,
 }
 
@@ -38,6 +40,24 @@ struct Watched {
     planned: Overload,
     backlog_max: Option<u64>,
     cleared_s: Option<f64>,
+    /// The first and the last look at which more waited than the stage works on at once.
+    full: Option<(Finished, Finished)>,
+}
+
+/// How many messages the stage had finished, and when.
+#[derive(Debug, Clone, Copy)]
+struct Finished {
+    at_s: f64,
+    messages: u64,
+}
+
+impl Watched {
+    /// Messages finished per second while the stage had more than it can work on.
+    fn finished_per_s(&self) -> Option<f64> {
+        let (first, last) = self.full?;
+        let length_s = last.at_s - first.at_s;
+        (length_s > 0.0).then(|| last.messages.saturating_sub(first.messages) as f64 / length_s)
+    }
 }
 
 impl OverloadWatch {
@@ -53,23 +73,30 @@ impl OverloadWatch {
         let planned = overloads(schedule, stage.capacity).into_iter();
         OverloadWatch {
             narrowest,
+            at_work: at_work(workload),
             watched: planned
                 .map(|planned| Watched {
                     planned,
                     backlog_max: None,
                     cleared_s: None,
+                    full: None,
                 })
                 .collect(),
         }
     }
 
-    /// A look at the queues of a load that began at `began`.
-    pub fn look(&mut self, depths: &Depths, began: Nanos) {
+    /// A look at the queues of a load that began at `began`; `delivered` says how many messages a stage got so far.
+    pub fn look(&mut self, depths: &Depths, delivered: impl Fn(Stage) -> u64, began: Nanos) {
         let Some(narrowest) = self.narrowest else { return };
         let Some(backlog) = depths.backlog(narrowest.stage) else {
             return;
         };
         let at_s = (depths.answered as f64 - began as f64) / 1e9;
+        let finished = Finished {
+            at_s,
+            messages: delivered(narrowest.stage).saturating_sub(depths.held(narrowest.stage)),
+        };
+        let nothing_waits = self.nothing_waits(depths);
         let starts: Vec<f64> = self.watched.iter().map(|watched| watched.planned.begins_s).collect();
         for (i, watched) in self.watched.iter_mut().enumerate() {
             let next_s = starts.get(i + 1).copied().unwrap_or(f64::INFINITY);
@@ -77,10 +104,20 @@ impl OverloadWatch {
                 continue;
             }
             watched.backlog_max = watched.backlog_max.max(Some(backlog));
-            if at_s >= watched.planned.peak_s && backlog <= narrowest.slots {
+            if backlog > narrowest.slots {
+                let (first, _) = watched.full.unwrap_or((finished, finished));
+                watched.full = Some((first, finished));
+            }
+            if at_s >= watched.planned.peak_s && nothing_waits {
                 watched.cleared_s = Some(at_s);
             }
         }
+    }
+
+    /// Whether the queues of the stages that take time hold no more than these work on: what leaves the narrowest may wait at the next.
+    fn nothing_waits(&self, depths: &Depths) -> bool {
+        let held: Option<u64> = self.at_work.iter().map(|(stage, _)| depths.backlog(*stage)).sum();
+        held.is_some_and(|held| held <= self.at_work.iter().map(|(_, slots)| slots).sum())
     }
 
     /// What was planned and what was seen.
@@ -104,6 +141,7 @@ impl OverloadWatch {
                 backlog_messages_max: watched.backlog_max,
                 clear_time_predicted_s: clear_s - peak_s,
                 clear_time_s: watched.cleared_s.map(|cleared_s| cleared_s - peak_s),
+                finished_per_s: watched.finished_per_s(),
             }
         };
         self.watched.iter().map(record).collect()
@@ -118,6 +156,19 @@ fn keeps_everything(workload: &Workload, stage: Stage) -> bool {
 /// Orders per second that the narrowest stage can take, by its service time; absent if no stage has one.
 pub(super) fn capacity(workload: &Workload) -> Option<f64> {
     narrowest(workload).map(|narrowest| narrowest.capacity)
+}
+
+/// Stages whose work takes time, with the messages that each works on at once.
+fn at_work(workload: &Workload) -> Vec<(Stage, u64)> {
+    let stages = workload
+        .pipeline
+        .stages()
+        .iter()
+        .map(|stage| (*stage, workload.stage(*stage)));
+    stages
+        .filter(|(_, settings)| settings.service_rate().is_some())
+        .map(|(stage, settings)| (stage, u64::from(settings.consumers) * u64::from(settings.concurrency)))
+        .collect()
 }
 
 /// The stage that completes the fewest orders per second, by its service time alone; absent if none has one.
@@ -170,6 +221,7 @@ mod tests {
         let schedule = Schedule::new(&workload.load, 1);
         let mut watch = OverloadWatch::new(&workload, schedule.as_ref());
         let stages = workload.pipeline.stages().len();
+        assert_eq!(watch.at_work, [(Stage::Payment, 4)]);
         for (at_s, ready) in [(0.5, 0), (2.0, 300), (3.0, 600), (9.0, 80), (11.0, 0), (12.0, 0)] {
             let depths = Depths {
                 answered: ((at_s + 7.0) * 1e9) as Nanos,
@@ -178,7 +230,8 @@ mod tests {
                 unacked: vec![4; stages],
                 ..Depths::default()
             };
-            watch.look(&depths, 7_000_000_000);
+            // A hundred messages a second, of which four are at work.
+            watch.look(&depths, |_| (at_s * 100.0) as u64, 7_000_000_000);
         }
         let records = watch.records();
         let [record] = &records[..] else { panic!("{records:?}") };
@@ -186,6 +239,10 @@ mod tests {
         assert!((record.backlog_orders_predicted - 600.0).abs() < 5.0, "{record:?}");
         assert!((record.clear_time_predicted_s - 7.5).abs() < 0.1, "{record:?}");
         assert_eq!(record.backlog_messages_max, Some(604));
+        assert!(
+            record.finished_per_s.is_some_and(|rate| (rate - 100.0).abs() < 1.0),
+            "{record:?}"
+        );
         assert!(
             record.clear_time_s.is_some_and(|s| (s - 8.0).abs() < 0.05),
             "{record:?}"

@@ -117,7 +117,7 @@ impl Resume {
     /// [`ResumeError::Differs`].
     pub fn fits_plan(&self, plan: &Plan) -> Result<(), ResumeError> {
         let record = &self.record;
-        let tool = tool();
+        let tool = tool(plan);
         let words = |tool: &record::Tool| format!("{} ({} build, {})", tool.version, tool.build, tool.client);
         let again = "start the run anew, or go on with the program that began it";
         self.same("the program", words(&record.tool), words(&tool), again)?;

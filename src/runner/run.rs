@@ -35,7 +35,7 @@ use crate::results::{capacity, objective};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};
-use crate::workload::model::Faults;
+use crate::workload::model::{Client, Faults};
 
 /// What to run.
 #[derive(Debug)]
@@ -86,6 +86,14 @@ pub enum RunError {
         "fault.broker_pause needs a broker whose process the run may stop\nhelp: use --broker managed, or leave the fault out"
     )]
     CannotPause,
+    /// The plan asks for a cluster that this broker is not.
+    #[error(
+        "broker.nodes = {nodes}: a cluster is started by the run itself\nhelp: use --broker managed (it needs rabbitmq-server), or --set broker.nodes=1 with a workload that strikes no node"
+    )]
+    CannotCluster {
+        /// Nodes asked for.
+        nodes: u32,
+    },
     /// The queues cannot stay.
     #[error("--keep: {0}")]
     CannotKeep(&'static str),
@@ -171,6 +179,7 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         match self {
             RunError::CannotPause
+            | RunError::CannotCluster { .. }
             | RunError::CannotRestart { .. }
             | RunError::CannotAlarm { .. }
             | RunError::CannotSurviveRestart
@@ -205,6 +214,7 @@ pub async fn run(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_nodes(&request)?;
     check_promises(&request.plan, request.choice.survives_restart())?;
     check_keep(&request)?;
     let started = clock::wall_time();
@@ -254,6 +264,7 @@ pub async fn resume(
     for cell in &request.plan.cells {
         check_faults(&cell.workload.faults, &request.choice)?;
     }
+    check_nodes(&request)?;
     check_promises(&request.plan, request.choice.survives_restart())?;
     check_keep(&request)?;
     let plan = match &request.search {
@@ -316,7 +327,11 @@ async fn start_broker(
         trials: request.plan.trials.len() as u32,
         ..Snapshot::default()
     });
-    let starting = RunningBroker::start(&request.choice, &request.start);
+    let start = StartOptions {
+        nodes: request.plan.nodes(),
+        ..request.start.clone()
+    };
+    let starting = RunningBroker::start(&request.choice, &start);
     let broker = tokio::select! {
         broker = starting => broker?,
         () = interrupt.0.cancelled() => return Err(TrialError::from(interrupted_early()).into()),
@@ -343,7 +358,7 @@ fn empty_record(
         finished: clock::rfc3339(started),
         outcome: so_far(&[], plan.trials.len()),
         command: request.command.clone(),
-        tool: tool(),
+        tool: tool(plan),
         commit: provenance::commit(),
         machine: provenance::machine(),
         broker: broker_record(info),
@@ -373,14 +388,22 @@ pub(super) fn broker_record(info: &BrokerInfo) -> BrokerRecord {
         platform: info.platform.clone(),
         address: info.address.clone(),
         co_located: info.co_located,
+        nodes: info.nodes,
     }
 }
 
-/// This program.
-pub(super) fn tool() -> Tool {
+/// This program, and the clients that its cells use.
+pub(super) fn tool(plan: &Plan) -> Tool {
+    let mut clients: Vec<Client> = plan.cells.iter().map(|cell| cell.workload.driver.client).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    let names = clients.into_iter().map(|client| match client {
+        Client::Lapin => "lapin 4",
+        Client::Direct => "direct",
+    });
     Tool {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        client: "lapin 4".to_owned(),
+        client: names.collect::<Vec<_>>().join(", "),
         build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
     }
 }
@@ -408,6 +431,14 @@ fn check_faults(faults: &Faults, choice: &BrokerChoice) -> Result<(), RunError> 
         });
     }
     Ok(())
+}
+
+/// Only a broker of the run's own has as many nodes as the run likes.
+fn check_nodes(request: &RunRequest) -> Result<(), RunError> {
+    match request.plan.nodes() {
+        nodes if nodes > 1 && request.choice != BrokerChoice::Managed => Err(RunError::CannotCluster { nodes }),
+        _ => Ok(()),
+    }
 }
 
 /// What a broker cannot keep is refused before anything is put on it.

@@ -23,7 +23,7 @@ use super::snapshot::{Phase, Snapshot};
 use super::stores::Stores;
 use super::watch::{Course, Files, Maxima, Sources, Watch};
 use crate::amqp::uri::BrokerUri;
-use crate::amqp::{AmqpError, Connector, Incidents};
+use crate::amqp::{AmqpError, Channel, Connector, Incidents};
 use crate::arrival::Schedule;
 use crate::broker::RunningBroker;
 use crate::broker::embedded::EmbeddedBroker;
@@ -240,16 +240,21 @@ pub async fn run(stand: &Stand<'_>, trial: &TrialPlan, files: &mut Files) -> Res
 async fn prepare<'a>(stand: &'a Stand<'a>, trial: &'a TrialPlan) -> Result<Ready<'a>, TrialError> {
     let (started, prepared_at) = (crate::clock::wall_time(), stand.clock.now());
     let workload = Arc::clone(&stand.workload);
-    let mut connector = Connector::new(&stand.uri, Arc::new(Incidents::new(stand.clock)));
+    let nodes = stand.broker.addresses();
+    let incidents = Arc::new(Incidents::new(stand.clock));
+    let mut connector = Connector::new(&stand.uri, incidents)
+        .with_client(workload.driver.client)
+        .over(nodes.clone(), 0);
     if let Some(heartbeat) = workload.recovery.heartbeat {
         connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
     }
-    let network = Network::start(&workload, &stand.uri, trial.seed, &stand.timer).map_err(TrialError::Network)?;
+    let network = Network::start(&workload, (&stand.uri, &nodes), trial.seed, &stand.timer);
+    let network = network.map_err(TrialError::Network)?;
     let databases = Databases::start(&workload, stand.stores.address(), trial.seed, &stand.timer);
     let databases = databases.map_err(TrialError::Network)?;
     let topology = stand.topology(trial.trial);
     let declaring = connector.connect("declaration").await?;
-    topology.declare(&declaring, &workload).await?;
+    topology.declare(&Channel::on(&declaring).await?, &workload).await?;
     let ids = format!("{}-{}", stand.run_id, trial.trial);
     // An open loop waits for nobody's end.
     let waits = workload.load.arrival.waits_for_orders();
@@ -558,13 +563,22 @@ impl Fixed<'_> {
 
     /// Whether the pipeline ran empty, which is noted, or the time for that is up.
     fn drain_is_over(&self, ran: &mut Ran, drain: &mut Drain, load: &LoadMeter, pipeline: &Pipeline) -> bool {
-        let limit = if ran.interrupted {
+        let limit = if ran.interrupted && self.broker_is_down() {
+            // Nothing can drain, and nobody waits for a broker that goes with the run.
+            Duration::ZERO
+        } else if ran.interrupted {
             INTERRUPTED_DRAIN
         } else {
             self.stand.workload.drain.deadline.0
         };
         ran.drained_at = self.drained(drain, ran, load, pipeline);
         ran.drained_at.is_some() || self.stand.clock.now() > ran.load_ended + limit.as_nanos() as Nanos
+    }
+
+    /// Whether a broker of the run's own has no living process, by a fault.
+    fn broker_is_down(&self) -> bool {
+        let broker = self.stand.broker;
+        broker.cluster().is_some() && broker.pids().is_empty()
     }
 
     /// When the pipeline ran empty, if it has: nothing ready, unacked or in flight, and no order awaited.
@@ -606,6 +620,7 @@ impl Fixed<'_> {
             stage,
             point: None,
             consumers: None,
+            node: None,
             start,
             healed: Some(healed),
         };
@@ -629,10 +644,11 @@ impl Fixed<'_> {
                     ran.faults.extend(events.into_iter().map(|event| RanFault {
                         position: Some(position),
                         what: fault.what.name().to_owned(),
-                        band: band_of(&fault),
+                        band: band_of(&fault, event.node),
                         stage: fault.stage,
                         point: fault.point.map(|point| point.name().to_owned()),
                         consumers: strikes_consumers(&fault).then_some(event.consumers),
+                        node: event.node,
                         start: event.struck_at,
                         healed: event.healed_at,
                     }));

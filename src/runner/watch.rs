@@ -140,12 +140,12 @@ pub struct Watch<'a> {
     failure: Option<SeriesError>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Tick {
     at: Nanos,
     driver: Option<ProcessSample>,
-    /// With its process.
-    broker: Option<(u32, ProcessSample)>,
+    /// With its processes.
+    broker: Option<(Vec<u32>, ProcessSample)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -207,12 +207,16 @@ impl<'a> Watch<'a> {
             cpu_s: own.cpu_s + workers.cpu_s(),
             rss_bytes: own.rss_bytes + workers.rss_bytes(),
         });
-        let pid = self.sources.broker.pid();
-        let broker = pid.and_then(|pid| Some((pid, self.processes.look(pid)?)));
-        let this = Tick { at, driver, broker };
+        let broker = self.broker();
+        let broker_rss = broker.as_ref().map(|(_, sample)| sample.rss_bytes);
+        let this = Tick {
+            at,
+            driver,
+            broker: broker.clone(),
+        };
         if let Some(last) = self.last_tick.replace(this) {
             let capacity_s = (at - last.at) as f64 / 1e9 * f64::from(self.sources.cores);
-            let both = |(before, after): ((u32, ProcessSample), (u32, ProcessSample))| {
+            let both = |(before, after): ((Vec<u32>, ProcessSample), (Vec<u32>, ProcessSample))| {
                 (before.0 == after.0).then_some((before.1, after.1))
             };
             let brokers = last.broker.zip(broker).and_then(both);
@@ -228,7 +232,7 @@ impl<'a> Watch<'a> {
             }
         }
         self.maxima.driver_rss = self.maxima.driver_rss.max(driver.map(|sample| sample.rss_bytes));
-        self.maxima.broker_rss = self.maxima.broker_rss.max(broker.map(|(_, sample)| sample.rss_bytes));
+        self.maxima.broker_rss = self.maxima.broker_rss.max(broker_rss);
         if let Some(bytes) = self.sources.embedded.as_ref().map(BrokerHandle::memory_used) {
             self.maxima.broker_messages = self.maxima.broker_messages.max(Some(bytes));
             self.row(at, "broker_message_bytes", bytes as f64);
@@ -246,6 +250,18 @@ impl<'a> Watch<'a> {
         self.snapshot.sent = self.sources.load.sent();
         self.snapshot.finished = self.sources.ledger.ended();
         self.show();
+    }
+
+    /// The broker's processes, and what they use together; absent while none is known.
+    fn broker(&mut self) -> Option<(Vec<u32>, ProcessSample)> {
+        let pids = self.sources.broker.pids();
+        let looks = pids.iter().filter_map(|pid| Some((*pid, self.processes.look(*pid)?)));
+        let (pids, samples): (Vec<u32>, Vec<ProcessSample>) = looks.unzip();
+        let together = samples.into_iter().reduce(|sum, node| ProcessSample {
+            cpu_s: sum.cpu_s + node.cpu_s,
+            rss_bytes: sum.rss_bytes + node.rss_bytes,
+        })?;
+        Some((pids, together))
     }
 
     /// Notes the counts that faults are measured by.
@@ -295,7 +311,9 @@ impl<'a> Watch<'a> {
             let time_s = self.seconds(depths.answered);
             self.maxima.backlog_points.add(time_s, total as f64);
         }
-        self.overloads.look(depths, self.began);
+        let meters = &self.sources.meters;
+        self.overloads
+            .look(depths, |stage| meters[stage.index()].delivered(), self.began);
         self.snapshot.backlog = depths.total();
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
             self.course.backlog_samples += 1;

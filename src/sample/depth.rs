@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lapin::Channel;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::ShortString;
 
-use crate::amqp::{AmqpError, Connector, Link, Renewable};
+use crate::amqp::{AmqpError, Channel, Connection, Connector, Renewable};
 
 /// A sample that takes longer than this is given up; the value is absent then.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct DepthProbe {
     line: Arc<Renewable>,
-    link: Arc<Link>,
+    link: Arc<Connection>,
     queues: Vec<(Channel, ShortString)>,
 }
 
@@ -58,11 +56,7 @@ impl DepthProbe {
         if self.link.is_lost() {
             return;
         }
-        for (channel, _) in self
-            .queues
-            .iter_mut()
-            .filter(|(channel, _)| !channel.status().connected())
-        {
+        for (channel, _) in self.queues.iter_mut().filter(|(channel, _)| !channel.is_open()) {
             // An attempt that fails is made again with the next look.
             if let Ok(Ok(opened)) = tokio::time::timeout(PATIENCE, self.link.channel()).await {
                 *channel = opened;
@@ -76,7 +70,7 @@ impl DepthProbe {
     }
 }
 
-async fn channels(link: &Link, queues: Vec<ShortString>) -> Result<Vec<(Channel, ShortString)>, AmqpError> {
+async fn channels(link: &Connection, queues: Vec<ShortString>) -> Result<Vec<(Channel, ShortString)>, AmqpError> {
     let mut channels = Vec::with_capacity(queues.len());
     for queue in queues {
         channels.push((link.channel().await?, queue));
@@ -85,11 +79,5 @@ async fn channels(link: &Link, queues: Vec<ShortString>) -> Result<Vec<(Channel,
 }
 
 async fn look(channel: &Channel, queue: &ShortString) -> Option<u64> {
-    let options = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let asking = channel.queue_declare(queue.clone(), options, FieldTable::default());
-    let state = tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?;
-    Some(u64::from(state.message_count()))
+    tokio::time::timeout(PATIENCE, channel.ready_in(queue)).await.ok()?.ok()
 }

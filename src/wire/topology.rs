@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use lapin::options::{
-    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, ExchangeKind};
 use serde::{Deserialize, Serialize};
 
 use super::retry_queue::times_to_live_ms;
-use crate::amqp::{AmqpError, Link};
+use crate::amqp::{AmqpError, Channel, Link};
 use crate::events::{Event, PipelineKind, Stage};
 use crate::workload::Workload;
 use crate::workload::model::{ExchangeType, QueueSettings, QueueType, RetryPolicy, Topology as Settings};
@@ -204,37 +201,33 @@ impl Topology {
     ///
     /// # Errors
     /// The first method that failed, with the object's name.
-    pub async fn declare(&self, link: &Link, workload: &Workload) -> Result<(), AmqpError> {
+    pub async fn declare(&self, channel: &Channel, workload: &Workload) -> Result<(), AmqpError> {
         let settings = &workload.topology;
-        let channel = link.channel().await?;
         for (name, kind) in self.exchanges(settings) {
-            let options = ExchangeDeclareOptions {
-                durable: settings.durable,
-                ..ExchangeDeclareOptions::default()
-            };
             let mut arguments = FieldTable::default();
             if settings.alternate_exchange && *name == self.order_exchange {
                 arguments.insert("alternate-exchange".into(), text(self.unrouted_exchange.as_str()));
             }
-            let declaring = channel.exchange_declare(name.clone(), kind, options, arguments);
-            link.answer(&format!("declare the exchange {name}"), declaring).await?;
+            channel
+                .declare_exchange(name, kind, settings.durable, arguments)
+                .await?;
         }
         if settings.alternate_exchange {
-            self.declare_plain_queue(link, &channel, &self.unrouted_queue, settings)
+            self.declare_plain_queue(channel, (&self.unrouted_queue, QueueType::Classic), settings)
                 .await?;
             let (queue, exchange) = (&self.unrouted_queue, &self.unrouted_exchange);
-            self.bind_queue(link, &channel, queue, exchange, Route::any()).await?;
+            self.bind_queue(channel, queue, exchange, Route::any()).await?;
         }
         for stage in self.stages() {
-            self.declare_queues(link, &channel, *stage, workload).await?;
-            self.bind(link, &channel, *stage, settings).await?;
+            self.declare_queues(channel, *stage, workload).await?;
+            self.bind(channel, *stage, settings).await?;
         }
         for (stage, ttl_ms, queue) in self.retry_queues(workload) {
-            self.declare_retry_queue(link, &channel, (stage, ttl_ms, &queue), settings)
+            self.declare_retry_queue(channel, (stage, ttl_ms, &queue), workload)
                 .await?;
         }
         match self.pipeline {
-            PipelineKind::Orders => self.bind_audit(link, &channel, settings).await,
+            PipelineKind::Orders => self.bind_audit(channel, settings).await,
             PipelineKind::WorkQueue => Ok(()),
         }
     }
@@ -242,26 +235,24 @@ impl Topology {
     /// A queue that nobody limits and nobody consumes from.
     async fn declare_plain_queue(
         &self,
-        link: &Link,
         channel: &Channel,
-        queue: &ShortString,
+        (queue, kind): (&ShortString, QueueType),
         settings: &Settings,
     ) -> Result<(), AmqpError> {
-        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), expiring());
-        link.answer(&format!("declare the queue {queue}"), declaring)
-            .await
-            .map(drop)
+        let mut arguments = expiring();
+        set_type(&mut arguments, kind);
+        channel.declare_queue(queue, settings.durable, arguments).await
     }
 
     /// A queue that nobody consumes from, and from which everything goes back to its stage when its time is up.
     async fn declare_retry_queue(
         &self,
-        link: &Link,
         channel: &Channel,
         (stage, ttl_ms, queue): (Stage, u64, &ShortString),
-        settings: &Settings,
+        workload: &Workload,
     ) -> Result<(), AmqpError> {
         let mut arguments = FieldTable::default();
+        set_type(&mut arguments, type_beside(workload, stage));
         let expires = ttl_ms.saturating_add(QUEUE_EXPIRES_MS as u64);
         for (name, value) in [
             ("x-expires", AMQPValue::LongLongInt(expires as i64)),
@@ -272,32 +263,18 @@ impl Topology {
         ] {
             arguments.insert(name.into(), value);
         }
-        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), arguments);
-        link.answer(&format!("declare the queue {queue}"), declaring)
-            .await
-            .map(drop)
+        channel.declare_queue(queue, workload.topology.durable, arguments).await
     }
 
-    async fn declare_queues(
-        &self,
-        link: &Link,
-        channel: &Channel,
-        stage: Stage,
-        workload: &Workload,
-    ) -> Result<(), AmqpError> {
+    async fn declare_queues(&self, channel: &Channel, stage: Stage, workload: &Workload) -> Result<(), AmqpError> {
         let settings = &workload.topology;
         let mut arguments = arguments(&workload.stage(stage).queue, workload.delivery_limit(stage));
         if settings.dead_letter {
             let dead = self.dead_letter_queue(stage);
-            self.declare_plain_queue(link, channel, dead, settings).await?;
-            self.bind_queue(
-                link,
-                channel,
-                dead,
-                &self.dead_letter_exchange,
-                Route::key(dead.as_str()),
-            )
-            .await?;
+            self.declare_plain_queue(channel, (dead, type_beside(workload, stage)), settings)
+                .await?;
+            self.bind_queue(channel, dead, &self.dead_letter_exchange, Route::key(dead.as_str()))
+                .await?;
             arguments.insert(
                 "x-dead-letter-exchange".into(),
                 text(self.dead_letter_exchange.as_str()),
@@ -305,37 +282,33 @@ impl Topology {
             arguments.insert("x-dead-letter-routing-key".into(), text(dead.as_str()));
         }
         let queue = self.queue(stage);
-        let declaring = channel.queue_declare(queue.clone(), queue_options(settings), arguments);
-        link.answer(&format!("declare the queue {queue}"), declaring)
-            .await
-            .map(drop)
+        channel.declare_queue(queue, settings.durable, arguments).await
     }
 
-    async fn bind(&self, link: &Link, channel: &Channel, stage: Stage, settings: &Settings) -> Result<(), AmqpError> {
+    async fn bind(&self, channel: &Channel, stage: Stage, settings: &Settings) -> Result<(), AmqpError> {
         let queue = self.queue(stage);
         let exchange = match stage {
             Stage::Email | Stage::Sms => {
                 return self
-                    .bind_queue(link, channel, queue, &self.notification_exchange, Route::any())
+                    .bind_queue(channel, queue, &self.notification_exchange, Route::any())
                     .await;
             }
             Stage::Audit => {
                 return self
-                    .bind_queue(link, channel, queue, &self.audit_exchange, Route::any())
+                    .bind_queue(channel, queue, &self.audit_exchange, Route::any())
                     .await;
             }
             Stage::Worker => return Ok(()),
             _ => &self.order_exchange,
         };
         match (settings.order_exchange, stage) {
-            (ExchangeType::Fanout, _) => self.bind_queue(link, channel, queue, exchange, Route::any()).await,
+            (ExchangeType::Fanout, _) => self.bind_queue(channel, queue, exchange, Route::any()).await,
             (ExchangeType::Topic, Stage::Notification) => {
-                self.bind_queue(link, channel, queue, exchange, Route::key("order.*"))
-                    .await
+                self.bind_queue(channel, queue, exchange, Route::key("order.*")).await
             }
             (kind @ (ExchangeType::Topic | ExchangeType::Direct | ExchangeType::Headers), _) => {
                 for event in stage.consumes() {
-                    self.bind_queue(link, channel, queue, exchange, Route::event(*event, kind))
+                    self.bind_queue(channel, queue, exchange, Route::event(*event, kind))
                         .await?;
                 }
                 Ok(())
@@ -345,25 +318,16 @@ impl Topology {
 
     async fn bind_queue(
         &self,
-        link: &Link,
         channel: &Channel,
         queue: &ShortString,
         exchange: &ShortString,
         route: Route,
     ) -> Result<(), AmqpError> {
-        let what = format!("bind the queue {queue} to {exchange} by `{}`", route.key);
-        let binding = channel.queue_bind(
-            queue.clone(),
-            exchange.clone(),
-            route.key,
-            QueueBindOptions::default(),
-            route.arguments,
-        );
-        link.answer(&what, binding).await
+        channel.bind_queue(queue, exchange, route.key, route.arguments).await
     }
 
     /// Every event reaches the audit exchange by the same publish that brings it to its consumers.
-    async fn bind_audit(&self, link: &Link, channel: &Channel, settings: &Settings) -> Result<(), AmqpError> {
+    async fn bind_audit(&self, channel: &Channel, settings: &Settings) -> Result<(), AmqpError> {
         let routes: Vec<Route> = match settings.order_exchange {
             ExchangeType::Topic => vec![Route::key("#")],
             ExchangeType::Fanout => vec![Route::any()],
@@ -374,15 +338,9 @@ impl Topology {
         };
         let (destination, source) = (&self.audit_exchange, &self.order_exchange);
         for route in routes {
-            let what = format!("bind {destination} to {source} by `{}`", route.key);
-            let binding = channel.exchange_bind(
-                destination.clone(),
-                source.clone(),
-                route.key,
-                ExchangeBindOptions::default(),
-                route.arguments,
-            );
-            link.answer(&what, binding).await?;
+            channel
+                .bind_exchange(destination, source, route.key, route.arguments)
+                .await?;
         }
         Ok(())
     }
@@ -390,13 +348,6 @@ impl Topology {
 
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
-}
-
-fn queue_options(settings: &Settings) -> QueueDeclareOptions {
-    QueueDeclareOptions {
-        durable: settings.durable,
-        ..QueueDeclareOptions::default()
-    }
 }
 
 fn expiring() -> FieldTable {
@@ -435,9 +386,24 @@ impl Route {
     }
 }
 
+/// Type of a stage's retry and dead-letter queues: in a cluster what a replicated queue hands on shall be as safe as in it.
+fn type_beside(workload: &Workload, stage: Stage) -> QueueType {
+    match workload.broker.nodes {
+        1 => QueueType::Classic,
+        _ => workload.stage(stage).queue.kind,
+    }
+}
+
+fn set_type(arguments: &mut FieldTable, kind: QueueType) {
+    if kind == QueueType::Quorum {
+        arguments.insert("x-queue-type".into(), text("quorum"));
+    }
+}
+
 /// The arguments of a stage's queue, where its settings are not the broker's defaults.
 fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     let mut arguments = expiring();
+    set_type(&mut arguments, queue.kind);
     let mut set = |name: &str, value: Option<AMQPValue>| {
         if let Some(value) = value {
             arguments.insert(name.into(), value);
@@ -445,10 +411,6 @@ fn arguments(queue: &QueueSettings, delivery_limit: Option<u32>) -> FieldTable {
     };
     // The bounds in the table of keys are far below what an i64 holds.
     let number = |value: u64| AMQPValue::LongLongInt(value as i64);
-    set(
-        "x-queue-type",
-        (queue.kind == QueueType::Quorum).then(|| text("quorum")),
-    );
     set("x-max-length", queue.max_length.map(number));
     set("x-max-length-bytes", queue.max_length_bytes.map(number));
     set("x-overflow", queue.is_bounded().then(|| text(queue.overflow.name())));

@@ -2,11 +2,13 @@
 //! workload below this one.
 
 mod backlog;
+mod cluster;
 mod compare;
 mod faults;
 mod load;
 mod messages;
 mod objectives;
+mod prediction;
 mod promises;
 mod publish;
 mod queue;
@@ -24,7 +26,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Entry};
 use super::keys::{self, Key, Value};
 use super::matrix::{self, Combination, Matrix, Varied};
-use super::model::{Drain, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
+use super::model::{Client, Drain, Driver, Sample, StageSettings, StatedPromises, TrialSettings, Workload};
 use super::problem::{Colour, Place, Problem, Source, render};
 use crate::events::PipelineKind;
 use crate::units::Span;
@@ -194,6 +196,7 @@ pub fn check_beside(
     checker.trials = repeats * combinations.len() as u64;
     let cells: Vec<CheckedCell> = combinations.into_iter().map(|cell| checker.cell(cell)).collect();
     checker.refuse_twins(&cells);
+    checker.refuse_several_brokers(&cells);
     let mut problems = checker.problems;
     problems.extend(checker.in_cells.merged(&cells));
     if problems.is_empty() {
@@ -290,6 +293,24 @@ impl Checker<'_> {
                 });
                 return;
             }
+        }
+    }
+}
+
+impl Checker<'_> {
+    /// All trials of a run have one broker.
+    fn refuse_several_brokers(&mut self, cells: &[CheckedCell]) {
+        let mut nodes = cells.iter().map(|cell| cell.workload.broker.nodes);
+        let first = nodes.next();
+        if let Some(other) = nodes.find(|nodes| Some(*nodes) != first) {
+            self.problems.push(Problem {
+                place: Place { source: 0, span: 0..0 },
+                message: format!(
+                    "`broker.nodes` is {} in one cell and {other} in another, and all trials of a run have one broker",
+                    first.unwrap_or(1)
+                ),
+                help: Some("set it for the whole file, and compare two runs".to_owned()),
+            });
         }
     }
 }
@@ -587,6 +608,7 @@ impl Builder<'_> {
     fn workload(mut self, question: String) -> Workload {
         let pipeline = self.settings.pipeline();
         self.check_pipeline(pipeline);
+        let broker = self.broker();
         let load = self.load();
         let publish = self.publish();
         let topology = self.topology();
@@ -597,12 +619,14 @@ impl Builder<'_> {
         let recovery = self.recovery();
         let retry = self.retry(pipeline, &publish, &topology, &stages);
         let messages = self.messages(&orders, &publish);
+        let prediction = self.prediction(&load);
         let canary = self.canary(pipeline, &orders, &stages, &faults, &retry);
         let workload = Workload {
             name: self.name("name").unwrap_or_default(),
             question,
             seed: self.count("seed").unwrap_or_default(),
             pipeline,
+            broker,
             load,
             orders,
             publish,
@@ -616,6 +640,7 @@ impl Builder<'_> {
             },
             objectives: self.objectives(),
             compare: self.compare(),
+            prediction,
             recovery,
             drain: Drain {
                 deadline: self.duration("drain.deadline").unwrap_or_default(),
@@ -623,6 +648,7 @@ impl Builder<'_> {
             sample: Sample {
                 interval: self.duration("sample.interval").unwrap_or_default(),
             },
+            driver: Driver { client: self.client() },
             trial: TrialSettings {
                 repeats: self.count_u32("trial.repeats"),
                 cool_down: self.duration("trial.cool_down").unwrap_or_default(),
@@ -638,6 +664,12 @@ impl Builder<'_> {
         self.check_closed_loop(&workload);
         self.check_closed_loop_errors(&workload);
         workload
+    }
+
+    fn client(&self) -> Client {
+        let word = self.choice("driver.client");
+        let named = Client::NAMES.into_iter().find(|(name, _)| Some(*name) == word);
+        named.map_or(Client::Lapin, |(_, client)| client)
     }
 }
 

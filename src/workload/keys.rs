@@ -7,7 +7,9 @@
 use std::fmt;
 
 use super::file::Raw;
-use super::model::{Condition, Defect, FaultKind, Overflow, Point, Publishing, RetryPolicy, ServiceTime, StoreKind};
+use super::model::{
+    Client, Condition, Defect, FaultKind, Overflow, Point, Publishing, RetryPolicy, ServiceTime, StoreKind, WhichNode,
+};
 use super::objective::{Bound, Unit};
 use crate::events::{PipelineKind, Stage};
 use crate::units::{Rate, Share, Size, Span};
@@ -121,6 +123,16 @@ const DEFECTS: [&str; Defect::NAMES.len()] = {
     let mut i = 0;
     while i < names.len() {
         names[i] = Defect::NAMES[i].0;
+        i += 1;
+    }
+    names
+};
+
+const CLIENTS: [&str; Client::NAMES.len()] = {
+    let mut names = [""; Client::NAMES.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Client::NAMES[i].0;
         i += 1;
     }
     names
@@ -276,13 +288,19 @@ pub const FAULT_KEYS: &[Key] = &[
         "what",
         Kind::Choice(&FaultKind::NAMES),
         None,
-        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the stage's database: PostgreSQL cannot be reached; it is slow; another connection keeps every change from being made. To the broker: it is stopped in order, or killed, and started on the same data (a managed node only). To a worker process (stage.*.placement = \"process\"): it is killed (SIGKILL), or stopped and continued (SIGSTOP).",
+        "What is done. To a consumer: its connections end with no goodbye; its channel is closed; it stops consuming and finishes what it has begun; it stands still with what it holds; its handler panics. To the network between clients and broker: everything comes later; only so much passes; nothing passes and nothing closes; connections are closed and new ones refused; connections are reset; connections look open and nothing passes on them any more. To the stage's database: PostgreSQL cannot be reached; it is slow; another connection keeps every change from being made. To the broker: it is stopped in order, or killed, and started on the same data (managed only). To one node of a cluster (broker.nodes): it is killed, or stopped in order, and started on the same data; it stands still (SIGSTOP); it is cut off from the other nodes. To a worker process (stage.*.placement = \"process\"): it is killed (SIGKILL), or stopped and continued (SIGSTOP).",
     ),
     key(
         "stage",
         Kind::Choice(&STAGES),
         None,
-        "The stage whose consumers are struck, whose database, or whose connections a network fault is about; those of all stages and of the load when absent. Not for the broker.",
+        "The stage whose consumers are struck, whose database, or whose connections a network fault is about; those of all stages and of the load when absent. For a node: the stage whose queue's leader or follower is struck. Not for the broker.",
+    ),
+    key(
+        "node",
+        Kind::Choice(&WhichNode::NAMES),
+        None,
+        "Which node a node-… fault strikes: its number, or the one that leads the queue of the stage (a classic queue's only one), one that does not, or any; the latter two are drawn each time from the seed. \"random\" when absent.",
     ),
     key(
         "at",
@@ -342,13 +360,13 @@ pub const FAULT_KEYS: &[Key] = &[
         "restart_after",
         duration(0),
         Some("0s"),
-        "How long a consumer, or a worker process that was killed, stays away before it comes back, or the broker before it is started again.",
+        "How long a consumer, or a worker process that was killed, stays away before it comes back, or the broker or a node of it before it is started again.",
     ),
     key(
         "lasts",
         duration(1),
         None,
-        "How long a hang, a stop (sigstop), a network fault or a database fault lasts; a network-reset without it strikes once.",
+        "How long a hang, a stop (sigstop), a network fault, a database fault, a node-pause or a node-partition lasts; a network-reset without it strikes once.",
     ),
     key(
         "delay",
@@ -787,6 +805,12 @@ pub const KEYS: &[Key] = &[
         "How many times as long the work of a slow consumer takes.",
     ),
     key(
+        "stage.*.predicted_utilisation",
+        Kind::Share,
+        None,
+        "What a plan foretells of the stage's utilisation over the measured part; the report shows it beside what was measured.",
+    ),
+    key(
         "stage.*.connection",
         Kind::Choice(&["shared", "own"]),
         Some("shared"),
@@ -1132,6 +1156,12 @@ pub const KEYS: &[Key] = &[
         "State that what the broker confirmed survives a restart of the broker: settings that cannot give it are refused, and so is the embedded broker, which keeps everything in memory.",
     ),
     key(
+        "broker.nodes",
+        count(1, 5),
+        Some("1"),
+        "Nodes of the broker that the run starts (--broker managed): 1, or a private cluster of 3 or 5, over which connections and queues are spread. The same in all cells.",
+    ),
+    key(
         "recovery.backoff_initial",
         Kind::Duration {
             min_ms: 1,
@@ -1181,6 +1211,12 @@ pub const KEYS: &[Key] = &[
         },
         Some("250ms"),
         "Cadence at which backlog, CPU and memory are looked at.",
+    ),
+    key(
+        "driver.client",
+        Kind::Choice(&CLIENTS),
+        Some("lapin"),
+        "The AMQP client of load and stages: lapin, which an application in Rust would use; or this program's own, which costs a fraction of it, so that more of the machine is the broker's (no TLS, and PLAIN is the only login).",
     ),
     key(
         "trial.repeats",
@@ -1247,6 +1283,30 @@ pub const KEYS: &[Key] = &[
         duration(1),
         None,
         "How long until the disk limit is restored.",
+    ),
+    key(
+        "prediction.sustainable_rate",
+        RATE,
+        None,
+        "Orders per second that the narrowest stage should be able to take; measured while a planned overload lasts.",
+    ),
+    key(
+        "prediction.drain_time",
+        duration(0),
+        None,
+        "How long the backlog of the greatest planned overload should take to clear, from its peak.",
+    ),
+    key(
+        "prediction.backlog_max",
+        count(0, 1_000_000_000),
+        None,
+        "Messages that should lie in all queues together at the peak of that overload, those at work among them.",
+    ),
+    key(
+        "prediction.end_to_end_p99",
+        duration(0),
+        None,
+        "What the 99th percentile of the end-to-end latency should be.",
     ),
     key(
         "faults",
@@ -1362,6 +1422,10 @@ impl Kind {
             (Kind::Limit { .. }, Raw::Text(text)) if text == "unlimited" => Ok(Value::Limit(None)),
             (Kind::Limit { min, max }, Raw::Integer(number)) => {
                 self.bounded(*number, min, max).map(|n| Value::Limit(Some(n)))
+            }
+            // A number may be written as one.
+            (Kind::Choice(words), Raw::Integer(number)) if words.iter().any(|word| *word == number.to_string()) => {
+                self.read(&Raw::Text(number.to_string()))
             }
             (Kind::Choice(words), Raw::Text(text)) => match words.iter().find(|word| *word == text) {
                 Some(word) => Ok(Value::Choice(word)),

@@ -616,7 +616,9 @@ impl Matrix {
 /// Why this key cannot have a list, if it cannot.
 pub(super) fn takes_no_list(path: &str) -> Option<&'static str> {
     let objective = path.starts_with("objectives.");
+    let foretold = path.starts_with("prediction.") || path.ends_with(".predicted_utilisation");
     of_the_run(path)
+        .or(foretold.then_some("it changes nothing that is measured; variants may have predictions of their own"))
         .or(objective.then_some("it changes nothing that is measured; variants may have objectives of their own"))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::objective::Objective;
 pub use super::pattern::{Arrival, Jitter, LoadPhase, Pattern, Replay, Shape};
 use crate::events::{PipelineKind, Stage};
-use crate::units::{Share, Size, Span};
+use crate::units::{Rate, Share, Size, Span};
 
 /// One experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Workload {
     pub seed: u64,
     /// Which pipeline runs.
     pub pipeline: PipelineKind,
+    /// The broker that is started for the run.
+    #[serde(default)]
+    pub broker: Broker,
     /// How orders arrive.
     pub load: Load,
     /// What is in them.
@@ -37,6 +40,9 @@ pub struct Workload {
     /// The changes that matter when runs of it are compared.
     #[serde(default)]
     pub compare: Compare,
+    /// What a plan foretells of a run of it.
+    #[serde(default)]
+    pub prediction: Prediction,
     /// How lost connections come back.
     #[serde(default)]
     pub recovery: Recovery,
@@ -44,6 +50,9 @@ pub struct Workload {
     pub drain: Drain,
     /// How often things are looked at.
     pub sample: Sample,
+    /// What load and stages speak through.
+    #[serde(default)]
+    pub driver: Driver,
     /// Trials.
     pub trial: TrialSettings,
     /// What a stage does with a delivery whose handler failed.
@@ -96,6 +105,12 @@ impl Workload {
         }
     }
 
+    /// Whether a queue may be away for a while, to which nothing is routed meanwhile: a classic one of a node that goes down.
+    pub fn routes_may_be_away(&self) -> bool {
+        let classic = |settings: &StageSettings| settings.queue.kind == QueueType::Classic;
+        self.faults.that_takes_node_down().is_some() && self.stages.iter().any(classic)
+    }
+
     /// Whether a handler of this stage may fail.
     pub fn may_fail(&self, stage: Stage) -> bool {
         let position = self.pipeline.position(stage);
@@ -130,6 +145,19 @@ impl Workload {
     pub fn time_to_live(&self, stage: Stage) -> Option<Span> {
         let own = self.stage(stage).queue.message_ttl;
         own.into_iter().chain(self.publish.ttl).min()
+    }
+}
+
+/// The broker that is started for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broker {
+    /// Nodes of its cluster: 1, 3 or 5.
+    pub nodes: u32,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Broker { nodes: 1 }
     }
 }
 
@@ -264,6 +292,9 @@ pub struct StageSettings {
     /// How often its handler fails.
     #[serde(default)]
     pub errors: HandlerErrors,
+    /// What a plan foretells of its utilisation.
+    #[serde(default)]
+    pub predicted_utilisation: Option<Share>,
 }
 
 /// Records of before there were worker processes have none.
@@ -696,6 +727,20 @@ pub struct StatedPromises {
     pub survives_broker_restart: bool,
 }
 
+/// What a plan foretells; the utilisation of a stage stands with its settings. It says nothing about how a run is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prediction {
+    /// Orders per second that the narrowest stage can take.
+    pub sustainable_rate: Option<Rate>,
+    /// From the peak of the greatest planned overload until nothing waits any more.
+    pub drain_time: Option<Span>,
+    /// Messages in all queues together at that peak.
+    pub backlog_max: Option<u64>,
+    /// 99th percentile of the end-to-end latency.
+    pub end_to_end_p99: Option<Span>,
+}
+
 /// How a lost connection, channel or consumer comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovery {
@@ -733,6 +778,34 @@ pub struct Drain {
 pub struct Sample {
     /// Cadence of backlog, CPU and memory, 50 ms to 10 s.
     pub interval: Span,
+}
+
+/// What load and stages speak through.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Driver {
+    /// The AMQP client.
+    pub client: Client,
+}
+
+/// An AMQP client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Client {
+    /// lapin, as an application in Rust has it.
+    #[default]
+    Lapin,
+    /// Our own, which costs less and serves nothing but this program.
+    Direct,
+}
+
+impl Client {
+    /// All clients with their names in workload files.
+    pub const NAMES: [(&'static str, Client); 2] = [("lapin", Client::Lapin), ("direct", Client::Direct)];
+
+    /// The name in workload files.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
 }
 
 /// Trials.
@@ -814,15 +887,29 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Whether the broker goes down and comes back on its data.
+    /// Whether the broker, or a node of it, goes down and comes back on its data.
     pub fn take_broker_down(&self) -> bool {
-        self.of_broker().is_some()
+        self.that_takes_down().is_some()
     }
 
-    /// The first fault of the script that takes the broker down: its position, from 1, and its name.
+    /// The first fault of the script that strikes the broker or a node of it: its position, from 1, and its name.
     pub fn of_broker(&self) -> Option<(usize, &'static str)> {
+        self.first(FaultKind::is_of_broker)
+    }
+
+    /// The first fault of the script that takes the broker or a node of it down: its position, from 1, and its name.
+    pub fn that_takes_down(&self) -> Option<(usize, &'static str)> {
+        self.first(FaultKind::takes_down)
+    }
+
+    /// The first fault of the script that takes one node of several down: its position, from 1, and its name.
+    pub fn that_takes_node_down(&self) -> Option<(usize, &'static str)> {
+        self.first(|what| what.takes_down() && matches!(what, FaultKind::Node(..)))
+    }
+
+    fn first(&self, is: impl Fn(FaultKind) -> bool) -> Option<(usize, &'static str)> {
         let mut script = self.script.iter().enumerate();
-        let (position, fault) = script.find(|(_, fault)| fault.what.is_of_broker())?;
+        let (position, fault) = script.find(|(_, fault)| is(fault.what))?;
         Some((position + 1, fault.what.name()))
     }
 }
@@ -832,7 +919,8 @@ impl Faults {
 pub struct ScriptedFault {
     /// What is done.
     pub what: FaultKind,
-    /// Whose consumers, connections or database; absent for a network fault of everybody, and for the broker.
+    /// Whose consumers, connections or database, or whose queue a node is chosen by; absent for a network fault of everybody, and
+    /// for the broker.
     pub stage: Option<Stage>,
     /// When.
     pub when: When,
@@ -870,6 +958,56 @@ pub enum FaultKind {
     BrokerRestart,
     /// The broker is killed (SIGKILL) and started on the same data.
     BrokerKill,
+    /// One node of the broker's cluster is struck.
+    Node(NodeFault, WhichNode),
+}
+
+/// What is done to a node of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeFault {
+    /// It is killed (SIGKILL) and started on the same data.
+    Kill,
+    /// It is stopped in order and started on the same data.
+    Restart,
+    /// Its process stands still (SIGSTOP), for so long.
+    Pause(Span),
+    /// It is cut off from the other nodes, for so long; clients reach it all the same.
+    Partition(Span),
+}
+
+/// Which node of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhichNode {
+    /// By its number, from 1.
+    Number(u32),
+    /// The one that leads the stage's queue.
+    Leader,
+    /// One that does not, drawn each time.
+    Follower,
+    /// Any, drawn each time.
+    Random,
+}
+
+impl WhichNode {
+    /// All that can be written: numbers as they are.
+    pub const NAMES: [&'static str; 8] = ["1", "2", "3", "4", "5", "leader", "follower", "random"];
+
+    /// By its name.
+    pub fn by_name(name: &str) -> Option<WhichNode> {
+        match name {
+            "leader" => Some(WhichNode::Leader),
+            "follower" => Some(WhichNode::Follower),
+            "random" => Some(WhichNode::Random),
+            number => number.parse().ok().map(WhichNode::Number),
+        }
+    }
+
+    /// Whether it is chosen by who leads a queue.
+    pub const fn goes_by_queue(self) -> bool {
+        matches!(self, WhichNode::Leader | WhichNode::Follower)
+    }
 }
 
 /// What is wrong with the network.
@@ -912,7 +1050,7 @@ pub enum DatabaseFault {
 
 impl FaultKind {
     /// The names in workload files.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 22] = [
         "connection-drop",
         "channel-close",
         "consumer-cancel",
@@ -931,6 +1069,10 @@ impl FaultKind {
         "database-locked",
         "sigkill",
         "sigstop",
+        "node-kill",
+        "node-restart",
+        "node-pause",
+        "node-partition",
     ];
 
     /// The name in workload files and tables.
@@ -954,6 +1096,10 @@ impl FaultKind {
             FaultKind::Database(DatabaseFault::Locked, _) => Self::NAMES[15],
             FaultKind::Sigkill => Self::NAMES[16],
             FaultKind::Sigstop(_) => Self::NAMES[17],
+            FaultKind::Node(NodeFault::Kill, _) => Self::NAMES[18],
+            FaultKind::Node(NodeFault::Restart, _) => Self::NAMES[19],
+            FaultKind::Node(NodeFault::Pause(_), _) => Self::NAMES[20],
+            FaultKind::Node(NodeFault::Partition(_), _) => Self::NAMES[21],
         }
     }
 
@@ -962,9 +1108,17 @@ impl FaultKind {
         matches!(self, FaultKind::Sigkill | FaultKind::Sigstop(_))
     }
 
-    /// Whether the broker is struck.
+    /// Whether the broker, or a node of it, is struck.
     pub const fn is_of_broker(self) -> bool {
-        matches!(self, FaultKind::BrokerRestart | FaultKind::BrokerKill)
+        matches!(
+            self,
+            FaultKind::BrokerRestart | FaultKind::BrokerKill | FaultKind::Node(..)
+        )
+    }
+
+    /// Whether the broker, or a node of it, goes down: what it had in memory alone is gone.
+    pub const fn takes_down(self) -> bool {
+        self.is_of_broker() && !matches!(self, FaultKind::Node(NodeFault::Pause(_), _))
     }
 }
 

@@ -106,12 +106,23 @@ fn introduction(section: &str) -> &'static str {
              regression, however sure it is. The new side's file counts; `--threshold` outranks it. A share of the base's value, but for \
              `redelivered`. They change nothing that is measured."
         }
+        "prediction" => {
+            "What a plan (`orderstorm plan`) foretells of a run of this workload. It changes nothing that is measured: the report shows each \
+             figure beside what was measured, with the error. Absent: nothing was foretold."
+        }
         "drain" => "The end of a trial.",
+        "driver" => "What the driver speaks to the broker through.",
         "sample" => "How often things are looked at.",
         "trial" => "Repeats.",
         "backlog" => {
             "A backlog that is to build up: the stage's consumers are held back until so many messages are ready, and how the \
              queue clears then is measured (docs/METHOD.md). Absent: none."
+        }
+        "broker" => {
+            "The broker that `--broker managed` starts. With several nodes they form one cluster on this machine: each connection begins at another \
+             node and goes on to the next when its own does not answer, queues are spread over the nodes (`queue_leader_locator = balanced`), a node \
+             that is cut off from the majority stops serving until it is back (`cluster_partition_handling = pause_minority`), and what belongs to a \
+             stage with quorum queues (its retry and dead-letter queues) is in quorum queues too."
         }
         "fault" => "What is done to the broker or to a stage in the middle of a trial. Absent: nothing.",
         "recovery" => {
@@ -240,7 +251,11 @@ fn range(kind: Kind) -> String {
         Kind::Limit { min, max } => format!("whole number, {min} to {max}, or `\"unlimited\"`"),
         Kind::Flag => "`true` or `false`".to_owned(),
         Kind::Choice(words) => {
-            let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            let shown = |word: &&str| match word.parse::<u64>() {
+                Ok(number) => format!("`{number}`"),
+                Err(_) => format!("`\"{word}\"`"),
+            };
+            let words: Vec<String> = words.iter().map(shown).collect();
             words.join(", ")
         }
         Kind::Name => "letters, digits, `.`, `_`, `-`; at most 64".to_owned(),

@@ -149,7 +149,13 @@ fn leaf_schema(key: &Key) -> Value {
             { "const": "unlimited" },
         ] }),
         Kind::Flag => json!({ "type": "boolean" }),
-        Kind::Choice(words) => json!({ "enum": words }),
+        Kind::Choice(words) => {
+            let words = words.iter().map(|word| json!(word));
+            // A number may be written as one.
+            let numbers = words.clone().filter_map(|word| word.as_str()?.parse::<u64>().ok());
+            let all: Vec<Value> = numbers.map(|number| json!(number)).chain(words).collect();
+            json!({ "enum": all })
+        }
         Kind::Name => quantity(NAME),
         Kind::ServiceTime => service_time_schema(),
         Kind::Bound(_) => quantity(r"^ *(<=|>=|==|<|>) *[0-9].*$"),

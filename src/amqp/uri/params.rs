@@ -89,7 +89,7 @@ pub(super) struct Params {
     pub(super) connection_timeout_ms: Option<u64>,
     pub(super) channel_max: Option<u16>,
     pub(super) frame_max: Option<u32>,
-    auth_mechanism: Option<AuthMechanism>,
+    pub(super) auth_mechanism: Option<AuthMechanism>,
     pub(super) tls: TlsFiles,
     verify_peer: bool,
     server_name: Option<String>,

@@ -1,8 +1,8 @@
 //! Publisher confirms: numbered publishes, answered in batches.
 
 use super::channel::ChannelKey;
-use super::frame;
 use super::vhost::State;
+use crate::amqp::frame;
 
 /// The broker's answer to a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

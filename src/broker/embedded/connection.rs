@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::frame;
 use super::outbox::{Outbox, Stream};
 use super::session::{Progress, Session};
 use super::shared::Shared;
+use crate::amqp::frame;
 
 /// How much is read at once. Larger reads make larger batches under the lock: more throughput, longer waits.
 const READ_CHUNK: usize = 64 << 10;

@@ -1,15 +1,16 @@
 //! The order of frames on a channel: a method, and after basic.publish a content header and its body.
 
 use super::acks::{Reach, Verdict};
-use super::frame::{self, Fields, Frame};
 use super::handshake::Tuned;
-use super::message::{Assembly, Properties};
+use super::message::Assembly;
 use super::names;
 use super::publish::{DIRECT_REPLY, Mandatory};
 use super::refusal::Refusal;
 use super::session::LocalChannel;
 use super::shared::Shared;
 use super::vhost::State;
+use crate::amqp::frame::properties::Properties;
+use crate::amqp::frame::{self, Fields, Frame};
 
 /// What the next frame on a channel must be.
 pub(super) enum Expectation {

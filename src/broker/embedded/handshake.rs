@@ -8,12 +8,12 @@ use amq_protocol::types::parsing::parse_field_table;
 use amq_protocol::types::{AMQPValue, FieldTable};
 use bytes::{Buf, BytesMut};
 
-use super::frame;
 use super::outbox::Outbox;
 use super::refusal::Refusal;
 use super::session::decode_method;
 use super::shared::Shared;
 use super::vhost::Vhost;
+use crate::amqp::frame;
 
 const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\x00\x00\x09\x01";
 

@@ -6,54 +6,12 @@ use amq_protocol::frame::WriteContext;
 use amq_protocol::protocol::basic::{AMQPProperties, gen_properties, parse_properties};
 use amq_protocol::types::FieldTable;
 
-use super::frame::{self, Fields, TABLE_DEPTH_MAX};
 use super::memory::{Charge, Gauge};
+use crate::amqp::frame;
+use crate::amqp::frame::properties::Properties;
 
 /// Octets of the content header before the property flags: class, weight, body size.
 const HEADER_FIXED: usize = 12;
-
-/// The properties that the broker itself looks at, borrowed from a content header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Properties<'a> {
-    /// Content of the header table.
-    pub(super) headers: Option<&'a [u8]>,
-    pub(super) priority: Option<u8>,
-    pub(super) reply_to: Option<&'a [u8]>,
-    pub(super) expiration: Option<&'a [u8]>,
-    pub(super) user_id: Option<&'a [u8]>,
-}
-
-impl<'a> Properties<'a> {
-    /// Walks a property list (flags and values); `None` where it is malformed or nests tables too deep.
-    pub(super) fn scan(list: &'a [u8]) -> Option<Self> {
-        let mut fields = Fields(list);
-        let flags = fields.short()?;
-        // Bit 0 continues the flags, which the basic class never needs; bit 1 is no property.
-        if flags & 0b11 != 0 {
-            return None;
-        }
-        let mut found = Self::default();
-        for bit in (2..16).rev().filter(|bit| flags & (1 << bit) != 0) {
-            match bit {
-                13 => {
-                    let table = fields.long_string()?;
-                    if frame::table_depth(table)? > TABLE_DEPTH_MAX {
-                        return None;
-                    }
-                    found.headers = Some(table);
-                }
-                12 => _ = fields.octet()?,
-                11 => found.priority = Some(fields.octet()?),
-                9 => found.reply_to = Some(fields.short_string()?),
-                8 => found.expiration = Some(fields.short_string()?),
-                6 => _ = fields.long_long()?,
-                4 => found.user_id = Some(fields.short_string()?),
-                _ => _ = fields.short_string()?,
-            }
-        }
-        fields.is_empty().then_some(found)
-    }
-}
 
 /// An immutable message. Its memory is on the broker's account until the last holder lets go.
 #[derive(Debug)]

@@ -30,7 +30,6 @@ mod content;
 mod dead_letter;
 mod delivery;
 mod exchange;
-mod frame;
 mod handshake;
 mod headers;
 mod memory;

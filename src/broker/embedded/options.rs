@@ -68,7 +68,7 @@ impl EmbeddedOptions {
     /// # Errors
     /// [`EmbeddedError::Option`] names the first value that cannot be served.
     pub fn check(&self) -> Result<(), EmbeddedError> {
-        if self.frame_max != 0 && self.frame_max < super::frame::MIN_MAX {
+        if self.frame_max != 0 && self.frame_max < crate::amqp::frame::MIN_MAX {
             return Err(EmbeddedError::Option {
                 name: "frame_max",
                 value: self.frame_max.to_string(),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use amq_protocol::protocol::AMQPClass;
 use tokio::sync::Notify;
 
-use super::frame;
 use super::memory::Gauge;
+use crate::amqp::frame;
 
 /// Whether more output will come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

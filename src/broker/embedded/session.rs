@@ -10,13 +10,13 @@ use bytes::{Buf, BytesMut};
 
 use super::channel::{Channel, ChannelKey};
 use super::content::{Content, Expectation};
-use super::frame::{self, BadFrame, Frame};
 use super::handshake::{Handshake, Step, Tuned};
 use super::message::Draft;
 use super::outbox::Outbox;
 use super::refusal::{Refusal, Scope, short};
 use super::shared::Shared;
 use super::vhost::{ConnectionId, State, Vhost};
+use crate::amqp::frame::{self, BadFrame, Frame};
 
 /// Where a connection stands.
 enum Phase {

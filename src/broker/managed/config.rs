@@ -93,10 +93,25 @@ impl Identity {
     /// When the kernel has no random bytes.
     pub fn random() -> io::Result<Self> {
         Ok(Self {
-            node_name: format!("orderstorm-{}@localhost", random_hex::<4>()?),
+            node_name: Self::random_name()?,
             user: "orderstorm".to_owned(),
             password: Secret::new(random_hex::<16>()?),
             cookie: Secret::new(random_hex::<16>()?),
+        })
+    }
+
+    fn random_name() -> io::Result<String> {
+        Ok(format!("orderstorm-{}@localhost", random_hex::<4>()?))
+    }
+
+    /// Another node of the same cluster: a name of its own, the same secrets.
+    ///
+    /// # Errors
+    /// As [`Identity::random`].
+    pub fn sibling(&self) -> io::Result<Self> {
+        Ok(Self {
+            node_name: Self::random_name()?,
+            ..self.clone()
         })
     }
 }

@@ -59,6 +59,25 @@ impl MessageTotals {
     }
 }
 
+impl MessageTotals {
+    /// The totals of two nodes together; absent where either does not tell.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let both = |this: Option<u64>, other: Option<u64>| this.zip(other).map(|(this, other)| this + other);
+        Self {
+            received: both(self.received, other.received),
+            received_confirm: both(self.received_confirm, other.received_confirm),
+            confirmed: both(self.confirmed, other.confirmed),
+            routed: both(self.routed, other.routed),
+            unroutable_dropped: both(self.unroutable_dropped, other.unroutable_dropped),
+            unroutable_returned: both(self.unroutable_returned, other.unroutable_returned),
+            delivered: both(self.delivered, other.delivered),
+            redelivered: both(self.redelivered, other.redelivered),
+            acknowledged: both(self.acknowledged, other.acknowledged),
+            dropped_by_queues: both(self.dropped_by_queues, other.dropped_by_queues),
+        }
+    }
+}
+
 /// Sum over the label sets of `metric` that have `label`, or `None` if there is none.
 fn sum(text: &str, metric: &str, label: &str) -> Option<u64> {
     let samples = text.lines().filter_map(|line| {

@@ -264,7 +264,7 @@ impl Crew {
                 ids: wiring.encoder.ids().prefix().to_owned(),
                 clock_origin_ns: wiring.timer.clock().origin(),
                 tallies: own.tallies.clone(),
-                proxy: wiring.connector_of(Peer::Stage(stage)).proxy(),
+                ways: wiring.connector_of(Peer::Stage(stage)).ways().to_vec(),
                 site: site.path().map(Path::to_owned),
                 postgres: ground
                     .postgres

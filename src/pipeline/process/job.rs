@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::events::Stage;
+use crate::orders::OrderNumber;
 use crate::workload::Workload;
 use crate::workload::model::{FaultKind, Point};
 
@@ -44,8 +45,8 @@ pub(super) struct Job {
     pub tallies: PathBuf,
     /// Where the databases are, if there are any.
     pub site: Option<PathBuf>,
-    /// Where to connect instead of the broker: a proxy in front of it.
-    pub proxy: Option<SocketAddr>,
+    /// Where to connect instead of the broker's address: its nodes, or proxies in front of them.
+    pub ways: Vec<SocketAddr>,
     /// The PostgreSQL server's address with its password, if a stage keeps its state there.
     pub postgres: Option<String>,
     /// Stages that reach that server by another way.
@@ -81,6 +82,8 @@ pub(super) enum Command {
     },
     /// The fault is over.
     Heal { strike: u64 },
+    /// Of the orders that the worker asked about these are closed: it may forget them.
+    Closed { orders: Vec<OrderNumber> },
     /// Consumers shall consume.
     Open,
     /// Consumers shall stop, and finish what they have begun.

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -24,7 +24,7 @@ use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::{Afar, Ledger};
 use crate::pipeline::AckLog;
-use crate::pipeline::consumer::Ended;
+use crate::pipeline::consumer::{Ended, StageContext};
 use crate::pipeline::order::{Context, Inventory, service};
 use crate::pipeline::running::StartError;
 use crate::pipeline::staff::{Staff, Staffed};
@@ -52,7 +52,7 @@ pub async fn work() -> Result<(), String> {
     let first = orders.recv().await.ok_or_else(no_driver)?;
     let job: Job = serde_json::from_str(&first).map_err(|_| no_driver())?;
     let pipe = told().map_err(|error| format!("no way to tell the driver anything: {error}"))?;
-    let teller = Arc::new(Teller::new(job.worker, pipe, Knows::Nobody));
+    let teller = Arc::new(Teller::new(job.worker, pipe, Knows::AsTold(Mutex::default())));
     let done = match Worker::start(job, &teller).await {
         Ok(worker) => worker.run(orders).await,
         Err(why) => Err(why),
@@ -130,13 +130,12 @@ impl Worker {
             .map_err(|_| "the broker's address cannot be read".to_owned())?;
         let incidents = Arc::new(Incidents::new(clock));
         let workload = Arc::new(job.workload);
-        let mut connector = Connector::new(&uri, Arc::clone(&incidents));
+        let mut connector = Connector::new(&uri, Arc::clone(&incidents)).with_client(workload.driver.client);
         if let Some(heartbeat) = workload.recovery.heartbeat {
             connector = connector.with_heartbeat(heartbeat.0.as_secs() as u16);
         }
-        if let Some(proxy) = job.proxy {
-            connector = connector.by_way_of(proxy);
-        }
+        // Each worker begins at another node: they all have few connections.
+        connector = connector.over(job.ways, usize::from(job.worker) * 2);
         let take_broker_down = workload.faults.take_broker_down();
         let afar = Arc::clone(teller) as Arc<dyn Afar>;
         let wiring = Wiring {
@@ -292,6 +291,7 @@ impl Worker {
                     heal.cancel();
                 }
             }
+            Command::Closed { orders } => self.teller.closed(&orders),
             Command::Open => self.switch.open(),
             Command::Close => self.switch.close(),
             Command::Stop => self.stop.cancel(),
@@ -330,6 +330,10 @@ impl Worker {
                     end,
                 });
             }
+        }
+        let StageContext { store, wiring, .. } = &*self.staffed.stage;
+        if let Store::Memory(memory) = store {
+            self.teller.ask(&memory.doubtful(&wiring.ledger));
         }
         let measured_from = self.tallies.measured_from.load(Ordering::Acquire);
         if measured_from > 0 {

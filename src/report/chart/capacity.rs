@@ -12,6 +12,7 @@ use super::palette::{ALARM, BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY, 
 use super::picture::{self, Drawing};
 use super::{ChartError, Figures, NO_DATA, Picture};
 use crate::events::Stage;
+use crate::queueing::usl::{self, Usl};
 use crate::report::capacity::{groups, resource};
 use crate::report::human;
 use crate::results::capacity::{CapacityRate, CapacityRecord, CapacitySetting, RateStatus};
@@ -104,7 +105,8 @@ impl CapacityChart<'_> {
             }
             Kind::Resource => {
                 "The bar reaches from the highest rate that held to the lowest that did not: the capacity lies inside. An open bar \
-                 has no upper end. The broken line is the least capacity times the resource: linear scaling."
+                 has no upper end. The broken line is the least capacity times the resource: linear scaling. The orange curve is the Universal \
+                 Scalability Law through the middles."
             }
             Kind::Map => {
                 "Each tile is a rate that was tried, the darker the longer its p99. The green line is the highest rate that held, the \
@@ -128,6 +130,7 @@ impl CapacityChart<'_> {
             title: self.title(),
             explanation: self.explanation(),
             svg: picture::svg(self)?,
+            alike: false,
         })
     }
 
@@ -321,6 +324,12 @@ impl CapacityChart<'_> {
             };
             legend.extend(groups.iter().zip(COLOURS).map(entry));
         }
+        let law = groups.first().and_then(|(_, settings)| self.law(settings));
+        legend.extend(law.map(|law| {
+            let doubt = if law.is_trusted() { "" } else { ", a sketch" };
+            let points = human::plural(law.points as u64, "point");
+            Entry::new(format!("USL on {points}{doubt}"), Mark::Line(Stroke::solid(ORANGE)))
+        }));
         let top = head(canvas, figures, &self.title(), &legend)?;
         let numbers = numbers(self.capacity);
         let greatest = numbers.iter().copied().fold(0.0, f64::max);
@@ -338,6 +347,11 @@ impl CapacityChart<'_> {
             Vec::new(),
         );
         plot.axes()?;
+        if let Some(law) = law {
+            let steps = (0..=60).map(|step| 1.0 + (greatest - 1.0) * f64::from(step) / 60.0);
+            let curve: Vec<(f64, f64)> = steps.map(|n| (n, law.capacity(n))).collect();
+            plot.curve(&curve, Stroke::solid(ORANGE))?;
+        }
         for ((_, settings), colour) in groups.iter().zip(COLOURS) {
             let at = |setting: &CapacitySetting| number(self.capacity, setting);
             if let Some((first, low)) = settings.first().and_then(|first| Some((at(first), first.low_per_s?))) {
@@ -377,6 +391,18 @@ impl CapacityChart<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The USL through the middles of the intervals, where the resource is consumers and there are enough of them.
+    fn law(&self, settings: &[&CapacitySetting]) -> Option<Usl> {
+        let at = resource(self.capacity)?;
+        let middles = settings.iter().filter_map(|setting| {
+            let (low, high) = (setting.low_per_s?, setting.high_per_s?);
+            Some((number(self.capacity, setting), (low + high) / 2.0))
+        });
+        let is_concurrency = settings.first()?.varied[at].dimension.ends_with(".consumers");
+        let seed = self.record.cells.first()?.workload.seed;
+        is_concurrency.then(|| usl::fit(&middles.collect::<Vec<_>>(), seed).ok())?
     }
 
     fn map<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {

@@ -53,6 +53,9 @@ const MAPPED: [Figure; 4] = [
     Figure::BacklogDrainTime,
 ];
 
+/// Cells hardly differ in a figure if the medians lie within this share of the greatest.
+pub const ALIKE: f64 = 0.05;
+
 /// How a figure is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -96,6 +99,24 @@ impl CellChart<'_> {
     /// What no sound run has is shown only where there is some.
     fn has_something_to_show(&self) -> bool {
         self.values().any(|value| value > 0.0 || !self.figure.is_exceptional())
+    }
+
+    /// Whether no cell's median is more than [`ALIKE`] from any other's.
+    fn is_alike(&self) -> bool {
+        let medians = self
+            .sweep
+            .cells
+            .iter()
+            .map(|cell| Some(cell.spread(self.figure)?.median));
+        let Some(medians) = medians.collect::<Option<Vec<f64>>>() else {
+            return false;
+        };
+        let (least, greatest) = medians
+            .iter()
+            .fold((f64::INFINITY, 0.0_f64), |(least, greatest), median| {
+                (least.min(*median), greatest.max(*median))
+            });
+        greatest - least <= ALIKE * greatest
     }
 
     /// The name of its files, without the extension.
@@ -161,6 +182,7 @@ impl CellChart<'_> {
             title: self.title(),
             explanation: self.explanation(),
             svg: picture::svg(self)?,
+            alike: self.is_alike(),
         })
     }
 

@@ -40,6 +40,27 @@ struct Predicted {
     time_s: f64,
 }
 
+/// The drain, with the line that a plan foretold in place of that by the settings.
+fn shown(figures: &Figures<'_>) -> Option<Drain> {
+    let trial = figures.trial?;
+    let mut drain = drain(trial)?;
+    let prediction = &figures.record.cell(trial).workload.prediction;
+    if let (Some(messages), Some(time), false) = (
+        prediction.backlog_max,
+        prediction.drain_time,
+        trial.overloads.is_empty(),
+    ) {
+        drain.to_s = drain.to_s.max(drain.from_s + time.as_secs_f64());
+        drain.predicted = Some(Predicted {
+            label: "foretold by the plan",
+            messages: messages as f64,
+            level: 0.0,
+            time_s: time.as_secs_f64(),
+        });
+    }
+    Some(drain)
+}
+
 fn drain(trial: &TrialRecord) -> Option<Drain> {
     held_back(trial)
         .or_else(|| overload(trial))
@@ -137,7 +158,7 @@ fn curve(figures: &Figures<'_>, drain: &Drain) -> Vec<(f64, f64)> {
 }
 
 pub(super) fn draw<DB: DrawingBackend>(canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
-    let drain = figures.trial.and_then(drain);
+    let drain = shown(figures);
     let measured = drain.as_ref().map(|drain| curve(figures, drain)).unwrap_or_default();
     let predicted = drain.as_ref().and_then(|drain| drain.predicted.as_ref());
     let (solid, dashed) = (Stroke::solid(BLUE), Stroke::dashed(GREY));

@@ -17,6 +17,7 @@ mod palette;
 mod percentiles;
 mod picture;
 mod resources;
+pub mod sizing;
 mod stacked;
 mod stage_percentiles;
 mod stages;
@@ -105,6 +106,8 @@ pub struct Picture {
     pub explanation: String,
     /// The SVG document.
     pub svg: String,
+    /// It compares cells that hardly differ: of less interest than the others.
+    pub alike: bool,
 }
 
 /// The charts of a run.
@@ -260,6 +263,7 @@ impl Chart {
             title: self.title().to_owned(),
             explanation: self.explanation().to_owned(),
             svg: self.svg(figures)?,
+            alike: false,
         })
     }
 

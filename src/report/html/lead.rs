@@ -241,7 +241,13 @@ fn facts(record: &RunRecord) -> Vec<(&'static str, String)> {
         ("Load", record.loop_kind().to_owned()),
         (
             "Broker",
-            format!("{} {}{platform} ({})", broker.product, broker.version, broker.kind),
+            format!(
+                "{} {}{platform} ({}{})",
+                broker.product,
+                broker.version,
+                broker.kind,
+                broker.cluster()
+            ),
         ),
         ("Address", broker.address.clone()),
         (

@@ -120,6 +120,11 @@ pub async fn ab(
     if request.choice != BrokerChoice::Embedded {
         for cell in &request.plan.cells {
             check_faults(&cell.workload.faults)?;
+            if cell.workload.broker.nodes > 1 {
+                return Err(AbError::Fault {
+                    fault: "a cluster (broker.nodes)",
+                });
+            }
         }
     }
     let started = clock::wall_time();
@@ -159,7 +164,10 @@ fn check_faults(faults: &Faults) -> Result<(), AbError> {
         (faults.broker_pause.is_some(), "fault.broker_pause"),
         (faults.memory_alarm.is_some(), "fault.memory_alarm"),
         (faults.disk_alarm.is_some(), "fault.disk_alarm"),
-        (faults.take_broker_down(), "a fault that takes the broker down"),
+        (
+            faults.of_broker().is_some(),
+            "a fault that strikes the broker or a node of it",
+        ),
     ];
     match found.into_iter().find(|(there, _)| *there) {
         Some((_, fault)) => Err(AbError::Fault { fault }),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::depth::Depths;
 use super::super::node_down::{Down, NodeDown};
+use super::super::node_loss::{NodeLoss, Target};
 use super::Fixed;
 use crate::broker::{BrokerAlarm, Resource, RunningBroker};
 use crate::clock::{Clock, Nanos};
@@ -19,7 +20,7 @@ use crate::fault::{
 };
 use crate::pipeline::strike::{Mark, Strike, Targets};
 use crate::pipeline::{Pipeline, StageMeter, StageSwitch};
-use crate::workload::model::{Condition, FaultKind, QueueFigure, ScriptedFault};
+use crate::workload::model::{Condition, FaultKind, NodeFault, QueueFigure, ScriptedFault};
 
 /// An event of a fault that has been.
 pub(super) struct RanFault {
@@ -32,6 +33,8 @@ pub(super) struct RanFault {
     pub(super) stage: Option<Stage>,
     pub(super) point: Option<String>,
     pub(super) consumers: Option<u32>,
+    /// The node that was struck, from 1; absent where it was none of several.
+    pub(super) node: Option<u32>,
     pub(super) start: Nanos,
     pub(super) healed: Option<Nanos>,
 }
@@ -71,13 +74,13 @@ struct NodePause(Arc<RunningBroker>);
 
 impl Pausable for NodePause {
     fn pause(&self) -> Result<(), String> {
-        let node = self.0.node().ok_or("only a managed broker can be paused")?;
-        node.pause().map_err(|error| error.to_string())
+        let cluster = self.0.cluster().ok_or("only a managed broker can be paused")?;
+        cluster.pause().map_err(|error| error.to_string())
     }
 
     fn resume(&self) -> Result<(), String> {
-        let node = self.0.node().ok_or("only a managed broker can be resumed")?;
-        node.resume().map_err(|error| error.to_string())
+        let cluster = self.0.cluster().ok_or("only a managed broker can be resumed")?;
+        cluster.resume().map_err(|error| error.to_string())
     }
 }
 
@@ -297,7 +300,7 @@ impl Fixed<'_> {
         let turns = Turns::default();
         let started = script.filter_map(|(position, fault)| {
             let position = position + 1;
-            let targets = self.victims_of(fault, &turns, sight, pipeline)?;
+            let targets = self.victims_of((position, fault), &turns, sight, pipeline)?;
             let (planned, span, timer) = (fault.clone(), span.clone(), self.stand.timer.clone());
             let seed = self.trial.seed;
             let task =
@@ -314,7 +317,7 @@ impl Fixed<'_> {
     /// Whom a fault of the script strikes.
     fn victims_of(
         &self,
-        fault: &ScriptedFault,
+        (position, fault): (usize, &ScriptedFault),
         turns: &Turns,
         depths: &watch::Receiver<Depths>,
         pipeline: &Pipeline,
@@ -330,6 +333,7 @@ impl Fixed<'_> {
                 how,
                 acks: pipeline.ack_logs().to_vec(),
                 clock: self.stand.clock,
+                interrupt: self.stand.interrupt.clone(),
             })
         };
         let (trouble, lasts, turn): (Arc<dyn Trouble>, _, _) = match fault.what {
@@ -349,6 +353,26 @@ impl Fixed<'_> {
                 fault.restart_after,
                 Some(Arc::clone(&turns.broker)),
             ),
+            FaultKind::Node(node, which) => {
+                let lasts = match node {
+                    NodeFault::Kill | NodeFault::Restart => fault.restart_after,
+                    NodeFault::Pause(lasts) | NodeFault::Partition(lasts) => lasts,
+                };
+                let queue = |stage: Stage| {
+                    let name = self.wiring.topology.queue(stage).to_string();
+                    (self.stand.uri.vhost().to_owned(), name)
+                };
+                let target = Target {
+                    broker: Arc::clone(self.stand.broker),
+                    fault: node,
+                    which,
+                    queue: fault.stage.filter(|_| which.goes_by_queue()).map(queue),
+                };
+                let (seed, acks) = ((self.trial.seed, position), pipeline.ack_logs());
+                let interrupt = self.stand.interrupt.clone();
+                let loss = NodeLoss::new(target, seed, acks, self.stand.clock, interrupt);
+                (Arc::new(loss), lasts, Some(Arc::clone(&turns.broker)))
+            }
             _ => {
                 return Some(Arc::new(StageTargets {
                     fault: fault.clone(),
@@ -371,10 +395,11 @@ impl Fixed<'_> {
 }
 
 /// What a chart calls the time of a fault of the script.
-pub(super) fn band_of(fault: &ScriptedFault) -> String {
-    match (fault.stage, fault.what) {
-        (Some(stage), what) => format!("{stage} {}", what.name()),
-        (None, what) => what.name().to_owned(),
+pub(super) fn band_of(fault: &ScriptedFault, node: Option<u32>) -> String {
+    match (node, fault.stage, fault.what) {
+        (Some(node), _, what) => format!("{} ({node})", what.name()),
+        (None, Some(stage), what) => format!("{stage} {}", what.name()),
+        (None, None, what) => what.name().to_owned(),
     }
 }
 

@@ -6,12 +6,12 @@ use crate::pipeline::process::WorkerCosts;
 use crate::sample::{ProcessProbe, busy_seconds, driver_cpu_seconds, stolen_seconds, throttled_seconds};
 
 /// Processor seconds and clocks, since something started or between two looks; absent where nobody can tell.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Usage {
     pub(super) driver_s: Option<f64>,
     pub(super) broker_s: Option<f64>,
     /// Whose seconds those are: a broker that was restarted counts anew.
-    pub(super) broker_pid: Option<u32>,
+    pub(super) broker_pids: Vec<u32>,
     pub(super) host_s: Option<f64>,
     pub(super) stolen_s: Option<f64>,
     pub(super) throttled_s: Option<f64>,
@@ -24,15 +24,16 @@ impl Usage {
     pub(super) fn look(stand: &Stand<'_>, workers: &WorkerCosts) -> Self {
         let (mut probe, clocks) = (ProcessProbe::default(), clock::offsets());
         // The embedded broker is part of the driver's process and of its account.
-        let broker_pid = match stand.broker.embedded() {
-            Some(_) => None,
-            None => stand.broker.pid(),
+        let broker_pids = match stand.broker.embedded() {
+            Some(_) => Vec::new(),
+            None => stand.broker.pids(),
         };
+        let processes: Option<Vec<f64>> = broker_pids.iter().map(|pid| Some(probe.look(*pid)?.cpu_s)).collect();
         Usage {
             // What runs in worker processes is the driver's work all the same.
             driver_s: driver_cpu_seconds().map(|driver_s| driver_s + workers.cpu_s()),
-            broker_s: broker_pid.and_then(|pid| probe.look(pid)).map(|sample| sample.cpu_s),
-            broker_pid,
+            broker_s: processes.filter(|all| !all.is_empty()).map(|all| all.iter().sum()),
+            broker_pids,
             host_s: busy_seconds(),
             stolen_s: stolen_seconds(),
             throttled_s: throttled_seconds(),
@@ -46,8 +47,8 @@ impl Usage {
             |after: Option<f64>, before: Option<f64>| after.zip(before).map(|(after, before)| after - before);
         Usage {
             driver_s: difference(self.driver_s, before.driver_s),
-            broker_s: difference(self.broker_s, before.broker_s).filter(|_| self.broker_pid == before.broker_pid),
-            broker_pid: self.broker_pid,
+            broker_s: difference(self.broker_s, before.broker_s).filter(|_| self.broker_pids == before.broker_pids),
+            broker_pids: self.broker_pids,
             host_s: difference(self.host_s, before.host_s),
             stolen_s: difference(self.stolen_s, before.stolen_s),
             throttled_s: difference(self.throttled_s, before.throttled_s),

@@ -11,6 +11,8 @@ use crate::workload::model::{
 
 /// Faults of a database begin like this.
 const DATABASE: &str = "database-";
+/// Faults of one node of a cluster.
+const NODE: &str = "node-";
 
 /// Ways to say when.
 const TRIGGERS: [&str; 5] = ["at", "every", "random", "on", "after"];
@@ -49,7 +51,7 @@ impl Builder<'_> {
             (
                 "what",
                 word.is_some(),
-                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"sigkill\", \"sigstop\", \"network-…\", \"database-…\" or \"broker-…\"",
+                "add what = \"connection-drop\", \"channel-close\", \"consumer-cancel\", \"hang\", \"panic\", \"sigkill\", \"sigstop\", \"network-…\", \"database-…\", \"broker-…\" or \"node-…\"",
             ),
             ("stage", stage.is_some() || !needs_stage, "add stage = \"…\""),
         ] {
@@ -59,9 +61,21 @@ impl Builder<'_> {
             }
         }
         let when = self.when(position, &anywhere, pipeline, load);
+        if !word.is_some_and(|word| word.starts_with(NODE)) {
+            self.refuse_written(
+                &path("node"),
+                format!(
+                    "`{}` has an effect with node-kill, node-restart, node-pause and node-partition only",
+                    path("node")
+                ),
+                "leave it out, or choose one of these",
+            );
+        }
         if let Some(word) = word.filter(|word| is_around(word)) {
             let what = if word.starts_with(DATABASE) {
                 self.database(position, &anywhere, word, (pipeline, stage), stages)
+            } else if word.starts_with(NODE) {
+                self.node(position, &anywhere, word, (pipeline, stage))
             } else {
                 self.around(position, &anywhere, word, pipeline, stage)
             };
@@ -136,7 +150,7 @@ impl Builder<'_> {
         };
         self.refuse_written(
             &lasts_path,
-            format!("`{lasts_path}` has an effect on a hang, a sigstop, the network or a database only"),
+            format!("`{lasts_path}` has an effect on a hang, a sigstop, the network, a database, a node-pause or a node-partition only"),
             "leave it out; restart_after says how long a consumer stays away",
         );
         Some(kind)
@@ -152,30 +166,7 @@ impl Builder<'_> {
         stage: Option<Stage>,
     ) -> Option<FaultKind> {
         let path = |key: &str| fault_path(position, key);
-        for key in ["count", "share", "point"] {
-            self.refuse_written(
-                &path(key),
-                format!(
-                    "`{}` has no effect on a {word}: it strikes no single consumers",
-                    path(key)
-                ),
-                "leave it out",
-            );
-        }
-        if stage.is_none() {
-            self.refuse_written(
-                &path("after"),
-                format!(
-                    "`{}` counts the deliveries to a stage, and there is none",
-                    path("after")
-                ),
-                "say when by at, every, random or on",
-            );
-        }
-        if let Some(stage) = stage {
-            // Where there is none, that is said; the rest is looked at all the same.
-            let _ = self.stage_of(pipeline, stage, &path("stage"));
-        }
+        self.refuse_of_consumers(position, word, (pipeline, stage));
         let of_broker = match word {
             "broker-restart" => Some(FaultKind::BrokerRestart),
             "broker-kill" => Some(FaultKind::BrokerKill),
@@ -204,6 +195,40 @@ impl Builder<'_> {
             "leave it out; lasts says how long the network is like this",
         );
         self.network(position, anywhere, word)
+    }
+
+    /// What is about the consumers of a stage, of which such a fault strikes none.
+    pub(super) fn refuse_of_consumers(
+        &mut self,
+        position: usize,
+        word: &str,
+        (pipeline, stage): (PipelineKind, Option<Stage>),
+    ) {
+        let path = |key: &str| fault_path(position, key);
+        for key in ["count", "share", "point"] {
+            self.refuse_written(
+                &path(key),
+                format!(
+                    "`{}` has no effect on a {word}: it strikes no single consumers",
+                    path(key)
+                ),
+                "leave it out",
+            );
+        }
+        if stage.is_none() {
+            self.refuse_written(
+                &path("after"),
+                format!(
+                    "`{}` counts the deliveries to a stage, and there is none",
+                    path("after")
+                ),
+                "say when by at, every, random or on",
+            );
+        }
+        if let Some(stage) = stage {
+            // Where there is none, that is said; the rest is looked at all the same.
+            let _ = self.stage_of(pipeline, stage, &path("stage"));
+        }
     }
 
     fn network(&mut self, position: usize, anywhere: &[&str], word: &str) -> Option<FaultKind> {
@@ -333,7 +358,7 @@ impl Builder<'_> {
     }
 
     /// Settings that only some other network fault has.
-    fn refuse_of_network(&mut self, position: usize, keys: &[&str]) {
+    pub(super) fn refuse_of_network(&mut self, position: usize, keys: &[&str]) {
         for key in keys {
             let whose = if *key == "bandwidth" {
                 "network-bandwidth"
@@ -514,5 +539,7 @@ impl Builder<'_> {
 
 /// Whether this word is a fault of what is around the consumers: network, database, broker.
 fn is_around(word: &str) -> bool {
-    word.starts_with("network-") || word.starts_with("broker-") || word.starts_with(DATABASE)
+    ["network-", "broker-", NODE, DATABASE]
+        .iter()
+        .any(|around| word.starts_with(around))
 }

@@ -77,6 +77,7 @@ impl Builder<'_> {
                 _ => StageConnection::Shared,
             },
             errors,
+            predicted_utilisation: self.share(&path("predicted_utilisation")),
         }
     }
 

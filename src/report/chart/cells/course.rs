@@ -143,6 +143,7 @@ impl CourseChart<'_> {
             title: self.title().to_owned(),
             explanation: self.explanation(),
             svg: picture::svg(self)?,
+            alike: false,
         })
     }
 

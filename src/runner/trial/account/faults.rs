@@ -62,7 +62,7 @@ impl Fixed<'_> {
         events
             .map(|(fault, impact)| {
                 // The broker goes down once for each such event, in their order.
-                let returned = is_of_broker(fault).then(|| returned.next().unwrap_or_default());
+                let returned = took_down(fault).then(|| returned.next().unwrap_or_default());
                 let longest = |time: fn(&Returned) -> Option<Nanos>| Some(time(returned.as_ref()?)? as f64 / 1e9);
                 let Impact {
                     recovery_s,
@@ -77,6 +77,7 @@ impl Fixed<'_> {
                     stage: fault.stage,
                     point: fault.point.clone(),
                     consumers: fault.consumers,
+                    node: fault.node,
                     start_s: seconds(fault.start),
                     healed_s: fault.healed.map(seconds),
                     recovery_s,
@@ -115,6 +116,8 @@ fn returned(logs: &[Arc<AckLog>]) -> Vec<Returned> {
     of_stages.reduce(both).unwrap_or_default()
 }
 
-fn is_of_broker(fault: &RanFault) -> bool {
-    fault.what.starts_with("broker-") && fault.position.is_some()
+/// Whether the broker, or a node of it, went down.
+fn took_down(fault: &RanFault) -> bool {
+    let broker = fault.what.starts_with("broker-") || fault.what.starts_with("node-");
+    broker && fault.what != "node-pause" && fault.position.is_some()
 }

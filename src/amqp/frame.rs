@@ -1,37 +1,49 @@
-//! AMQP 0-9-1 frames as byte slices: splitting the inbound stream, writing the outbound one.
+//! AMQP 0-9-1 frames as byte slices: splitting the inbound stream, writing the outbound one. The embedded broker and the
+//! direct client share it.
 //!
 //! The hot frames (publish, header, body, deliver, ack) take this path without touching `amq-protocol`; every other
 //! method goes through that codec, after [`table_depth`] has made sure that a nested table cannot exhaust its stack.
 //! Source: AMQP 0-9-1 specification, section 4.2 (protocol wire-level format).
 
+pub mod properties;
+
 use amq_protocol::frame::WriteContext;
+use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::protocol::{AMQPClass, gen_class};
 
 /// Frame type octets.
-pub(super) const METHOD: u8 = 1;
-pub(super) const HEADER: u8 = 2;
-pub(super) const BODY: u8 = 3;
-pub(super) const HEARTBEAT: u8 = 8;
+pub const METHOD: u8 = 1;
+pub const HEADER: u8 = 2;
+pub const BODY: u8 = 3;
+pub const HEARTBEAT: u8 = 8;
 /// The octet that ends every frame.
-pub(super) const END: u8 = 0xCE;
+pub const END: u8 = 0xCE;
+/// Class and method of what is served without the codec.
+pub const BASIC_PUBLISH: [u8; 4] = [0, 60, 0, 40];
+pub const BASIC_RETURN: [u8; 4] = [0, 60, 0, 50];
+pub const BASIC_DELIVER: [u8; 4] = [0, 60, 0, 60];
+pub const BASIC_ACK: [u8; 4] = [0, 60, 0, 80];
+pub const BASIC_REJECT: [u8; 4] = [0, 60, 0, 90];
+pub const BASIC_NACK: [u8; 4] = [0, 60, 0, 120];
+pub const CHANNEL_CLOSE_OK: [u8; 4] = [0, 20, 0, 41];
 /// Octets of a frame around its payload: type, channel, size, end.
-pub(super) const OVERHEAD: usize = 8;
+pub const OVERHEAD: usize = 8;
 /// The smallest frame that a peer must accept, whatever was negotiated.
-pub(super) const MIN_MAX: u32 = 4096;
+pub const MIN_MAX: u32 = 4096;
 /// Field tables and arrays nested deeper than this are refused: the codec recurses once per level.
-pub(super) const TABLE_DEPTH_MAX: usize = 32;
+pub const TABLE_DEPTH_MAX: usize = 32;
 
 /// One inbound frame, borrowed from the read buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
-    pub(super) kind: u8,
-    pub(super) channel: u16,
-    pub(super) payload: &'a [u8],
+pub struct Frame<'a> {
+    pub kind: u8,
+    pub channel: u16,
+    pub payload: &'a [u8],
 }
 
 /// Why the inbound bytes are not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadFrame {
+pub enum BadFrame {
     /// The size field goes beyond the negotiated frame_max.
     TooLarge {
         kind: u8,
@@ -46,7 +58,7 @@ pub(super) enum BadFrame {
 /// Takes the first frame off `input`, with the number of octets it occupies; `None` while it is incomplete.
 ///
 /// `max` is the negotiated frame_max with the overhead in it; 0 means no limit.
-pub(super) fn split(input: &[u8], max: u32) -> Result<Option<(Frame<'_>, usize)>, BadFrame> {
+pub fn split(input: &[u8], max: u32) -> Result<Option<(Frame<'_>, usize)>, BadFrame> {
     let Some(head) = input.first_chunk::<7>() else {
         return Ok(None);
     };
@@ -81,46 +93,46 @@ pub(super) fn split(input: &[u8], max: u32) -> Result<Option<(Frame<'_>, usize)>
 
 /// Cursor over the arguments of a hot method or a property list. Every read returns `None` at the end of the input.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(head)
     }
 
-    pub(super) fn octet(&mut self) -> Option<u8> {
+    pub fn octet(&mut self) -> Option<u8> {
         self.take(1).map(|octets| octets[0])
     }
 
-    pub(super) fn short(&mut self) -> Option<u16> {
+    pub fn short(&mut self) -> Option<u16> {
         self.take(2).map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
     }
 
-    pub(super) fn long(&mut self) -> Option<u32> {
+    pub fn long(&mut self) -> Option<u32> {
         let octets = self.take(4)?;
         Some(u32::from_be_bytes(octets.try_into().ok()?))
     }
 
-    pub(super) fn long_long(&mut self) -> Option<u64> {
+    pub fn long_long(&mut self) -> Option<u64> {
         let octets = self.take(8)?;
         Some(u64::from_be_bytes(octets.try_into().ok()?))
     }
 
     /// The content of a short string, without its length octet.
-    pub(super) fn short_string(&mut self) -> Option<&'a [u8]> {
+    pub fn short_string(&mut self) -> Option<&'a [u8]> {
         let length = self.octet()?;
         self.take(usize::from(length))
     }
 
     /// The content of a long string, table or array, without its length.
-    pub(super) fn long_string(&mut self) -> Option<&'a [u8]> {
+    pub fn long_string(&mut self) -> Option<&'a [u8]> {
         let length = self.long()?;
         self.take(length as usize)
     }
 
-    pub(super) fn is_empty(self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 }
@@ -128,7 +140,7 @@ impl<'a> Fields<'a> {
 /// How deep tables and arrays nest inside the *content* of a field table, or `None` where its bytes are no table.
 ///
 /// Iterative, so that hostile input costs time in proportion to its length and no stack.
-pub(super) fn table_depth(content: &[u8]) -> Option<usize> {
+pub fn table_depth(content: &[u8]) -> Option<usize> {
     let mut stack = vec![(Fields(content), true)];
     let mut deepest = 1;
     while let Some((mut fields, is_table)) = stack.pop() {
@@ -165,7 +177,7 @@ pub(super) fn table_depth(content: &[u8]) -> Option<usize> {
 /// The content of the field table among a method's arguments, for the client methods that carry one.
 ///
 /// `payload` is a whole method frame payload. `Ok(None)`: this method has no table; `Err(())`: it is cut short.
-pub(super) fn table_of_method(payload: &[u8]) -> Result<Option<&[u8]>, ()> {
+pub fn table_of_method(payload: &[u8]) -> Result<Option<&[u8]>, ()> {
     let mut fields = Fields(payload);
     let class = fields.short().ok_or(())?;
     let method = fields.short().ok_or(())?;
@@ -192,7 +204,7 @@ pub(super) fn table_of_method(payload: &[u8]) -> Result<Option<&[u8]>, ()> {
 }
 
 /// Appends a method frame whose arguments the codec writes.
-pub(super) fn write_method(out: &mut Vec<u8>, channel: u16, class: &AMQPClass) {
+pub fn write_method(out: &mut Vec<u8>, channel: u16, class: &AMQPClass) {
     let start = begin(out, METHOD, channel);
     let buffer = std::mem::take(out);
     // The codec seeks back by absolute position to patch lengths, so the context starts at the buffer's end.
@@ -209,21 +221,21 @@ pub(super) fn write_method(out: &mut Vec<u8>, channel: u16, class: &AMQPClass) {
 }
 
 /// Starts a frame and returns the position of its size field for [`finish`].
-pub(super) fn begin(out: &mut Vec<u8>, kind: u8, channel: u16) -> usize {
+pub fn begin(out: &mut Vec<u8>, kind: u8, channel: u16) -> usize {
     let number = channel.to_be_bytes();
     out.extend_from_slice(&[kind, number[0], number[1], 0, 0, 0, 0]);
     out.len() - 4
 }
 
 /// Ends the frame started at `start`: patches the size and adds the end octet.
-pub(super) fn finish(out: &mut Vec<u8>, start: usize) {
+pub fn finish(out: &mut Vec<u8>, start: usize) {
     let size = (out.len() - start - 4) as u32;
     out[start..start + 4].copy_from_slice(&size.to_be_bytes());
     out.push(END);
 }
 
 /// Appends a complete frame around a payload that is already encoded.
-pub(super) fn write_payload(out: &mut Vec<u8>, kind: u8, channel: u16, payload: &[u8]) {
+pub fn write_payload(out: &mut Vec<u8>, kind: u8, channel: u16, payload: &[u8]) {
     let number = channel.to_be_bytes();
     let size = (payload.len() as u32).to_be_bytes();
     out.extend_from_slice(&[kind, number[0], number[1], size[0], size[1], size[2], size[3]]);
@@ -232,7 +244,7 @@ pub(super) fn write_payload(out: &mut Vec<u8>, kind: u8, channel: u16, payload: 
 }
 
 /// Appends `body` as as many body frames as `frame_max` (0: no limit) asks for; none where it is empty.
-pub(super) fn write_body(out: &mut Vec<u8>, channel: u16, body: &[u8], frame_max: u32) {
+pub fn write_body(out: &mut Vec<u8>, channel: u16, body: &[u8], frame_max: u32) {
     let chunk = if frame_max == 0 {
         usize::MAX
     } else {
@@ -243,17 +255,45 @@ pub(super) fn write_body(out: &mut Vec<u8>, channel: u16, body: &[u8], frame_max
     }
 }
 
-/// Appends basic.ack or basic.nack from the server: the answer to a confirmed publish.
-pub(super) fn write_confirm(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bool, positive: bool) {
+/// Appends a method that names a delivery or a publish by its number: basic.ack, basic.nack, basic.reject.
+pub fn write_tagged(out: &mut Vec<u8>, channel: u16, method: [u8; 4], tag: u64, bits: u8) {
     let start = begin(out, METHOD, channel);
-    out.extend_from_slice(&[0, 60, 0, if positive { 80 } else { 120 }]);
+    out.extend_from_slice(&method);
     out.extend_from_slice(&tag.to_be_bytes());
-    out.push(u8::from(multiple));
+    out.push(bits);
+    finish(out, start);
+}
+
+/// Appends basic.ack or basic.nack from the server: the answer to a confirmed publish.
+pub fn write_confirm(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bool, positive: bool) {
+    let method = if positive { BASIC_ACK } else { BASIC_NACK };
+    write_tagged(out, channel, method, tag, u8::from(multiple));
+}
+
+/// Appends basic.publish; the names are at most 255 octets long.
+pub fn write_publish(out: &mut Vec<u8>, channel: u16, exchange: &[u8], routing_key: &[u8], mandatory: bool) {
+    let start = begin(out, METHOD, channel);
+    out.extend_from_slice(&BASIC_PUBLISH);
+    out.extend_from_slice(&[0, 0]);
+    for name in [exchange, routing_key] {
+        out.push(name.len() as u8);
+        out.extend_from_slice(name);
+    }
+    out.push(u8::from(mandatory));
+    finish(out, start);
+}
+
+/// Appends the content header of a body of `size` octets.
+pub fn write_header(out: &mut Vec<u8>, channel: u16, properties: &AMQPProperties, size: u64) {
+    let start = begin(out, HEADER, channel);
+    out.extend_from_slice(&[0, 60, 0, 0]);
+    out.extend_from_slice(&size.to_be_bytes());
+    properties::write(out, properties);
     finish(out, start);
 }
 
 /// Appends a heartbeat frame.
-pub(super) fn write_heartbeat(out: &mut Vec<u8>) {
+pub fn write_heartbeat(out: &mut Vec<u8>) {
     out.extend_from_slice(&[HEARTBEAT, 0, 0, 0, 0, 0, 0, END]);
 }
 
