@@ -12,7 +12,7 @@ use super::palette::{ALARM, BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY, 
 use super::picture::{self, Drawing};
 use super::{ChartError, Figures, NO_DATA, Picture};
 use crate::events::Stage;
-use crate::queueing::usl::{self, Usl};
+use crate::queueing::{Usl, fit_usl};
 use crate::report::capacity::{groups, resource};
 use crate::report::human;
 use crate::results::capacity::{CapacityRate, CapacityRecord, CapacitySetting, RateStatus};
@@ -402,7 +402,7 @@ impl CapacityChart<'_> {
         });
         let is_concurrency = settings.first()?.varied[at].dimension.ends_with(".consumers");
         let seed = self.record.cells.first()?.workload.seed;
-        is_concurrency.then(|| usl::fit(&middles.collect::<Vec<_>>(), seed).ok())?
+        is_concurrency.then(|| fit_usl(&middles.collect::<Vec<_>>(), seed).ok())?
     }
 
     fn map<DB: DrawingBackend>(&self, canvas: &Canvas<DB>, figures: &Figures<'_>) -> Drawn<DB> {
