@@ -5,6 +5,8 @@ mod support;
 
 #[path = "cli/ab.rs"]
 mod ab;
+#[path = "cli/capacity.rs"]
+mod capacity;
 #[path = "cli/ci.rs"]
 mod ci;
 #[path = "cli/compare.rs"]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 34] = [
+pub const WORKLOADS: [(&str, &str); 37] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -51,6 +51,18 @@ pub const WORKLOADS: [(&str, &str); 34] = [
     (
         "store-cost-postgres",
         include_str!("../../workloads/store-cost-postgres.toml"),
+    ),
+    (
+        "sizing-growing-intensity",
+        include_str!("../../workloads/sizing-growing-intensity.toml"),
+    ),
+    (
+        "sizing-consumer-slowdown",
+        include_str!("../../workloads/sizing-consumer-slowdown.toml"),
+    ),
+    (
+        "sizing-publish-spike",
+        include_str!("../../workloads/sizing-publish-spike.toml"),
     ),
     ("gate", include_str!("../../workloads/gate.toml")),
     ("plain-flow", include_str!("../../workloads/plain-flow.toml")),

@@ -82,7 +82,7 @@ pub enum TrialError {
 /// What all trials of a run share.
 #[derive(Debug)]
 pub struct Stand<'a> {
-    pub plan: &'a Plan,
+    pub plan: Arc<Plan>,
     pub workload: Arc<Workload>,
     pub broker: &'a Arc<RunningBroker>,
     pub stores: Stores,

@@ -121,6 +121,7 @@ fn start_plan(choice: BrokerChoice, start: StartOptions, postgres: Option<Postgr
         report: orderstorm::report::Extent::Full,
         at_end: orderstorm::runner::AtEnd::Delete,
         postgres,
+        search: None,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {
