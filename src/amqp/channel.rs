@@ -24,6 +24,10 @@ use super::uri::BrokerUri;
 #[derive(Debug, Clone)]
 pub struct Channel(Wire);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few, and none is moved for a message"
+)]
 #[derive(Debug, Clone)]
 enum Wire {
     Lapin { channel: lapin::Channel, uri: BrokerUri },

@@ -7,6 +7,10 @@ use super::gate::Gate;
 use super::link::Link;
 
 /// An open connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few, and none is moved for a message"
+)]
 #[derive(Debug)]
 pub enum Connection {
     /// Of lapin's.
