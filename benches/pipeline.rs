@@ -110,10 +110,10 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     let timer = Timer::start(clock).expect("a timer");
     let workload = Arc::new(workload(orders, settings));
     let incidents = Arc::new(Incidents::new(clock));
-    let connector = Connector::new(uri, Arc::clone(&incidents));
+    let connector = Connector::new(uri, Arc::clone(&incidents)).with_client(workload.driver.client);
     let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the broker listens");
-    let channel = Channel::on(&link).await.expect("a channel");
+    let channel = Channel::on(&link).await.expect("opens a channel");
     topology.declare(&channel, &workload).await.expect("names are free");
     let wiring = Wiring::new(
         connector,

@@ -36,7 +36,7 @@ const OWN: [&str; 12] = [
     "drain.",
 ];
 /// Keys of a stage that a plan has its own of.
-const OWN_OF_STAGE: [&str; 3] = ["consumers", "prefetch", "predicted_utilisation"];
+const OWN_OF_STAGE: [&str; 2] = ["consumers", "predicted_utilisation"];
 
 /// A workload that was made.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,7 @@ pub fn workload(plan: &Plan, record: &RunRecord, length: Span) -> Result<Generat
     for stage in &plan.stages {
         let section = sections.entry(format!("stage.{}", stage.stage)).or_default();
         section.push(format!("consumers = {}", stage.left));
-        if let Some(prefetch) = stage.prefetch {
+        if let Some(prefetch) = stage.prefetch.filter(|_| stage.works) {
             section.push(format!("prefetch = {prefetch}"));
         }
     }
@@ -143,6 +143,7 @@ fn is_kept(path: &str, plan: &Plan, workload: &Workload) -> bool {
 /// Whether a setting still makes sense with so many consumers.
 fn fits(key: &str, stage: &StagePlan, settings: &StageSettings) -> bool {
     match key {
+        "prefetch" => !stage.works,
         "processes" => settings.processes <= stage.left,
         "slow_share" | "slow_factor" => (settings.slow_share.0 * f64::from(stage.left)).round() >= 1.0,
         _ => true,

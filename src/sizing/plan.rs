@@ -186,10 +186,14 @@ impl Planner<'_> {
             asked_s: evidence::asked_mean_s(settings),
             asked_variance: variance(settings),
         };
-        staffed.consumers.prefetch = (settings.ack == AckMode::Manual).then(|| {
-            let needed = Consumers::prefetch_needed(settings.concurrency, model.work(&staffed));
-            needed.max(u32::from(settings.ack_batch)).max(settings.commit_batch)
-        });
+        let work = model.work(&staffed);
+        if settings.ack == AckMode::Auto {
+            staffed.consumers.prefetch = None;
+        } else if work.service_s >= SERVICE_MIN_S {
+            let needed = Consumers::prefetch_needed(settings.concurrency, work);
+            let batches = u32::from(settings.ack_batch).max(settings.commit_batch);
+            staffed.consumers.prefetch = Some(needed.max(batches));
+        }
         staffed
     }
 
@@ -403,6 +407,20 @@ impl Planner<'_> {
             .between(f64::from(low.min(plan.consumers)), f64::from(high.max(plan.consumers)))
             .noted(lost),
         ];
+        if !plan.works {
+            let note = "its work is too short to be planned for";
+            rows.push(
+                Row::new(
+                    about,
+                    "mean service time",
+                    plan.service_s,
+                    Unit::Seconds,
+                    Origin::Measured,
+                )
+                .noted(note),
+            );
+            return rows;
+        }
         if let Some(prefetch) = plan.prefetch {
             rows.push(
                 Row::new(about, "prefetch", f64::from(prefetch), Unit::Count, Origin::Modelled)
@@ -437,6 +455,11 @@ impl Planner<'_> {
         );
         let utilisation =
             Row::new(about, "utilisation", plan.utilisation, Unit::Share, Origin::Modelled).within(self.error);
+        let most = utilisation.high.map(|high| high.min(1.0));
+        let utilisation = Row {
+            high: most,
+            ..utilisation
+        };
         rows.push(utilisation.noted("at the rate, of the consumers that are left"));
         if let Some(flow) = &outlook.flow {
             let peak = flow.peak_of(plan.stage);

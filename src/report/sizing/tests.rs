@@ -68,7 +68,8 @@ fn each_cell_is_foretold_from_the_others_and_the_error_is_that_of_the_made_up_ru
     let of = |measure| plan.validation.errors(measure).expect("compared");
     assert!(of(Measure::Utilisation).worst < 1e-6 && of(Measure::Utilisation).figures == 4);
     let waits = of(Measure::MeanWait);
-    assert!(waits.worst > 0.0 && waits.worst < 0.05, "{waits:?}");
+    assert!(waits.worst > 0.0 && waits.worst < 0.1, "{waits:?}");
+    assert!(of(Measure::P99).worst < 0.2, "{:?}", of(Measure::P99));
     assert_eq!(
         (plan.validation.errors(Measure::Drain), plan.validation.unsteady),
         (None, 0)

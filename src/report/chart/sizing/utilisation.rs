@@ -17,7 +17,12 @@ const FIGURES: f64 = 66.0;
 const FILLED: f64 = 0.6;
 
 pub(super) fn height(plan: &Plan) -> f64 {
-    (150.0 + plan.stages.len() as f64 * ROW).max(220.0)
+    (150.0 + shown(plan).len() as f64 * ROW).max(220.0)
+}
+
+/// Stages whose work is long enough to be planned for.
+fn shown(plan: &Plan) -> Vec<&StagePlan> {
+    plan.stages.iter().filter(|stage| stage.works).collect()
 }
 
 fn row_of<'a>(plan: &'a Plan, stage: &StagePlan) -> Option<&'a Row> {
@@ -52,7 +57,8 @@ pub(super) fn draw<DB: DrawingBackend>(
         ticks: ticks.to_vec(),
         title: "busy share of the consumers",
     };
-    let rows = plan.stages.len().max(1) as f64;
+    let stages = shown(plan);
+    let rows = stages.len().max(1) as f64;
     let y = Axis {
         from: 0.0,
         to: rows,
@@ -61,7 +67,7 @@ pub(super) fn draw<DB: DrawingBackend>(
     };
     let plot = Plot::new(canvas, x, y, (top, canvas.height()), Vec::new()).between((NAMES, WIDTH - RIGHT - FIGURES));
     plot.axes()?;
-    for (at, stage) in plan.stages.iter().enumerate() {
+    for (at, stage) in stages.into_iter().enumerate() {
         let middle = rows - at as f64 - 0.5;
         let (left, y) = plot.at(0.0, middle);
         let name = format!("{} ({})", stage.stage, human::plural(u64::from(stage.left), "consumer"));
