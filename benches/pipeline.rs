@@ -46,7 +46,8 @@ enum Scope {
 }
 
 /// Each variant changes one setting; the defaults are `prefetch` 100, `ack_batch` 1 and `store` memory.
-const VARIANTS: [(&str, &str, Scope, &str); 12] = [
+const VARIANTS: [(&str, &str, Scope, &str); 13] = [
+    ("client/direct", "driver.client", Scope::Workload, "direct"),
     ("prefetch/1", "prefetch", Scope::Stages, "1"),
     ("prefetch/10", "prefetch", Scope::Stages, "10"),
     ("prefetch/100", "prefetch", Scope::Stages, "100"),
@@ -109,10 +110,10 @@ async fn run(uri: &BrokerUri, orders: u64, settings: &[String]) -> Duration {
     let timer = Timer::start(clock).expect("a timer");
     let workload = Arc::new(workload(orders, settings));
     let incidents = Arc::new(Incidents::new(clock));
-    let connector = Connector::new(uri, Arc::clone(&incidents));
+    let connector = Connector::new(uri, Arc::clone(&incidents)).with_client(workload.driver.client);
     let topology = Topology::new(&name, workload.pipeline);
     let link = connector.connect("bench").await.expect("the broker listens");
-    let channel = Channel::on(&link).await.expect("a channel");
+    let channel = Channel::on(&link).await.expect("opens a channel");
     topology.declare(&channel, &workload).await.expect("names are free");
     let wiring = Wiring::new(
         connector,

@@ -12,12 +12,13 @@
 //! | conductor | `runner`, `ui`, `cli` | everything |
 //! | desk | `results`, `sizing`, `report`, `compare` | engines, words |
 //! | field | `tally`, `timer`, `proxy`, `amqp`, `wire`, `broker`, `load`, `pipeline`, `fault`, `sample` | engines, words |
-//! | engines | `arrival`, `measure`, `ledger`, `plan`, `queueing`, `stats` | words |
+//! | engines | `arrival`, `measure`, `ledger`, `plan`, `queueing`, `stats`, `capacity` | words |
 //! | words | `units`, `clock`, `rng`, `events`, `orders`, `workload` | each other |
 
 pub mod amqp;
 pub mod arrival;
 pub mod broker;
+pub mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod compare;

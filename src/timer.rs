@@ -171,6 +171,13 @@ pub struct Sleep<'a> {
     registered: Option<Waker>,
 }
 
+impl Sleep<'_> {
+    /// When it ends.
+    pub fn deadline(&self) -> Nanos {
+        self.deadline
+    }
+}
+
 impl Future for Sleep<'_> {
     type Output = ();
 

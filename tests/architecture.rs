@@ -24,7 +24,7 @@ enum Layer {
 use Layer::{Conductor, Desk, Engines, Field, Words};
 
 /// Every module of the crate with its layer.
-const MODULES: [(&str, Layer); 29] = [
+const MODULES: [(&str, Layer); 30] = [
     ("units", Words),
     ("clock", Words),
     ("rng", Words),
@@ -37,6 +37,7 @@ const MODULES: [(&str, Layer); 29] = [
     ("plan", Engines),
     ("queueing", Engines),
     ("stats", Engines),
+    ("capacity", Engines),
     ("tally", Field),
     ("timer", Field),
     ("proxy", Field),

@@ -1,9 +1,12 @@
 //! The command line: exit codes, messages, and what a run leaves on disk.
 
+mod common;
 mod support;
 
 #[path = "cli/ab.rs"]
 mod ab;
+#[path = "cli/capacity.rs"]
+mod capacity;
 #[path = "cli/ci.rs"]
 mod ci;
 #[path = "cli/compare.rs"]

@@ -53,13 +53,14 @@ fn the_committed_schema_is_the_table_of_keys() {
 }
 
 /// Where the parts of `run.json` are declared, each file with the structs that are written from it.
-const RUN_JSON: [(&str, &[&str]); 5] = [
+const RUN_JSON: [(&str, &[&str]); 6] = [
     ("src/results/record.rs", &[]),
     ("src/measure/recorder.rs", &["Summary", "Quantile"]),
     (
         "src/ledger/settle.rs",
         &["LedgerReport", "Fates", "Trail", "EffectCount", "StageCounts"],
     ),
+    ("src/results/capacity.rs", &[]),
     ("src/ledger/stock.rs", &["StockReport"]),
     ("src/ledger/promise.rs", &["PromiseReport"]),
 ];

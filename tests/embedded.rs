@@ -1,4 +1,7 @@
-//! The embedded broker through lapin: what every pipeline needs of it.
+//! The embedded broker through lapin: what every pipeline needs of it; and the contract of `amqp` over either client.
+
+#[path = "embedded/clients.rs"]
+mod clients;
 
 use std::time::Duration;
 

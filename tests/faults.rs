@@ -7,13 +7,15 @@ mod support;
 
 #[path = "faults/broker.rs"]
 mod broker;
+#[path = "faults/cluster.rs"]
+mod cluster;
 #[path = "faults/heal.rs"]
 mod heal;
 
 use futures_util::{StreamExt, stream};
 use orderstorm::ledger::Verdict;
 use orderstorm::rng;
-use support::drive::run_alone;
+use support::drive::{CLIENTS, run_alone};
 
 /// Safe runs at the same time: each waits more than it works, and none of what is asserted is about time.
 const AT_ONCE: usize = 4;
@@ -42,6 +44,7 @@ fn settings(seed: u64) -> Vec<String> {
     .map(str::to_owned)
     .to_vec();
     settings.push(format!("seed={seed}"));
+    settings.push(CLIENTS[(seed % 2) as usize].to_owned());
     let stages = ["order", "inventory", "payment", "shipping", "notification", "audit"];
     for stage in stages {
         let prefetch = [1, 5, 100][draw(3)];

@@ -73,6 +73,7 @@ impl Running {
             report: orderstorm::report::Extent::Full,
             at_end: orderstorm::runner::AtEnd::Delete,
             postgres: None,
+            search: None,
         };
         runner::run(request, &self.screen, &self.interrupt, |_| ()).await
     }

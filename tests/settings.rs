@@ -11,6 +11,8 @@ mod backlog;
 mod compare;
 #[path = "settings/databases.rs"]
 mod databases;
+#[path = "settings/driver.rs"]
+mod driver;
 #[path = "settings/faults.rs"]
 mod faults;
 #[path = "settings/load.rs"]
@@ -50,6 +52,10 @@ use orderstorm::workload::keys::{FAULT_KEYS, KEYS};
 const FAULT_EFFECTS: &[(&str, &str)] = &[
     ("what", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     ("stage", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
+    (
+        "node",
+        "a_cluster_keeps_what_is_in_quorum_queues_when_a_node_dies_and_not_what_was_transient",
+    ),
     ("at", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     ("lasts", "each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice"),
     ("every", "a_fault_happens_when_it_says_and_as_often"),
@@ -84,6 +90,10 @@ const EFFECTS: &[(&str, &str)] = &[
     ("name", "the_name_is_in_the_record_and_in_the_folder"),
     ("seed", "the_seed_alone_says_what_is_ordered_and_when"),
     ("pipeline", "the_pipeline_says_which_stages_there_are"),
+    (
+        "driver.client",
+        "each_client_says_who_it_is_and_only_lapin_has_more_logins_than_plain",
+    ),
     ("load.arrival", "poisson_gaps_scatter_and_constant_ones_do_not"),
     ("load.rate", "rate_and_duration_say_how_many_orders_are_published"),
     ("load.burst_rate", "each_part_of_a_burst_train_changes_its_arrivals"),
@@ -470,6 +480,7 @@ const EFFECTS: &[(&str, &str)] = &[
         "stage.*.connection",
         "count_and_share_say_how_many_are_struck_and_a_shared_connection_strikes_all",
     ),
+    ("broker.nodes", "tests/faults/cluster.rs"),
     (
         "recovery.backoff_initial",
         "a_lost_connection_comes_back_after_its_pause_or_ends_the_trial",
@@ -540,6 +551,7 @@ fn every_key_of_a_fault_has_a_test_of_its_effect() {
         include_str!("settings/network.rs"),
         include_str!("settings/databases.rs"),
         include_str!("settings/processes.rs"),
+        include_str!("faults/cluster.rs"),
     ];
     let (keys, named): (Vec<&str>, Vec<&str>) = (
         FAULT_KEYS.iter().map(|key| key.path).collect(),

@@ -421,6 +421,14 @@ enum Stream {
 }
 
 impl Consumer {
+    /// A delivery that has come with the last one, if there is one more; nobody waits.
+    pub fn at_hand(&mut self) -> Option<Delivery> {
+        match &mut self.0 {
+            Stream::Lapin(_) => None,
+            Stream::Direct { ready, .. } => Some(Delivery(Content::Direct(ready.pop_front()?))),
+        }
+    }
+
     /// The next delivery; absent when the broker has cancelled the consumer, or its channel or connection is gone.
     ///
     /// # Cancel safety

@@ -117,7 +117,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 
 /// The version told by a directory `rabbitmq_server-VERSION` or `rabbit-VERSION` near the script: around it (archive),
 /// beside it in `../lib` (package), in `../plugins` (archive), or in the launcher's own root.
-fn version_of(server: &Path) -> Option<String> {
+pub(super) fn version_of(server: &Path) -> Option<String> {
     let server = server.canonicalize().ok()?;
     let bin = server.parent()?;
     let around = bin.parent()?;

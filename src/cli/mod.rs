@@ -2,6 +2,7 @@
 
 mod ab;
 mod broker;
+mod capacity;
 mod check;
 mod cleanup;
 mod compare;
@@ -57,6 +58,7 @@ enum Verb {
     Report(report::Report),
     Compare(compare::Compare),
     Ab(Box<ab::Ab>),
+    Capacity(Box<capacity::Capacity>),
     History(history::History),
     Plan(Box<plan::Plan>),
     Cleanup(cleanup::Cleanup),
@@ -106,6 +108,7 @@ impl Cli {
             Verb::Report(report) => report.execute(),
             Verb::Compare(compare) => compare.execute(),
             Verb::Ab(ab) => ab.execute(),
+            Verb::Capacity(capacity) => capacity.execute(),
             Verb::History(history) => history.execute(),
             Verb::Plan(plan) => plan.execute(),
             Verb::Cleanup(cleanup) => cleanup.execute(),

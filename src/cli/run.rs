@@ -58,7 +58,7 @@ pub struct Run {
 
 /// The names of [`Extent`] on the command line.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum ReportName {
+pub(super) enum ReportName {
     /// Tables, charts and page.
     Full,
     /// Tables alone.
@@ -107,6 +107,14 @@ impl BrokerArgs {
         vec!["--broker".to_owned(), quoted(&word)]
     }
 
+    /// Which broker is asked for; a run is gone on with on a broker of its kind.
+    pub(super) fn word<'a>(&'a self, from: Option<&'a Resume>) -> &'a str {
+        match from.map(|from| from.record.broker.kind.as_str()) {
+            Some(kind @ ("managed" | "embedded")) if self.broker == AUTO => kind,
+            _ => &self.broker,
+        }
+    }
+
     /// How to start it.
     pub fn start_options(&self) -> StartOptions {
         StartOptions {
@@ -124,8 +132,13 @@ impl Run {
             Some(folder) => Some(Resume::read(folder).map_err(Failure::usage)?),
             None => None,
         };
+        if from.as_ref().is_some_and(|from| from.record.capacity.is_some()) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "this run is a capacity search\nhelp: `orderstorm capacity --resume` goes on with it"
+            )));
+        }
         let checked = self.checked(from.as_ref())?;
-        let broker = self.broker_word(from.as_ref());
+        let broker = self.broker.word(from.as_ref());
         let selection = BrokerChoice::select(broker, self.broker.rabbitmq_server.as_ref()).map_err(Failure::usage)?;
         let mut request = RunRequest {
             plan: Plan::new(checked),
@@ -138,69 +151,21 @@ impl Run {
             report: self.report.into(),
             at_end: if self.keep { AtEnd::Keep } else { AtEnd::Delete },
             postgres: None,
+            search: None,
         };
         if Stores::are_wanted(&request.plan) {
             request.postgres = PostgresAddress::from_environment().map_err(Failure::usage)?;
         }
-        let (quiet, ceiling, extent) = (self.quiet, self.ceiling, request.report);
         let cells = request.plan.cells.iter();
         let promised = promised::lines(cells.map(|cell| (cell.label.as_str(), &*cell.workload)));
-        let because = selection.because;
-        runtime()?.block_on(async move {
-            let interrupt = Interrupt::default();
-            listen_for_signals(&interrupt)?;
-            if ceiling {
-                request.ceiling = Some(
-                    runner::measure_ceiling(&request.plan, &interrupt)
-                        .await
-                        .map_err(failure)?,
-                );
-            }
-            let (screen, snapshots) = tokio::sync::watch::channel(runner::Snapshot::default());
-            let view = tokio::spawn(follow(snapshots, View::fitting(quiet)));
-            let announce = |info: &BrokerInfo| {
-                print_line(&format!("broker: {info} ({because})"));
-                promised.iter().for_each(|line| print_line(line));
-            };
-            let result = match from {
-                None => runner::run(request, &screen, &interrupt, announce).await,
-                Some(from) => {
-                    print_line(&resuming(&from));
-                    runner::resume(request, from, &screen, &interrupt, announce).await
-                }
-            };
-            drop(screen);
-            // The view ends with its sender; nothing is lost if it does not.
-            let _ = view.await;
-            let finished = match result {
-                Ok(finished) => finished,
-                Err(error) if interrupt.0.is_cancelled() => {
-                    return Err(Failure {
-                        code: 130,
-                        error: error.into(),
-                    });
-                }
-                Err(error) => {
-                    // What was measured is shown even where it cannot be saved.
-                    if let RunError::Unsaved { record, .. } = &error {
-                        print_line(&text::end_of_run(record, stdout_style()));
-                    }
-                    return Err(failure(error));
-                }
-            };
-            print_line(&text::end_of_run(&finished.record, stdout_style()));
-            remember(&finished);
-            print_line(&format!("results: {}", finished.folder.display()));
-            if finished.record.is_partial() {
-                print_line(&format!(
-                    "go on:   orderstorm run --resume {}",
-                    quoted(&finished.folder.to_string_lossy())
-                ));
-            }
-            if extent == Extent::Full {
-                print_line(&format!("page:    {}", finished.folder.join("report.html").display()));
-            }
-            Ok(finished.record.outcome.exit_code)
+        conduct(Job {
+            request,
+            from,
+            because: selection.because,
+            announced: promised,
+            quiet: self.quiet,
+            ceiling: self.ceiling,
+            verb: "run",
         })
     }
 
@@ -218,19 +183,7 @@ impl Run {
         let Some(from) = from else {
             return Err(Failure::usage(anyhow::anyhow!("no workload is given")));
         };
-        let name = from.folder.join("workload.toml").display().to_string();
-        let progress = &from.record.progress;
-        let folder = progress.replay_folder.as_ref().map_or(PathBuf::new(), PathBuf::from);
-        let text = from.text.clone();
-        check_beside(&folder, &name, &from.record.name, text, &progress.overrides).map_err(Failure::usage)
-    }
-
-    /// Which broker is asked for; a run is gone on with on a broker of its kind.
-    fn broker_word<'a>(&'a self, from: Option<&'a Resume>) -> &'a str {
-        match from.map(|from| from.record.broker.kind.as_str()) {
-            Some(kind @ ("managed" | "embedded")) if self.broker.broker == AUTO => kind,
-            _ => &self.broker.broker,
-        }
+        workload_of(from)
     }
 
     /// The command that repeats this run. An address on the command line is masked; the broker's kind is kept.
@@ -251,9 +204,106 @@ impl Run {
     }
 }
 
+/// The workload of a run to go on with, with its own settings.
+pub(super) fn workload_of(from: &Resume) -> Result<Checked, Failure> {
+    let name = from.folder.join("workload.toml").display().to_string();
+    let progress = &from.record.progress;
+    let folder = progress.replay_folder.as_ref().map_or(PathBuf::new(), PathBuf::from);
+    let text = from.text.clone();
+    check_beside(&folder, &name, &from.record.name, text, &progress.overrides).map_err(Failure::usage)
+}
+
+/// A run that is ready to be carried out.
+pub(super) struct Job {
+    pub(super) request: RunRequest,
+    /// The run to go on with.
+    pub(super) from: Option<Resume>,
+    /// Why this broker.
+    pub(super) because: String,
+    /// Lines that are shown once the broker is known.
+    pub(super) announced: Vec<String>,
+    pub(super) quiet: bool,
+    /// Whether the driver's ceiling is measured first.
+    pub(super) ceiling: bool,
+    /// The verb that goes on with it.
+    pub(super) verb: &'static str,
+}
+
+/// Carries a run out, shows it, and says where its result is.
+pub(super) fn conduct(job: Job) -> Outcome {
+    let Job {
+        mut request,
+        from,
+        because,
+        announced,
+        quiet,
+        ceiling,
+        verb,
+    } = job;
+    let extent = request.report;
+    runtime()?.block_on(async move {
+        let interrupt = Interrupt::default();
+        listen_for_signals(&interrupt)?;
+        if ceiling {
+            request.ceiling = Some(
+                runner::measure_ceiling(&request.plan, &interrupt)
+                    .await
+                    .map_err(failure)?,
+            );
+        }
+        let (screen, snapshots) = tokio::sync::watch::channel(runner::Snapshot::default());
+        let view = tokio::spawn(follow(snapshots, View::fitting(quiet)));
+        let announce = |info: &BrokerInfo| {
+            print_line(&format!("broker: {info} ({because})"));
+            announced.iter().for_each(|line| print_line(line));
+        };
+        let result = match from {
+            None => runner::run(request, &screen, &interrupt, announce).await,
+            Some(from) => {
+                print_line(&resuming(&from));
+                runner::resume(request, from, &screen, &interrupt, announce).await
+            }
+        };
+        drop(screen);
+        // The view ends with its sender; nothing is lost if it does not.
+        let _ = view.await;
+        let finished = match result {
+            Ok(finished) => finished,
+            Err(error) if interrupt.0.is_cancelled() => {
+                return Err(Failure {
+                    code: 130,
+                    error: error.into(),
+                });
+            }
+            Err(error) => {
+                // What was measured is shown even where it cannot be saved.
+                if let RunError::Unsaved { record, .. } = &error {
+                    print_line(&text::end_of_run(record, stdout_style()));
+                }
+                return Err(failure(error));
+            }
+        };
+        print_line(&text::end_of_run(&finished.record, stdout_style()));
+        remember(&finished);
+        print_line(&format!("results: {}", finished.folder.display()));
+        if finished.record.is_partial() {
+            print_line(&format!(
+                "go on:   orderstorm {verb} --resume {}",
+                quoted(&finished.folder.to_string_lossy())
+            ));
+        }
+        if extent == Extent::Full {
+            print_line(&format!("page:    {}", finished.folder.join("report.html").display()));
+        }
+        Ok(finished.record.outcome.exit_code)
+    })
+}
+
 /// Adds the run to the history beside it; a run that is there is not lost because its line could not be written.
 fn remember(finished: &runner::Finished) {
-    let Some(results) = finished.folder.parent().filter(|_| !finished.record.is_partial()) else {
+    // The cells of two searches are not the same, so there is no history of them.
+    let is_whole = !finished.record.is_partial() && finished.record.capacity.is_none();
+    let Some(results) = finished.folder.parent().filter(|_| is_whole) else {
         return;
     };
     if let Err(error) = history::append(results, &finished.record) {
@@ -264,6 +314,9 @@ fn remember(finished: &runner::Finished) {
 /// What is still to do, before it is done.
 fn resuming(from: &Resume) -> String {
     let (done, planned) = (from.finished().count(), from.record.progress.trials_planned);
+    if from.record.capacity.is_some() {
+        return format!("going on with {}: {done} trials are there", from.record.id);
+    }
     format!("going on with {}: {done} of {planned} trials are there", from.record.id)
 }
 

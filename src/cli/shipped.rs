@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::workload::check::{Checked, WorkloadError, check, load};
 
 /// Name and text of each.
-pub const WORKLOADS: [(&str, &str); 33] = [
+pub const WORKLOADS: [(&str, &str); 37] = [
     ("quickstart", include_str!("../../workloads/quickstart.toml")),
     ("steady", include_str!("../../workloads/steady.toml")),
     ("burst", include_str!("../../workloads/burst.toml")),
@@ -30,6 +30,7 @@ pub const WORKLOADS: [(&str, &str); 33] = [
     ("network-stall", include_str!("../../workloads/network-stall.toml")),
     ("broker-restart", include_str!("../../workloads/broker-restart.toml")),
     ("broker-kill", include_str!("../../workloads/broker-kill.toml")),
+    ("node-loss", include_str!("../../workloads/node-loss.toml")),
     ("backpressure", include_str!("../../workloads/backpressure.toml")),
     ("kill-storm", include_str!("../../workloads/kill-storm.toml")),
     ("crash-points", include_str!("../../workloads/crash-points.toml")),
@@ -50,6 +51,18 @@ pub const WORKLOADS: [(&str, &str); 33] = [
     (
         "store-cost-postgres",
         include_str!("../../workloads/store-cost-postgres.toml"),
+    ),
+    (
+        "sizing-growing-intensity",
+        include_str!("../../workloads/sizing-growing-intensity.toml"),
+    ),
+    (
+        "sizing-consumer-slowdown",
+        include_str!("../../workloads/sizing-consumer-slowdown.toml"),
+    ),
+    (
+        "sizing-publish-spike",
+        include_str!("../../workloads/sizing-publish-spike.toml"),
     ),
     ("gate", include_str!("../../workloads/gate.toml")),
     ("plain-flow", include_str!("../../workloads/plain-flow.toml")),

@@ -9,6 +9,8 @@ use crate::results::record::{CellRecord, RunRecord};
 const FREE: [&str; 3] = ["trial.repeats", "seed", "trial.cool_down"];
 /// … and all that begin so: they say how runs are judged.
 const FREE_SECTION: &str = "compare.";
+/// Settings that there were none of once, with what everybody had then.
+const LATER: [(&str, &str); 1] = [("driver.client", "\"lapin\"")];
 /// Memory that is reported a little differently from boot to boot is the same memory.
 const MEMORY_TOLERANCE: f64 = 0.02;
 /// Settings that are listed; more are counted.
@@ -170,7 +172,9 @@ pub(super) fn settings(base: &RunRecord, new: &RunRecord) -> Vec<Difference> {
         let Some((_, other)) = partner(cell, new) else { continue };
         let value = |cell: &CellRecord, path: &str| {
             let setting = cell.settings.iter().find(|setting| setting.path == path);
-            setting.map_or(human::ABSENT.to_owned(), |setting| setting.value.clone())
+            let later = LATER.iter().find(|(later, _)| *later == path);
+            let once = later.map_or(human::ABSENT, |(_, value)| value);
+            setting.map_or(once.to_owned(), |setting| setting.value.clone())
         };
         let both = cell.settings.iter().chain(&other.settings);
         let mut paths: Vec<&str> = both.map(|setting| setting.path.as_str()).collect();
@@ -258,6 +262,14 @@ mod tests {
         assert!(
             rate.len() == 1 && rate[0].starts_with("setting load.rate: ") && rate[0].ends_with("900/s\""),
             "{rate:?}"
+        );
+        let client = set("driver.client", "\"direct\"");
+        assert_eq!(client, ["setting driver.client: \"lapin\" → \"direct\""]);
+        let none = found(|new| new.cells[0].settings.retain(|setting| setting.path != "driver.client"));
+        assert_eq!(
+            none,
+            Vec::<String>::new(),
+            "there was only lapin before there was a choice"
         );
         assert!(set("seed", "7").is_empty() && set("trial.repeats", "99").is_empty());
     }

@@ -1,9 +1,10 @@
 //! One shard of the ledger: open orders, and the counts that closed ones were folded into.
 
-use super::population::Population;
 use std::collections::HashMap;
 
 use super::EXAMPLES_MAX;
+use super::bitmap::Bitmap;
+use super::population::Population;
 use crate::clock::Nanos;
 use crate::events::{Event, EventSet, Stage};
 use crate::orders::OrderNumber;
@@ -223,29 +224,6 @@ fn add_each(sums: &mut [u64], more: &[u64]) {
 fn example(examples: &mut Vec<OrderNumber>, number: OrderNumber) {
     if examples.len() < EXAMPLES_MAX && !examples.contains(&number) {
         examples.push(number);
-    }
-}
-
-/// One bit per order of a shard.
-#[derive(Debug, Default)]
-struct Bitmap(Vec<u64>);
-
-impl Bitmap {
-    fn contains(&self, slot: u64) -> bool {
-        self.0
-            .get((slot / 64) as usize)
-            .is_some_and(|word| word & (1 << (slot % 64)) != 0)
-    }
-
-    /// Sets the bit; says whether it was clear.
-    fn insert(&mut self, slot: u64) -> bool {
-        let (word, bit) = ((slot / 64) as usize, 1 << (slot % 64));
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        let new = self.0[word] & bit == 0;
-        self.0[word] |= bit;
-        new
     }
 }
 

@@ -4,6 +4,7 @@
 //! folded into counts and one bit when the order is closed: memory follows the orders that are open, not the length of the
 //! run. Nothing is sampled. A breach keeps up to [`EXAMPLES_MAX`] orders with their trail.
 
+mod bitmap;
 mod book;
 mod entry;
 mod population;
@@ -13,6 +14,7 @@ mod stock;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use bitmap::Bitmap;
 use book::{Book, Counts};
 pub use book::{Finished, PublishFate};
 pub use entry::{Afar, Entry, StepKey, Testimony};

@@ -244,10 +244,20 @@ impl Judge<'_> {
         } else if !self.workload.publish.persistent {
             "publish.persistent = false: a transient message in a queue is lost"
         } else {
-            return None;
+            return self.unrouted_meanwhile();
         };
         Some(format!(
             "{because} when the broker goes down (fault {position}, {what})"
+        ))
+    }
+
+    /// A classic queue lives on one node. While that is away the others route nothing to it, and confirm what another queue got.
+    fn unrouted_meanwhile(&self) -> Option<String> {
+        let (position, what) = self.workload.faults.that_takes_node_down()?;
+        let mut stages = self.workload.pipeline.stages().iter();
+        let classic = stages.find(|stage| self.workload.stage(**stage).queue.kind == QueueType::Classic)?;
+        Some(format!(
+            "stage.{classic}.queue_type = \"classic\": what is published while the queue's node is away is not routed to it (fault {position}, {what}); \"quorum\" keeps it on the others"
         ))
     }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
@@ -28,7 +29,7 @@ pub(super) struct Users {
 /// the broker refused, or whose fate nobody knows, sends its user back to thinking.
 pub(super) async fn run(
     users: Users,
-    mut senders: Vec<Sender>,
+    mut senders: Vec<Arc<Sender>>,
     finished: Option<mpsc::UnboundedReceiver<OrderNumber>>,
     stop: CancellationToken,
 ) {

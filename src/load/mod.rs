@@ -127,7 +127,7 @@ impl LoadMeter {
 /// A connected load that has not begun.
 #[derive(Debug)]
 pub struct Load {
-    senders: Vec<Sender>,
+    senders: Vec<Arc<Sender>>,
     lines: Vec<Arc<Renewable>>,
     wiring: Wiring,
     meter: Arc<LoadMeter>,
@@ -151,7 +151,8 @@ impl Load {
                 false => None,
             };
             let (publisher, astray) = (Arc::new(publisher), astray.map(Arc::new));
-            senders.push(Sender::new(wiring.clone(), publisher, astray, Arc::clone(&meter)));
+            let sender = Sender::new(wiring.clone(), publisher, astray, Arc::clone(&meter));
+            senders.push(Arc::new(sender));
             lines.push(line);
         }
         Ok(Load {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::wake_at;
@@ -25,7 +25,7 @@ pub(super) struct Share {
 
 /// Sends this connection's share until the schedule ends, then waits for the answers. An order that is due when the load
 /// ends and was held back until then is counted as unsent.
-pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToken) {
+pub(super) async fn run(share: Share, mut sender: Arc<Sender>, stop: CancellationToken) {
     let Share {
         mut schedule,
         began,
@@ -45,6 +45,8 @@ pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToke
     let mut next = mine.next();
     let (mut last_wake, mut released) = (0, 0);
     let mut flying = FuturesUnordered::new();
+    // Kept from turn to turn, as most turns wait for the same instant.
+    let mut alarm = timer.sleep_until(0);
     while let Some((number, offset)) = next {
         let intended = began + offset;
         let hold = hold(&sender, flying.len() as u64, window);
@@ -82,9 +84,12 @@ pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToke
             // The window and the block end by an event; the load's own end must not be missed for it.
             Some(Hold::Blocked | Hold::Window) => latest,
         };
+        if alarm.deadline() != wake {
+            alarm = timer.sleep_until(wake);
+        }
         tokio::select! {
-            Some(_) = flying.next(), if !flying.is_empty() => {}
-            () = timer.sleep_until(wake) => {}
+            Some(_) = flying.next(), if !flying.is_empty() => drain(&mut flying),
+            () = &mut alarm => {}
             () = sender.link().unblocked(), if hold == Some(Hold::Blocked) => {}
             () = sender.lost() => {}
             () = stop.cancelled() => {}
@@ -106,6 +111,11 @@ pub(super) async fn run(share: Share, mut sender: Sender, stop: CancellationToke
     while flying.next().await.is_some() {}
 }
 
+/// Takes the answers that have come by now; each has been booked by its own flight.
+pub(super) fn drain(flying: &mut FuturesUnordered<impl Future>) {
+    while let Some(Some(_)) = flying.next().now_or_never() {}
+}
+
 /// Gets a sender back whose connection is lost, while the answers to what is in flight come in; absent if the load ended first.
 pub(super) async fn back(
     sender: &Sender,
@@ -113,7 +123,7 @@ pub(super) async fn back(
     flying: &mut FuturesUnordered<impl Future<Output = Answered> + Unpin>,
     latest: Nanos,
     stop: &CancellationToken,
-) -> Option<Result<Sender, AmqpError>> {
+) -> Option<Result<Arc<Sender>, AmqpError>> {
     let restoring = sender.restored(share);
     tokio::pin!(restoring);
     loop {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::open::{back, hold};
+use super::open::{back, drain, hold};
 use super::sender::Sender;
 use super::{CHOKED_RETRY_NS, Hold};
 use crate::clock::Nanos;
@@ -22,7 +22,7 @@ pub(super) async fn run(
     numbers: Arc<AtomicU64>,
     (shares, share): (u64, u64),
     began: Nanos,
-    mut sender: Sender,
+    mut sender: Arc<Sender>,
     stop: CancellationToken,
 ) {
     let workload = Arc::clone(&sender.wiring().workload);
@@ -64,7 +64,7 @@ pub(super) async fn run(
                 break;
             }
             tokio::task::yield_now().await;
-            while let Some(Some(_)) = flying.next().now_or_never() {}
+            drain(&mut flying);
             continue;
         }
         let since = clock.now();
@@ -77,13 +77,24 @@ pub(super) async fn run(
             Some(Hold::Window) => window / 2,
             _ => u64::MAX,
         };
+        // Made once: many answers come before any of these.
+        let (alarm, unblocked, lost, stopped) = (
+            timer.sleep_until(wake),
+            sender.link().unblocked(),
+            sender.lost(),
+            stop.cancelled(),
+        );
+        tokio::pin!(alarm, unblocked, lost, stopped);
         loop {
             let on = tokio::select! {
-                Some(_) = flying.next(), if !flying.is_empty() => flying.len() as u64 > enough,
-                () = timer.sleep_until(wake) => false,
-                () = sender.link().unblocked(), if held == Some(Hold::Blocked) => false,
-                () = sender.lost() => false,
-                () = stop.cancelled() => false,
+                Some(_) = flying.next(), if !flying.is_empty() => {
+                    drain(&mut flying);
+                    flying.len() as u64 > enough
+                }
+                () = &mut alarm => false,
+                () = &mut unblocked, if held == Some(Hold::Blocked) => false,
+                () = &mut lost => false,
+                () = &mut stopped => false,
             };
             if !on {
                 break;

@@ -113,7 +113,7 @@ impl Sender {
 
     /// This sender on a connection opened anew. What was unanswered on the old one stays unknown, and is not sent again.
     /// Whoever gives up ends the trial.
-    pub(super) fn restored(&self, index: u64) -> impl Future<Output = Result<Sender, AmqpError>> + Send + use<> {
+    pub(super) fn restored(&self, index: u64) -> impl Future<Output = Result<Arc<Sender>, AmqpError>> + Send + use<> {
         let sender = self.clone();
         async move {
             let wiring = &sender.wiring;
@@ -121,11 +121,11 @@ impl Sender {
             let line = Arc::clone(&sender.line);
             let restoring = persist(&mut backoff, wiring.timer.clock(), || line.renewed());
             match restoring.await {
-                Ok(publisher) => Ok(Sender {
+                Ok(publisher) => Ok(Arc::new(Sender {
                     link: line.line().current(),
                     publisher,
                     ..sender
-                }),
+                })),
                 Err(error) => {
                     line.line().give_up(&error);
                     Err(error)
@@ -143,7 +143,7 @@ impl Sender {
     /// `released` (0: not at all). The stamp is taken here; the
     /// message is queued at the first poll of what is returned, which the caller owes at once.
     pub(super) fn send(
-        &self,
+        self: &Arc<Self>,
         number: OrderNumber,
         intended: Nanos,
         released: Nanos,
@@ -172,7 +172,7 @@ impl Sender {
         } = self.parcel(number, contents.as_ref(), intended, sent);
         ledger.placed(number, intended, sent, cents);
         let extras = self.extras(number, (&body, &properties), (intended, sent));
-        let sender = self.clone();
+        let sender = Arc::clone(self);
         async move {
             let beside = join_all(extras.into_iter().map(|extra| sender.send_beside(extra)));
             let message = Message {

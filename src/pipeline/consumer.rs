@@ -3,11 +3,12 @@
 //! Work is done by as many jobs at once as `concurrency` says; waiting for commits and confirms is no work and blocks nobody. A delivery
 //! is acknowledged only when its effect stands and what it emitted is confirmed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::acked::{AckLog, Key};
+use super::batch::Batch;
 use super::emission::Emission;
 use super::meter::{ConsumerMeter, StageMeter};
 use super::order::{Emit, Service};
@@ -36,6 +38,7 @@ use crate::events::Stage;
 use crate::measure::StageSpan;
 use crate::orders::OrderNumber;
 use crate::rng::{self, Stream};
+use crate::timer::Sleep;
 use crate::wire::Wiring;
 use crate::wire::headers;
 use crate::wire::message::{Envelope, decode};
@@ -46,6 +49,8 @@ use crate::workload::model::{AckMode, FaultKind, Point, StageSettings};
 const REQUEUE_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the work that a consumer has begun when its stage is switched off.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Deliveries that are taken before others on this thread get their turn.
+const TURN: u32 = 64;
 
 /// What all consumers of a stage share.
 pub struct StageContext {
@@ -380,26 +385,57 @@ impl Lane<'_> {
         stop: &CancellationToken,
     ) -> Parted {
         let (mut jobs, mut batch) = (FuturesUnordered::new(), Batch::default());
-        let flush_after = self.stage.settings.ack_flush.as_nanos();
+        let (timer, flush_after) = (&self.stage.wiring.timer, self.stage.settings.ack_flush.as_nanos());
+        // For the oldest of a batch as it was when the alarm was set; a batch that went by count leaves it as it is.
+        let mut alarm = None::<Sleep<'_>>;
         let halted = self.stage.switch.is(false);
-        tokio::pin!(halted);
-        let parted = loop {
+        let stopped = stop.cancelled();
+        tokio::pin!(halted, stopped);
+        let parted = 'consuming: loop {
+            if let (None, Some(oldest)) = (&alarm, batch.oldest) {
+                alarm = Some(timer.sleep_until(oldest + flush_after));
+            }
             tokio::select! {
                 delivery = consumer.next() => {
-                    let Some(delivery) = delivery else { break Parted::Lost };
-                    let delivered = self.taken(&delivery);
-                    batch.taken(delivery.tag());
-                    let work_ns = work::draw(self.stage.settings.service_time, service_times) * self.slowness;
-                    jobs.push(async move { (delivery.tag(), self.process(delivery, delivered, work_ns).await) });
+                    let Some(mut delivery) = delivery else { break Parted::Lost };
+                    // What came with it is taken in the same turn, up to a number that lets the others have theirs.
+                    for _ in 0..TURN {
+                        let delivered = self.taken(&delivery);
+                        let tag = delivery.tag();
+                        batch.taken(tag);
+                        let work_ns = work::draw(self.stage.settings.service_time, service_times) * self.slowness;
+                        let mut job = Box::pin(async move { (tag, self.process(delivery, delivered, work_ns).await) });
+                        // A job that waits for nothing is done at once.
+                        match futures_util::poll!(&mut job) {
+                            Poll::Pending => jobs.push(job),
+                            Poll::Ready((tag, settlement)) => {
+                                if let Some(strike) = self.broken_off() {
+                                    break 'consuming Parted::Struck(strike);
+                                }
+                                self.settle(tag, settlement, &mut batch).await;
+                            }
+                        }
+                        match consumer.at_hand() {
+                            Some(next) => delivery = next,
+                            None => break,
+                        }
+                    }
                 }
                 Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => {
-                    if let Some(strike) = self.broken_off() {
-                        break Parted::Struck(strike);
+                    let mut done = Some((tag, settlement));
+                    while let Some((tag, settlement)) = done {
+                        if let Some(strike) = self.broken_off() {
+                            break 'consuming Parted::Struck(strike);
+                        }
+                        self.settle(tag, settlement, &mut batch).await;
+                        done = jobs.next().now_or_never().flatten();
                     }
-                    self.settle(tag, settlement, &mut batch).await;
                 }
-                () = self.stage.wiring.timer.sleep_until(batch.oldest.unwrap_or_default() + flush_after), if batch.waits() => {
-                    self.flush(&mut batch).await;
+                () = async { if let Some(alarm) = &mut alarm { alarm.await } }, if alarm.is_some() => {
+                    alarm = None;
+                    if batch.oldest.is_some_and(|oldest| oldest + flush_after <= self.now()) {
+                        self.flush(&mut batch).await;
+                    }
                 }
                 Some(strike) = strikes.recv() => {
                     if let Some(strike) = self.struck(strike, stop).await {
@@ -407,7 +443,7 @@ impl Lane<'_> {
                     }
                 }
                 () = &mut halted => break Parted::Told(Command::Halt),
-                () = stop.cancelled() => break Parted::Told(Command::Stop),
+                () = &mut stopped => break Parted::Told(Command::Stop),
             }
         };
         let finishes = match &parted {
@@ -560,8 +596,11 @@ impl Lane<'_> {
 
     /// Acknowledges everything that is finished, with as few acknowledgements as may be.
     async fn flush(&self, batch: &mut Batch) {
-        self.released(batch.finished.len() as u64);
-        let tags: Vec<u64> = batch.finished.iter().copied().collect();
+        self.released(batch.waiting as u64);
+        let tags: Vec<u64> = match self.stage.acks {
+            Some(_) => batch.finished_tags().collect(),
+            None => Vec::new(),
+        };
         for (tag, reach) in batch.take() {
             self.stage.meter.acks.fetch_add(1, Ordering::Relaxed);
             let _ = self.channel.ack(tag, reach).await;
@@ -817,90 +856,5 @@ impl Lane<'_> {
         let busy_ns = done.saturating_sub(started);
         self.meter.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
         self.stage.busy(started, busy_ns);
-    }
-}
-
-/// Deliveries of one channel that are finished but not acknowledged, and those that stand before them.
-///
-/// An acknowledgement of several deliveries covers every tag up to its own, so it may reach no further than the first tag
-/// that is not finished.
-#[derive(Debug, Default)]
-struct Batch {
-    open: BTreeSet<u64>,
-    finished: BTreeSet<u64>,
-    /// Since when the oldest of the finished waits.
-    oldest: Option<Nanos>,
-}
-
-impl Batch {
-    fn taken(&mut self, tag: u64) {
-        self.open.insert(tag);
-    }
-
-    /// Finished; its acknowledgement waits.
-    fn finished(&mut self, tag: u64, now: Nanos) {
-        if self.open.remove(&tag) {
-            self.finished.insert(tag);
-            self.oldest.get_or_insert(now);
-        }
-    }
-
-    /// Settled by itself.
-    fn settled(&mut self, tag: u64) {
-        self.open.remove(&tag);
-    }
-
-    fn waits(&self) -> bool {
-        !self.finished.is_empty()
-    }
-
-    /// Finished deliveries that one acknowledgement can cover.
-    fn ready(&self) -> usize {
-        match self.open.first() {
-            Some(first_open) => self.finished.range(..first_open).count(),
-            None => self.finished.len(),
-        }
-    }
-
-    /// The acknowledgements that settle everything finished: one for the whole front, one for each delivery behind it.
-    fn take(&mut self) -> Vec<(u64, Reach)> {
-        let first_open = self.open.first().copied().unwrap_or(u64::MAX);
-        let finished = std::mem::take(&mut self.finished);
-        self.oldest = None;
-        let mut acks: Vec<(u64, Reach)> = finished
-            .range(..first_open)
-            .next_back()
-            .map(|tag| (*tag, Reach::UpTo))
-            .into_iter()
-            .collect();
-        acks.extend(finished.range(first_open..).map(|tag| (*tag, Reach::One)));
-        acks
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_acknowledgement_never_covers_an_unfinished_delivery() {
-        let mut batch = Batch::default();
-        (1..=5).for_each(|tag| batch.taken(tag));
-        [1, 2, 4].into_iter().for_each(|tag| batch.finished(tag, 0));
-        assert_eq!(batch.ready(), 2);
-        assert_eq!(batch.take(), [(2, Reach::UpTo), (4, Reach::One)]);
-        batch.finished(3, 0);
-        assert_eq!(batch.ready(), 1);
-        assert_eq!(batch.take(), [(3, Reach::UpTo)]);
-        assert!(!batch.waits());
-    }
-
-    #[test]
-    fn a_rejected_delivery_does_not_hold_the_batch_back() {
-        let mut batch = Batch::default();
-        (1..=3).for_each(|tag| batch.taken(tag));
-        batch.settled(1);
-        batch.finished(2, 0);
-        assert_eq!(batch.take(), [(2, Reach::UpTo)]);
     }
 }

@@ -1,11 +1,13 @@
 //! What a stage emits: its message, its way to the broker, and what the ledger hears of it. Consumers and relays share it.
 
+use std::time::Duration;
+
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 
 use super::consumer::StageContext;
 use super::order::Emit;
-use crate::amqp::{AmqpError, Backoff, Message, Outcome, RenewablePublisher, Uncertainty, persist};
+use crate::amqp::{AmqpError, Backoff, Message, Outcome, Refusal, RenewablePublisher, Uncertainty, persist};
 use crate::clock::Nanos;
 use crate::events::Event;
 use crate::measure::StageSpan;
@@ -104,7 +106,10 @@ impl StageContext {
         emission: &Emission<'_>,
         parcel: &Parcel<'_>,
     ) -> Outcome {
-        let outcome = self.send(publisher, who, || parcel.message()).await;
+        let mut outcome = self.send(publisher, who, || parcel.message()).await;
+        if self.wiring.workload.routes_may_be_away() {
+            outcome = self.send_until_routed(outcome, publisher, who, parcel).await;
+        }
         if let Outcome::Confirmed | Outcome::Unknown(Uncertainty::NotAsked) = outcome {
             let since = self.now().saturating_sub(parcel.published);
             self.wiring.publishes.confirmed_after(since);
@@ -134,6 +139,27 @@ impl StageContext {
                 break;
             }
             outcome = publisher.current().publish(message()).await;
+        }
+        outcome
+    }
+
+    /// Publishes again, with pauses, what came back because a node is away, and with it the classic queues that live there. What still
+    /// comes back when the time for a return is over leads nowhere.
+    async fn send_until_routed(
+        &self,
+        mut outcome: Outcome,
+        publisher: &RenewablePublisher,
+        who: u64,
+        parcel: &Parcel<'_>,
+    ) -> Outcome {
+        let wiring = &self.wiring;
+        let name = format!("{}.route", self.stage);
+        let mut backoff = Backoff::new(wiring.workload.recovery, wiring.seed, &name, who);
+        while outcome == Outcome::Refused(Refusal::Returned)
+            && let Some(pause) = backoff.next(self.now())
+        {
+            tokio::time::sleep(Duration::from_nanos(pause)).await;
+            outcome = self.send(publisher, who, || parcel.message()).await;
         }
         outcome
     }

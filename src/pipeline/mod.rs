@@ -5,6 +5,7 @@
 //! happen.
 
 mod acked;
+mod batch;
 pub mod consumer;
 mod emission;
 mod evidence;

@@ -320,7 +320,7 @@ mod tests {
         write(&record, &mut bytes).expect("written");
         let text = String::from_utf8(bytes).expect("UTF-8");
         let row = text.lines().nth(1).expect("a row");
-        assert_eq!(row, "1,0,1,connection-drop,payment,,2,1,,,0.4,10,3,0,,,");
+        assert_eq!(row, "1,0,1,connection-drop,payment,,2,,1,,,0.4,10,3,0,,,");
     }
 
     #[test]

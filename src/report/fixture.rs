@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::capacity::search;
 use crate::events::{Event, PipelineKind, Stage};
 use crate::ledger::{EffectCount, Fates, LedgerReport, Observed, StageCounts, StockReport, Trail, Verdict, judge};
 use crate::measure::{Recorder, Series, StageSpan, Summary};
 use crate::results::SeriesWriter;
+use crate::results::capacity::{CapacityEnding, CapacityRecord, CapacitySetting};
 use crate::results::record::*;
 use crate::rng;
 use crate::units::{Rate, Share, Span};
@@ -316,11 +318,14 @@ fn trial(checked: &CheckedCell, number: u32) -> TrialRecord {
         overloads: Vec::new(),
         backlog_messages_max: Some(812),
         backlog_slope_messages_per_s: Some(0.2),
+        backlog_slope_low_messages_per_s: Some(-0.4),
+        backlog_slope_high_messages_per_s: Some(0.8),
         resources: Resources {
             driver_cpu_s: Some(38.2),
             driver_cpu_share: Some(0.31),
             driver_rss_bytes_max: Some(48 << 20),
             broker_cpu_s: Some(71.0),
+            broker_cpu_share: Some(0.55),
             broker_rss_bytes_max: Some(190 << 20),
             broker_message_bytes_max: None,
         },
@@ -392,6 +397,7 @@ fn record(checked: &CheckedCell, trials: Vec<TrialRecord>) -> RunRecord {
             settings: settings(checked),
             objectives: Vec::new(),
         }],
+        capacity: None,
         rng: "ChaCha12".to_owned(),
         progress: Progress {
             trials_planned: trials.len() as u32,
@@ -413,6 +419,145 @@ pub fn three_trials() -> RunRecord {
     let checked = workload(SAFE);
     let trials = (1..=3).map(|number| trial(&checked, number)).collect();
     record(&checked, trials)
+}
+
+/// A capacity search over one, two and four consumers, which carry a hundred orders a second each.
+pub fn capacity() -> RunRecord {
+    static MADE: std::sync::OnceLock<RunRecord> = std::sync::OnceLock::new();
+    MADE.get_or_init(make_capacity).clone()
+}
+
+fn make_capacity() -> RunRecord {
+    let text = format!("{SAFE}\n[objectives]\nend_to_end_p99 = \"<= 500ms\"\n");
+    let checked = workload(&text);
+    let mut record = record(&checked, Vec::new());
+    (record.name, record.cells) = ("sizing".to_owned(), Vec::new());
+    let varied = |dimension: &str, value: String, number: f64| VariedRecord {
+        dimension: dimension.to_owned(),
+        value,
+        number: Some(number),
+    };
+    let consumers = |n: u32| varied("stage.payment.consumers", n.to_string(), f64::from(n));
+    let setting = |n: u32| CapacitySetting {
+        label: format!("consumers {n}"),
+        varied: vec![consumers(n)],
+        start_per_s: Some(80.0 * f64::from(n)),
+        low_per_s: None,
+        low_confirmed: false,
+        high_per_s: None,
+        high_confirmed: false,
+        driver_per_s: None,
+        ending: CapacityEnding::Unfinished,
+        rates: Vec::new(),
+        breaks: None,
+        knee_per_s: None,
+        knee_absent_because: None,
+    };
+    let asked = CapacityRecord {
+        objectives: vec!["end_to_end_p99 <= 500ms".to_owned()],
+        arrival: "poisson".to_owned(),
+        overridden: vec!["load.rate = 500/s: the searched rate instead".to_owned()],
+        from_per_s: None,
+        to_per_s: None,
+        resolution: 0.05,
+        repeats: 3,
+        curve_rates: 12,
+        budget_s: 600.0,
+        settings: [1, 2, 4].map(setting).to_vec(),
+    };
+    let mut model = trial(&checked, 1);
+    let read = [
+        Series::EndToEnd,
+        Series::Stage(Stage::Payment, StageSpan::QueueWait),
+        Series::Stage(Stage::Payment, StageSpan::Service),
+    ];
+    let read = read.map(|series| series.to_string());
+    model.latencies.retain(|summary| read.contains(&summary.series));
+    let bounds = asked.bounds();
+    for (n, setting) in [1, 2, 4].into_iter().zip(&asked.settings) {
+        let capacity = 100.0 * f64::from(n);
+        let mut answers: Vec<search::Trial> = Vec::new();
+        loop {
+            let rate = match search::step(&bounds, 80.0 * f64::from(n), &answers) {
+                search::Step::Try(rate) => rate,
+                search::Step::Done(_) => match search::further(&bounds, &answers, 12) {
+                    Some(rate) => rate,
+                    None => break,
+                },
+            };
+            let answer = if rate <= capacity {
+                search::Answer::Held
+            } else {
+                search::Answer::Failed
+            };
+            answers.push(search::Trial { rate, answer });
+            let dimensions = vec![
+                varied("load.rate", format!("{rate}/s"), rate),
+                setting.varied[0].clone(),
+            ];
+            let cell = match record.cells.iter().position(|cell| cell.varied == dimensions) {
+                Some(cell) => cell,
+                None => {
+                    record.cells.push(CellRecord {
+                        label: format!("{} · rate {rate}/s", setting.label),
+                        varied: dimensions,
+                        workload: checked.workload.clone(),
+                        settings: settings(&checked),
+                        objectives: Vec::new(),
+                    });
+                    record.cells.len() - 1
+                }
+            };
+            let number = record.trials.len() as u32 + 1;
+            let trial = at_load(&model, number, rate, capacity);
+            record.trials.push(TrialRecord {
+                cell: cell as u32,
+                repeat: 1,
+                ..trial
+            });
+        }
+    }
+    record.progress.trials_planned = record.trials.len() as u32;
+    record.capacity = Some(asked);
+    crate::results::capacity::judge(&mut record);
+    record
+}
+
+/// A trial at a rate of a pipeline that carries `capacity`.
+fn at_load(model: &TrialRecord, number: u32, rate: f64, capacity: f64) -> TrialRecord {
+    let mut trial = TrialRecord {
+        trial: number,
+        ..model.clone()
+    };
+    let load = (rate / capacity).min(1.0);
+    // Steep enough that the least step beyond the capacity is told.
+    let growth = 5.0 * (rate - capacity).max(0.0);
+    trial.rates = Rates {
+        offered_load_per_s: Some(rate),
+        achieved_rate_per_s: Some(rate * 0.999),
+        goodput_per_s: Some(rate.min(capacity)),
+    };
+    trial.backlog_slope_messages_per_s = Some(growth);
+    trial.backlog_slope_low_messages_per_s = Some(growth * 0.9 - 0.05);
+    trial.backlog_slope_high_messages_per_s = Some(growth * 1.1 + 0.05);
+    let waited = 2.0 / (1.03 - load) + growth * 40.0;
+    for one in &mut trial.latencies {
+        if one.series == Series::EndToEnd.to_string() {
+            *one = summary(&one.series.clone(), u64::from(number), 1_100, 5.0 + waited);
+        }
+        if one.series == Series::Stage(Stage::Payment, StageSpan::QueueWait).to_string() {
+            *one = summary(&one.series.clone(), u64::from(number), 1_100, waited);
+        }
+    }
+    for stage in &mut trial.stages {
+        let share = if stage.stage == Stage::Payment {
+            load
+        } else {
+            load * 0.4
+        };
+        stage.utilisation = Some(share);
+    }
+    trial
 }
 
 /// A dimension of a made-up matrix: its key, and its values with their numbers.
@@ -676,6 +821,7 @@ pub fn no_data() -> RunRecord {
         driver_cpu_share: None,
         driver_rss_bytes_max: None,
         broker_cpu_s: None,
+        broker_cpu_share: None,
         broker_rss_bytes_max: None,
         broker_message_bytes_max: None,
     };

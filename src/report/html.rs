@@ -5,6 +5,7 @@
 pub mod beside;
 #[cfg(test)]
 mod browser;
+mod capacity;
 mod cells;
 mod foretold;
 mod lead;
@@ -41,7 +42,11 @@ pub fn page(sweep: &Sweep<'_>, charts: &[Picture], cell_charts: &[Picture]) -> S
     lead::verdict(&mut page, record);
     page.raw("</header>\n<main>\n");
     lead::objectives(&mut page, record);
-    if sweep.is_matrix() {
+    if let Some(capacity) = &record.capacity {
+        capacity::section(&mut page, record, capacity);
+        figures(&mut page, cell_charts);
+        capacity::rates(&mut page, capacity);
+    } else if sweep.is_matrix() {
         cells::section(&mut page, sweep);
         let (alike, telling): (Vec<&Picture>, Vec<&Picture>) = cell_charts.iter().partition(|chart| chart.alike);
         figures(&mut page, telling);

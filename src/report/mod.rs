@@ -4,6 +4,7 @@
 
 pub mod backlog;
 pub mod beside;
+pub mod capacity;
 pub(crate) mod cell;
 pub mod cells;
 pub mod chart;
@@ -34,9 +35,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::results::capacity::CapacityRecord;
 use crate::results::latency_log::{self, Classes, LatencyLogError};
 use crate::results::record::RunRecord;
 use crate::results::series::{SeriesError, SeriesTable};
+use chart::capacity::CapacityChart;
 use chart::cells::CellChart;
 use chart::cells::course::{self, CourseChart};
 use chart::{Chart, ChartError, Figures, Picture};
@@ -102,13 +105,30 @@ pub fn write_tables(folder: &Path, record: &RunRecord) -> Result<(), ReportError
         write(record, &mut table).map_err(|source| ReportError::Table { name, source })?;
         write_whole(&folder.join(name), &table)?;
     }
-    Ok(())
+    record
+        .capacity
+        .as_ref()
+        .map_or(Ok(()), |capacity| write_capacity(folder, record, capacity))
+}
+
+/// The tables of a capacity search.
+fn write_capacity(folder: &Path, record: &RunRecord, capacity: &CapacityRecord) -> Result<(), ReportError> {
+    for (name, write) in CAPACITY_TABLES {
+        let mut table = Vec::new();
+        write(capacity, &mut table).map_err(|source| ReportError::Table { name, source })?;
+        write_whole(&folder.join(name), &table)?;
+    }
+    let markdown = capacity::markdown(record, capacity);
+    write_whole(&folder.join("capacity.md"), markdown.as_bytes())
 }
 
 /// Charts, and the page that shows them.
 fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> {
     let sweep = Sweep::of(record);
-    let of_cells = course::trials(&sweep);
+    let of_cells = match record.capacity {
+        Some(_) => Vec::new(),
+        None => course::trials(&sweep),
+    };
     let series = read_series(folder, record, &of_cells)?;
     let latencies = read_latencies(folder, record)?;
     let none = SeriesTable::default();
@@ -122,8 +142,13 @@ fn write_pictures(folder: &Path, record: &RunRecord) -> Result<(), ReportError> 
     let mut jobs: Vec<Job<'_>> = Vec::new();
     let of_run = Chart::ALL.map(|chart| Job::OfRun(chart, &figures));
     jobs.extend(of_run);
-    jobs.extend(chart::cells::charts(&sweep).into_iter().map(Job::OfCells));
-    jobs.extend(course::charts(&sweep, &series).into_iter().map(Job::Course));
+    if record.capacity.is_some() {
+        // Its cells are steps of the search: what they say together is in these.
+        jobs.extend(chart::capacity::charts(record).into_iter().map(Job::Capacity));
+    } else {
+        jobs.extend(chart::cells::charts(&sweep).into_iter().map(Job::OfCells));
+        jobs.extend(course::charts(&sweep, &series).into_iter().map(Job::Course));
+    }
     let mut drawn = draw_all(&charts, &jobs)?;
     let of_cells = drawn.split_off(Chart::ALL.len());
     let page = html::page(&sweep, &drawn, &of_cells);
@@ -144,11 +169,24 @@ const TABLES: [Table; 8] = [
     ("prediction.csv", |record, to| prediction::write(record, to)),
 ];
 
+/// A table of a capacity search.
+type CapacityTable = (
+    &'static str,
+    fn(&CapacityRecord, &mut Vec<u8>) -> Result<(), csv::Error>,
+);
+
+const CAPACITY_TABLES: [CapacityTable; 3] = [
+    ("capacity.csv", |capacity, to| capacity::write(capacity, to)),
+    ("capacity-rates.csv", |capacity, to| capacity::write_rates(capacity, to)),
+    ("demand.csv", |capacity, to| capacity::write_demand(capacity, to)),
+];
+
 /// A chart to be drawn.
 enum Job<'a> {
     OfRun(Chart, &'a Figures<'a>),
     OfCells(CellChart<'a>),
     Course(CourseChart<'a>),
+    Capacity(CapacityChart<'a>),
 }
 
 impl Job<'_> {
@@ -157,11 +195,13 @@ impl Job<'_> {
             Job::OfRun(chart, figures) => chart.picture(figures),
             Job::OfCells(chart) => chart.picture(),
             Job::Course(chart) => chart.picture(),
+            Job::Capacity(chart) => chart.picture(),
         }?;
         write_picture(charts, &picture, |path| match self {
             Job::OfRun(chart, figures) => chart.write_png(figures, path),
             Job::OfCells(chart) => chart.write_png(path),
             Job::Course(chart) => chart.write_png(path),
+            Job::Capacity(chart) => chart.write_png(path),
         })?;
         Ok(picture)
     }
@@ -396,7 +436,12 @@ mod tests {
     fn every_key_of_a_record_is_described_in_the_manual() {
         let manual = include_str!("../../docs/RUN_JSON.md");
         let mut found = std::collections::BTreeSet::new();
-        for record in [fixture::failed(), fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 1)] {
+        let records = [
+            fixture::failed(),
+            fixture::matrix(&fixture::PREFETCH_BY_CONSUMERS, 1),
+            fixture::capacity(),
+        ];
+        for record in records {
             keys(&serde_json::to_value(&record).expect("a record is JSON"), &mut found);
         }
         assert!(found.len() > 150, "{} keys", found.len());
@@ -551,6 +596,7 @@ mod tests {
             ("cells-40", fixture::matrix(&forty, 3)),
             ("cells-words", fixture::matrix(&words, 5)),
             ("cells-40-words", fixture::matrix(&many_words, 2)),
+            ("capacity", fixture::capacity()),
         ];
         for (name, record) in samples {
             let folder = Path::new("target/report-samples").join(name);

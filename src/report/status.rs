@@ -77,9 +77,9 @@ impl Status {
     }
 }
 
-/// Whether the figures of all trials count.
+/// Whether the figures of all trials count. Those of a search that do not have decided nothing.
 pub fn all_valid(record: &RunRecord) -> bool {
-    record.trials.iter().all(|trial| trial.validity.valid)
+    record.capacity.is_some() || record.trials.iter().all(|trial| trial.validity.valid)
 }
 
 /// The database server of the stores, in words.

@@ -47,6 +47,7 @@ const COLUMNS: &[Column] = &[
     ("broker_version", |r, _| r.broker.version.as_str().into()),
     ("co_located", |r, _| r.broker.co_located.into()),
     ("build", |r, _| r.tool.build.as_str().into()),
+    ("client", |r, t| r.cell(t).workload.driver.client.name().into()),
     ("orders_planned", |_, t| t.orders.planned.into()),
     ("orders_published", |_, t| t.orders.published.into()),
     ("orders_unsent", |_, t| t.orders.unsent.into()),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::capacity;
 use super::columns;
 use super::failures;
 use super::human::{self, ABSENT};
@@ -13,6 +14,7 @@ use super::sweep::Sweep;
 use crate::events::Stage;
 use crate::ledger::{PromiseReport, Trail, Verdict};
 use crate::measure::{Quantile, Series, StageSpan, Summary};
+use crate::results::capacity::CapacityRecord;
 use crate::results::record::{RunRecord, TrialRecord};
 
 /// Most columns of a line.
@@ -39,7 +41,9 @@ pub fn end_of_run(record: &RunRecord, style: Style) -> String {
     };
     page.verdict(record);
     let sweep = Sweep::of(record);
-    if sweep.is_matrix() {
+    if let Some(capacity) = &record.capacity {
+        page.capacity(record, capacity);
+    } else if sweep.is_matrix() {
         page.cells(&sweep);
         // Of many trials the one that the charts show; the page and the tables have the others.
         status::shown_trial(record)
@@ -124,6 +128,7 @@ impl Page {
             let _ = write!(about, " ({})", status::EMBEDDED);
         }
         about.push_str(&broker.cluster());
+        let _ = write!(about, ", client {}", record.tool.client);
         if broker.co_located {
             about.push_str(", co-located: relative comparisons only");
         }
@@ -155,6 +160,20 @@ impl Page {
             };
             let start = format!("  {} ", self.toned(tone, &format!("{:<11}", line.word())));
             self.wrapped(None, 14, &start, &format!("{}: {}", line.objective, line.finding));
+        }
+    }
+
+    /// What a capacity search found.
+    fn capacity(&mut self, record: &RunRecord, found: &CapacityRecord) {
+        self.heading("Capacity");
+        for line in capacity::lines(record, found) {
+            let indent = line.len() - line.trim_start().len();
+            // A table keeps its lines; sentences are wrapped.
+            if line.chars().count() <= COLUMNS {
+                self.line(&human::plain(&line));
+            } else {
+                self.wrapped(None, indent + 2, &" ".repeat(indent), line.trim_start());
+            }
         }
     }
 

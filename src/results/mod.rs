@@ -3,6 +3,7 @@
 //! Files and their columns are described in docs/RESULTS.md.
 
 pub mod ab;
+pub mod capacity;
 pub mod folder;
 pub mod hlog;
 pub mod latency_log;

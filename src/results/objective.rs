@@ -9,7 +9,7 @@ use crate::workload::objective::{Bound, Comparison, Figure, Objective, Rule};
 
 /// A figure of one trial, in base units.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Reading {
+pub(super) enum Reading {
     /// It was measured.
     Is(f64),
     /// It is longer than that: the wait for it was given up.
@@ -133,7 +133,7 @@ fn median(readings: &[Reading], bound: &Bound, planned: usize) -> (Reading, Verd
     (Reading::MoreThan(given_up), verdict)
 }
 
-fn reading(figure: Figure, trial: &TrialRecord) -> Reading {
+pub(super) fn reading(figure: Figure, trial: &TrialRecord) -> Reading {
     let series = |name: &str| trial.latencies.iter().find(|summary| summary.series == name);
     let seconds = |name: &str, which: fn(&Summary) -> Option<Quantile>| {
         series(name).and_then(which).map(|quantile| quantile.ns as f64 / 1e9)
@@ -174,7 +174,7 @@ fn reading(figure: Figure, trial: &TrialRecord) -> Reading {
     value.map_or(Reading::Absent, Reading::Is)
 }
 
-fn why_absent(figure: Figure, trial: &TrialRecord) -> String {
+pub(super) fn why_absent(figure: Figure, trial: &TrialRecord) -> String {
     let samples = |series: &str, needed: &str| {
         let summary = trial.latencies.iter().find(|summary| summary.series == series);
         let n = summary.map_or(0, |summary| summary.count);

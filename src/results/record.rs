@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::capacity::CapacityRecord;
 use crate::events::Stage;
 use crate::ledger::{LedgerReport, PromiseReport, Verdict};
 use crate::measure::Summary;
@@ -55,6 +56,9 @@ pub struct RunRecord {
     pub question: String,
     /// The combinations of its varied settings; one without settings of its own if nothing is varied.
     pub cells: Vec<CellRecord>,
+    /// What a capacity search asked for and found; absent in other runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<CapacityRecord>,
     /// The random generator behind the seed.
     pub rng: String,
     /// How far the run is, and what it takes to go on with it.
@@ -174,7 +178,7 @@ pub struct Outcome {
 pub struct Tool {
     /// Version of orderstorm.
     pub version: String,
-    /// The AMQP client that drove the load.
+    /// The AMQP client of load and stages; several where `driver.client` is varied.
     pub client: String,
     /// `release` or `debug`: a debug build's figures are no figures.
     pub build: String,
@@ -330,6 +334,12 @@ pub struct TrialRecord {
     pub backlog_messages_max: Option<u64>,
     /// Growth of that sum over the measured part, messages per second (Theil–Sen); absent with fewer than 4 samples.
     pub backlog_slope_messages_per_s: Option<f64>,
+    /// Lower end of its 95 % interval (Sen).
+    #[serde(default)]
+    pub backlog_slope_low_messages_per_s: Option<f64>,
+    /// Upper end.
+    #[serde(default)]
+    pub backlog_slope_high_messages_per_s: Option<f64>,
     /// CPU and memory.
     pub resources: Resources,
     /// Whether the driver kept up.
@@ -729,6 +739,10 @@ pub struct Resources {
     pub driver_rss_bytes_max: Option<u64>,
     /// Broker, where it is local and its process known.
     pub broker_cpu_s: Option<f64>,
+    /// Broker, share of all processors of its machine, over the load; absent where its process is not known, and of the embedded broker, whose share
+    /// is within the driver's.
+    #[serde(default)]
+    pub broker_cpu_share: Option<f64>,
     /// Broker, greatest resident set, bytes.
     pub broker_rss_bytes_max: Option<u64>,
     /// What the embedded broker held for its clients at most, bytes: messages and unread output.
@@ -781,6 +795,16 @@ pub struct Checks {
     pub littles_law_ratio: Option<f64>,
     /// Mean sampled backlog over message rate × mean time at the stages: 1 by Little's law.
     pub littles_law_backlog_ratio: Option<f64>,
+    /// Of the stage whose flow is least in balance: messages that went out or piled up, over those that came in; 1 by the balance of flow.
+    /// Absent where messages may come more than once, or the pipeline did not run empty.
+    #[serde(default)]
+    pub flow_balance_ratio: Option<f64>,
+    /// How far from 1 it may be, by chance and by the time between the looks.
+    #[serde(default)]
+    pub flow_balance_allowed: Option<f64>,
+    /// Which stage.
+    #[serde(default)]
+    pub flow_balance_stage: Option<Stage>,
 }
 
 /// Why a record could not be read.

@@ -39,6 +39,7 @@ pub async fn measure_ceiling(plan: &Plan, interrupt: &Interrupt) -> Result<Drive
         report: Extent::Tables,
         at_end: AtEnd::Delete,
         postgres: None,
+        search: None,
     };
     let screen = watch::channel(Snapshot::default()).0;
     let finished = run(request, &screen, interrupt, |_| ()).await;

@@ -5,7 +5,9 @@
 
 pub mod ab;
 mod backlog;
+mod balance;
 mod between;
+mod capacity;
 mod ceiling;
 mod databases;
 mod depth;
@@ -33,6 +35,7 @@ pub fn own_program() -> std::path::PathBuf {
     "/proc/self/exe".into()
 }
 
+pub use capacity::{Asked, Search, SearchError};
 pub use ceiling::measure_ceiling;
 pub use manifest::{CleanupError, Manifest, clean_up};
 pub use provenance::{commit, machine};

@@ -116,7 +116,7 @@ impl NodeLoss {
         let api = self.broker.management().ok_or("nobody to ask who leads a queue")?;
         let queues = api.queues(vhost).await.map_err(|error| error.to_string())?;
         let queue = queues.into_iter().find(|queue| queue.name == *name);
-        let leader = queue.and_then(|queue| queue.node);
+        let leader = queue.and_then(|queue| queue.leader.or(queue.node));
         let nodes = self.cluster()?.nodes();
         let at = leader.and_then(|leader| nodes.iter().position(|node| node.name() == leader));
         at.ok_or_else(|| format!("nobody leads the queue {name}"))

@@ -153,6 +153,11 @@ fn keeps_everything(workload: &Workload, stage: Stage) -> bool {
     !workload.stage(stage).queue.is_bounded() && workload.time_to_live(stage).is_none()
 }
 
+/// Orders per second that the narrowest stage can take, by its service time; absent if no stage has one.
+pub(super) fn capacity(workload: &Workload) -> Option<f64> {
+    narrowest(workload).map(|narrowest| narrowest.capacity)
+}
+
 /// Stages whose work takes time, with the messages that each works on at once.
 fn at_work(workload: &Workload) -> Vec<(Stage, u64)> {
     let stages = workload

@@ -8,6 +8,7 @@ use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::between::{self, Found, Site};
+use super::capacity::{self as search, Search};
 use super::manifest::{self, CleanupError, Manifest, clean_up};
 use super::outcome::{note_clean_up, outcome, so_far};
 use super::provenance;
@@ -24,17 +25,17 @@ use crate::pipeline::store::postgres::{PostgresAddress, PostgresError};
 use crate::plan::{Cell, Plan, TrialPlan, Varied};
 use crate::report::{self, Extent, ReportError};
 use crate::results::hlog::HlogWriter;
-use crate::results::objective;
 use crate::results::record::{
     BrokerRecord, CellRecord, DriverCeiling, METHOD_VERSION, Progress, RunRecord, SCHEMA_VERSION, SettingRecord, Tool,
     TrialRecord, VariedRecord,
 };
 use crate::results::series::{SeriesError, SeriesWriter};
 use crate::results::{FolderError, RunFolder};
+use crate::results::{capacity, objective};
 use crate::timer::Timer;
 use crate::wire::topology::Declared;
 use crate::workload::check::{Origin, Setting};
-use crate::workload::model::Faults;
+use crate::workload::model::{Client, Faults};
 
 /// What to run.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub struct RunRequest {
     pub at_end: AtEnd,
     /// The PostgreSQL server of the stores that are kept on one; absent: a throw-away cluster.
     pub postgres: Option<PostgresAddress>,
+    /// Trials are not those of the plan, but what this search finds it needs.
+    pub search: Option<Search>,
 }
 
 /// What becomes of a run's queues and exchanges at its end.
@@ -226,8 +229,13 @@ pub async fn run(
     let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
+    let plan = match &request.search {
+        Some(search) => search.first_plan(),
+        None => request.plan.clone(),
+    };
     let mut run = Run {
-        record: empty_record(&request, &broker, &stores, id, started),
+        record: empty_record(&request, &plan, &broker, &stores, id, started),
+        plan: Arc::new(plan),
         request: &request,
         run_id,
         left: None,
@@ -259,7 +267,11 @@ pub async fn resume(
     check_nodes(&request)?;
     check_promises(&request.plan, request.choice.survives_restart())?;
     check_keep(&request)?;
-    from.fits_plan(&request.plan)?;
+    let plan = match &request.search {
+        Some(search) => search.replanted(&from.record),
+        None => request.plan.clone(),
+    };
+    from.fits_plan(&plan)?;
     let stores = start_stores(&request, interrupt).await?;
     let broker = start_broker(&request, screen, interrupt).await?;
     announce(broker.info());
@@ -270,8 +282,12 @@ pub async fn resume(
     record.trials = finished;
     record.database = stores.record();
     record.progress.resumed.push(clock::rfc3339(clock::wall_time()));
+    if let (Some(search), Some(capacity)) = (&request.search, &mut record.capacity) {
+        capacity.budget_s = search.record().budget_s;
+    }
     let mut run = Run {
         record,
+        plan: Arc::new(plan),
         request: &request,
         run_id: random_id(),
         left: from.manifest,
@@ -327,12 +343,13 @@ async fn start_broker(
 /// The record of a run in which nothing has been measured yet.
 fn empty_record(
     request: &RunRequest,
+    plan: &Plan,
     broker: &RunningBroker,
     stores: &Stores,
     id: String,
     started: std::time::SystemTime,
 ) -> RunRecord {
-    let (info, plan) = (broker.info(), &request.plan);
+    let info = broker.info();
     RunRecord {
         schema_version: SCHEMA_VERSION,
         method_version: METHOD_VERSION,
@@ -341,7 +358,7 @@ fn empty_record(
         finished: clock::rfc3339(started),
         outcome: so_far(&[], plan.trials.len()),
         command: request.command.clone(),
-        tool: tool(),
+        tool: tool(plan),
         commit: provenance::commit(),
         machine: provenance::machine(),
         broker: broker_record(info),
@@ -350,6 +367,7 @@ fn empty_record(
         name: plan.name.clone(),
         question: plan.question.clone(),
         cells: plan.cells.iter().map(cell_record).collect(),
+        capacity: request.search.as_ref().map(|search| search.record().clone()),
         rng: crate::rng::ALGORITHM.to_owned(),
         progress: Progress {
             trials_planned: plan.trials.len() as u32,
@@ -374,11 +392,18 @@ pub(super) fn broker_record(info: &BrokerInfo) -> BrokerRecord {
     }
 }
 
-/// This program.
-pub(super) fn tool() -> Tool {
+/// This program, and the clients that its cells use.
+pub(super) fn tool(plan: &Plan) -> Tool {
+    let mut clients: Vec<Client> = plan.cells.iter().map(|cell| cell.workload.driver.client).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    let names = clients.into_iter().map(|client| match client {
+        Client::Lapin => "lapin 4",
+        Client::Direct => "direct",
+    });
     Tool {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        client: "lapin 4".to_owned(),
+        client: names.collect::<Vec<_>>().join(", "),
         build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
     }
 }
@@ -518,6 +543,8 @@ impl Drop for Leave {
 
 struct Run<'a> {
     request: &'a RunRequest,
+    /// The request's plan, or what a search has made of it so far.
+    plan: Arc<Plan>,
     run_id: String,
     /// What the run's last session may have left on the broker.
     left: Option<Manifest>,
@@ -531,7 +558,6 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn trials(&mut self, leave: &mut Leave) -> Result<Finished, RunError> {
-        let plan = &self.request.plan;
         let clock = Clock::start();
         let broker = Arc::clone(&self.broker);
         self.clean_up_last_session().await?;
@@ -539,8 +565,8 @@ impl Run<'_> {
         let (uri, mut manifest) = self.vhost(leave.folder()).await?;
         manifest.schemas = self.stores.schemas();
         let mut stand = Stand {
-            plan,
-            workload: Arc::clone(&plan.cells[0].workload),
+            plan: Arc::clone(&self.plan),
+            workload: Arc::clone(&self.plan.cells[0].workload),
             broker: &broker,
             stores: self.stores.clone(),
             uri,
@@ -556,16 +582,11 @@ impl Run<'_> {
         };
         let mut failure: Option<RunError> = self.checkpoint(leave.folder(), &mut files).err();
         let (mut pace, mut first) = (Pace::default(), true);
-        // Trials of the plan that have no record yet.
-        let missing: Vec<&TrialPlan> = plan
-            .trials
-            .iter()
-            .filter(|planned| !self.record.trials.iter().any(|trial| trial.trial == planned.trial))
-            .collect();
-        for trial in missing {
-            if failure.is_some() {
-                break;
-            }
+        while failure.is_none()
+            && let Some(trial) = self.next_trial()
+        {
+            stand.plan = Arc::clone(&self.plan);
+            let (plan, trial) = (&Arc::clone(&self.plan), &trial);
             stand.later_s = pace.later_s(plan, trial);
             let found = match std::mem::replace(&mut first, false) {
                 true => Found::Empty,
@@ -624,6 +645,22 @@ impl Run<'_> {
         }
     }
 
+    /// The first trial of the plan that has no record yet; what a search needs next is planned here.
+    fn next_trial(&mut self) -> Option<TrialPlan> {
+        let missing = |plan: &Plan, record: &RunRecord| {
+            let is_missing = |planned: &&TrialPlan| !record.trials.iter().any(|trial| trial.trial == planned.trial);
+            plan.trials.iter().find(is_missing).cloned()
+        };
+        let planned = missing(&self.plan, &self.record);
+        let Some(search) = self.request.search.as_ref().filter(|_| planned.is_none()) else {
+            return planned;
+        };
+        if search.extend(Arc::make_mut(&mut self.plan), &mut self.record) {
+            self.record.progress.trials_planned = self.plan.trials.len() as u32;
+        }
+        missing(&self.plan, &self.record)
+    }
+
     /// The files that grow, cut back to the trials that are kept.
     fn files(&self, path: &Path, clock: Clock) -> Result<Files, RunError> {
         let kept: Vec<u32> = self.record.trials.iter().map(|trial| trial.trial).collect();
@@ -643,8 +680,8 @@ impl Run<'_> {
         files.hlog.flush();
         let record = &mut self.record;
         record.finished = clock::rfc3339(clock::wall_time());
-        judge_objectives(record);
-        record.outcome = so_far(&record.trials, self.request.plan.trials.len());
+        judge(record);
+        record.outcome = so_far(&record.trials, record.progress.trials_planned as usize);
         write_record(folder, record).map_err(|source| RunError::Unsaved {
             folder: folder.path().to_owned(),
             record: Box::new(record.clone()),
@@ -663,7 +700,7 @@ impl Run<'_> {
             manifest,
             prefix: format!("orderstorm.{}.", self.run_id),
         };
-        between::cool_down(&site, self.request.plan.cool_down().0, &self.interrupt.0).await
+        between::cool_down(&site, self.plan.cool_down().0, &self.interrupt.0).await
     }
 
     /// Takes off a user's broker what a session that was killed has left there. A broker of the run's own died with it.
@@ -766,7 +803,7 @@ impl Run<'_> {
         self.screen.send_modify(|snapshot| snapshot.phase = Phase::Persist);
         let mut record = self.record.clone();
         record.finished = clock::rfc3339(clock::wall_time());
-        judge_objectives(&mut record);
+        judge(&mut record);
         record.outcome = outcome(&record, failure.as_ref(), self.interrupt.0.is_cancelled());
         let folder = leave.folder.take().expect("the folder is taken once, here");
         let partial = folder.path().to_owned();
@@ -812,7 +849,15 @@ impl Pace {
     }
 }
 
-fn judge_objectives(record: &mut RunRecord) {
+/// Objectives of cells, or the settings of a search: beyond its capacity a cell misses objectives by design.
+fn judge(record: &mut RunRecord) {
+    if record.capacity.is_some() {
+        capacity::judge(record);
+        // One that is left in the middle has a next trial, whichever that will be.
+        let more = u32::from(search::is_unfinished(record));
+        record.progress.trials_planned = record.trials.len() as u32 + more;
+        return;
+    }
     let judged = objective::judge(record);
     for (cell, objectives) in record.cells.iter_mut().zip(judged) {
         cell.objectives = objectives;
@@ -835,7 +880,7 @@ fn note_found(record: &mut TrialRecord, found: Found) {
     }
 }
 
-fn cell_record(cell: &Cell) -> CellRecord {
+pub(super) fn cell_record(cell: &Cell) -> CellRecord {
     let setting = |setting: &Setting| SettingRecord {
         path: setting.path.clone(),
         value: setting.value.clone(),

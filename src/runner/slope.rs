@@ -1,5 +1,7 @@
 //! The backlog over a trial's measured part, kept in bounded memory, for its slope.
 
+use crate::stats::{Slope, theil_sen};
+
 /// Points that are kept; with more, neighbours are averaged in pairs.
 const POINTS_MAX: usize = 1_024;
 
@@ -40,15 +42,14 @@ impl Points {
     }
 
     /// Growth from `start_s` to `end_s`, messages per second; absent with fewer than 4 points there.
-    pub fn slope(&self, start_s: f64, end_s: f64) -> Option<f64> {
+    pub fn slope(&self, start_s: f64, end_s: f64) -> Option<Slope> {
         let within: Vec<(f64, f64)> = self
             .points
             .iter()
             .copied()
             .filter(|(time_s, _)| (start_s..=end_s).contains(time_s))
             .collect();
-        let slope = (within.len() >= 4).then(|| crate::stats::theil_sen(&within))?;
-        slope.map(|slope| slope.value)
+        (within.len() >= 4).then(|| theil_sen(&within))?
     }
 }
 
@@ -63,7 +64,7 @@ mod tests {
         (0..3).for_each(|at| points.add(f64::from(at), 5.0));
         assert_eq!(points.slope(0.0, 10.0), None);
         points.add(3.0, 5.0);
-        assert_eq!(points.slope(0.0, 10.0), Some(0.0));
+        assert_eq!(points.slope(0.0, 10.0).map(|slope| slope.value), Some(0.0));
         assert_eq!(points.slope(1.0, 10.0), None, "the warm-up is left out");
     }
 
@@ -77,7 +78,7 @@ mod tests {
                 points.add(time_s, 100.0 + per_s * time_s);
             }
             prop_assert!(points.points.len() < POINTS_MAX);
-            let slope = points.slope(0.0, f64::MAX).expect("enough points");
+            let slope = points.slope(0.0, f64::MAX).expect("enough points").value;
             prop_assert!((slope - per_s).abs() < 1e-6 * per_s.abs().max(1.0), "{slope} for {per_s}");
         }
     }

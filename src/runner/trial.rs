@@ -82,7 +82,7 @@ pub enum TrialError {
 /// What all trials of a run share.
 #[derive(Debug)]
 pub struct Stand<'a> {
-    pub plan: &'a Plan,
+    pub plan: Arc<Plan>,
     pub workload: Arc<Workload>,
     pub broker: &'a Arc<RunningBroker>,
     pub stores: Stores,
@@ -563,13 +563,22 @@ impl Fixed<'_> {
 
     /// Whether the pipeline ran empty, which is noted, or the time for that is up.
     fn drain_is_over(&self, ran: &mut Ran, drain: &mut Drain, load: &LoadMeter, pipeline: &Pipeline) -> bool {
-        let limit = if ran.interrupted {
+        let limit = if ran.interrupted && self.broker_is_down() {
+            // Nothing can drain, and nobody waits for a broker that goes with the run.
+            Duration::ZERO
+        } else if ran.interrupted {
             INTERRUPTED_DRAIN
         } else {
             self.stand.workload.drain.deadline.0
         };
         ran.drained_at = self.drained(drain, ran, load, pipeline);
         ran.drained_at.is_some() || self.stand.clock.now() > ran.load_ended + limit.as_nanos() as Nanos
+    }
+
+    /// Whether a broker of the run's own has no living process, by a fault.
+    fn broker_is_down(&self) -> bool {
+        let broker = self.stand.broker;
+        broker.cluster().is_some() && broker.pids().is_empty()
     }
 
     /// When the pipeline ran empty, if it has: nothing ready, unacked or in flight, and no order awaited.

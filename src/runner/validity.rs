@@ -3,6 +3,7 @@
 //! docs/METHOD.md gives the rule in words. What the broker does to the driver (blocks it, fills its window, does not drain its
 //! socket) is a result, not a defect of the trial.
 
+use super::balance;
 use crate::results::record::{Checks, Validity};
 
 /// Send lag that the driver itself may cause, whatever the latencies: nanoseconds.
@@ -17,8 +18,10 @@ const DRIVER_CPU_SHARE: f64 = 0.8;
 const RESIDUAL_SHARE: f64 = 0.01;
 /// How far from 1 the ratio of Little's law may be.
 const LITTLE_SHARE: f64 = 0.02;
-/// … of the sampled backlog.
+/// … of the sampled backlog, before it is worth a warning.
 const LITTLE_BACKLOG_SHARE: f64 = 0.1;
+/// … before the figures stop counting: samples and times can no longer be of the same messages.
+const LITTLE_BACKLOG_MOST: f64 = 0.25;
 /// Share of the machine that others may use before it is worth a warning.
 const FOREIGN_CPU_SHARE: f64 = 0.1;
 /// … that a hypervisor may take, or a control group's limit may cost.
@@ -214,11 +217,23 @@ fn sums(evidence: &Evidence, findings: &mut Findings) {
         ));
     }
     if let Some(ratio) = off(checks.littles_law_backlog_ratio, LITTLE_BACKLOG_SHARE) {
-        findings.warn(format!(
+        let most = (ratio - 1.0).abs() > LITTLE_BACKLOG_MOST;
+        let within = if most {
+            LITTLE_BACKLOG_MOST
+        } else {
+            LITTLE_BACKLOG_SHARE
+        };
+        let says = format!(
             "Little's law: the mean of the sampled backlog is {ratio:.2} times what the times at the stages make of it (within {:.0} %)",
-            LITTLE_BACKLOG_SHARE * 100.0
-        ));
+            within * 100.0
+        );
+        if most {
+            findings.reason(says);
+        } else {
+            findings.warn(says);
+        }
     }
+    flow(checks, findings);
     if let (Some(false), Some(from_s)) = (checks.steady, checks.steady_from_s) {
         findings.warn(format!(
             "no steady state: latency was still changing after {from_s:.0} s of measuring (MSER-5); its quantiles say as much about the run's length as about the pipeline"
@@ -226,6 +241,22 @@ fn sums(evidence: &Evidence, findings: &mut Findings) {
     }
     if evidence.ended == 0 {
         findings.reason("no order came to its end");
+    }
+}
+
+/// What comes in goes out, or piles up.
+fn flow(checks: &Checks, findings: &mut Findings) {
+    let (Some(ratio), Some(allowed)) = (checks.flow_balance_ratio, checks.flow_balance_allowed) else {
+        return;
+    };
+    if balance::is_broken(ratio, allowed) {
+        let stage = checks
+            .flow_balance_stage
+            .map_or(String::new(), |stage| format!(" at {stage}"));
+        findings.reason(format!(
+            "the flow is out of balance{stage}: {ratio:.3} times what came in went out or piled up (within {:.0} %)",
+            allowed * 100.0
+        ));
     }
 }
 
@@ -317,6 +348,9 @@ mod tests {
                 steady: Some(true),
                 littles_law_ratio: Some(1.004),
                 littles_law_backlog_ratio: Some(0.95),
+                flow_balance_ratio: Some(1.002),
+                flow_balance_allowed: Some(0.06),
+                flow_balance_stage: Some(crate::events::Stage::Payment),
             },
             ..Evidence::default()
         }
@@ -384,6 +418,14 @@ mod tests {
                 "Little's law fails",
             ),
             (with(|checks| checks.suspended_s = Some(3.0)), "slept for 3.0 s"),
+            (
+                with(|checks| checks.littles_law_backlog_ratio = Some(1.4)),
+                "is 1.40 times what the times at the stages make of it",
+            ),
+            (
+                with(|checks| checks.flow_balance_ratio = Some(0.8)),
+                "out of balance at payment: 0.800 times",
+            ),
         ] {
             let validity = judge(&evidence);
             assert!(!validity.valid && says(&validity.reasons, part), "{part}: {validity:?}");

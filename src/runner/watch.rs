@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch::Sender;
 
+use super::balance::FlowLook;
 use super::depth::Depths;
 use super::impact::Counts;
 use super::overload::OverloadWatch;
@@ -94,6 +95,8 @@ pub struct Course {
     pub overloads: Vec<OverloadRecord>,
     /// When the load began, seconds since the base time of the latency log.
     pub log_began_s: Option<f64>,
+    /// What was counted at the first and the last look at the queues of the measured part.
+    pub flow: Option<(FlowLook, FlowLook)>,
     /// What faults are measured by; empty where the workload has none.
     pub counts: Vec<Counts>,
 }
@@ -315,6 +318,25 @@ impl<'a> Watch<'a> {
         if let (Phase::Measure, Some(total)) = (self.snapshot.phase, depths.total()) {
             self.course.backlog_samples += 1;
             self.course.backlog_sum += total;
+            self.flow(depths);
+        }
+    }
+
+    /// Counts what came and went, for the balance of flow.
+    fn flow(&mut self, depths: &Depths) {
+        let of_stage = |(position, stage): (usize, &Stage)| {
+            let meter = &self.sources.meters[stage.index()];
+            depths.ready[position].map(|ready| (meter.delivered().saturating_sub(meter.redelivered()), ready))
+        };
+        let look = FlowLook {
+            at_s: self.seconds(depths.answered),
+            sent: self.sources.load.sent(),
+            open: self.sources.ledger.open(),
+            stages: depths.pipeline.stages().iter().enumerate().map(of_stage).collect(),
+        };
+        match &mut self.course.flow {
+            Some((_, last)) => *last = look,
+            None => self.course.flow = Some((look.clone(), look)),
         }
     }
 

@@ -193,21 +193,29 @@ impl Encoder {
         })
     }
 
-    fn body<'a>(&'a self, mut body: Body<'a>) -> Vec<u8> {
-        /// `,"padding":""`
-        const FRAME: usize = 13;
-        let bytes = to_json(&body);
+    fn body(&self, body: Body<'_>) -> Vec<u8> {
+        const BEFORE: &[u8] = br#","padding":""#;
+        const AFTER: &[u8] = br#""}"#;
+        /// Most of what stands before the padding.
+        const HEAD: usize = 320;
+        let mut bytes = Vec::with_capacity(HEAD.max(self.least_bytes + BEFORE.len()));
+        to_json(&body, &mut bytes);
         if bytes.len() >= self.least_bytes {
             return bytes;
         }
-        let missing = (self.least_bytes - bytes.len()).saturating_sub(FRAME).max(1);
-        body.padding = &self.padding[..missing.min(self.padding.len())];
-        to_json(&body)
+        // It is the last field, and goes where the object was closed.
+        let frame = BEFORE.len() + AFTER.len() - 1;
+        let missing = (self.least_bytes - bytes.len()).saturating_sub(frame).max(1);
+        bytes.pop();
+        bytes.extend_from_slice(BEFORE);
+        bytes.extend_from_slice(&self.padding.as_bytes()[..missing.min(self.padding.len())]);
+        bytes.extend_from_slice(AFTER);
+        bytes
     }
 }
 
-fn to_json(body: &Body<'_>) -> Vec<u8> {
-    serde_json::to_vec(body).expect("a body holds nothing but numbers and strings, which JSON can write")
+fn to_json(body: &Body<'_>, bytes: &mut Vec<u8>) {
+    serde_json::to_writer(bytes, body).expect("a body holds nothing but numbers and strings, which JSON can write");
 }
 
 /// Reads a body.

@@ -105,6 +105,12 @@ impl Workload {
         }
     }
 
+    /// Whether a queue may be away for a while, to which nothing is routed meanwhile: a classic one of a node that goes down.
+    pub fn routes_may_be_away(&self) -> bool {
+        let classic = |settings: &StageSettings| settings.queue.kind == QueueType::Classic;
+        self.faults.that_takes_node_down().is_some() && self.stages.iter().any(classic)
+    }
+
     /// Whether a handler of this stage may fail.
     pub fn may_fail(&self, stage: Stage) -> bool {
         let position = self.pipeline.position(stage);

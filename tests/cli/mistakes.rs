@@ -223,6 +223,8 @@ fn a_fault_that_the_broker_cannot_have_is_refused_before_anything_is_made() {
         2,
         &["fault 1 of the script (broker-kill)", "help: use --broker managed"],
     );
+    let cluster = ["run", "quickstart", "--broker", "embedded", "--set", "broker.nodes=3"];
+    say(&cluster).fails(2, &["broker.nodes = 3", "help: use --broker managed"]);
     assert!(!made.exists());
 }
 

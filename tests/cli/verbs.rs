@@ -1,9 +1,11 @@
 //! The verbs beside `run`.
 
+use orderstorm::broker::managed::{ManagedNode, ManagedOptions};
 use orderstorm::events::PipelineKind;
 use orderstorm::workload::keys;
 use serde_json::Value;
 
+use crate::common::rabbitmq_or_skip;
 use crate::support::program::{broker, finish, orderstorm, say};
 use crate::{results, short_run, text, workload};
 
@@ -228,13 +230,31 @@ fn kept(dir: &tempfile::TempDir, uri: &str, settings: &[&str]) -> std::path::Pat
 
 #[test]
 fn dead_letters_are_listed_shown_and_replayed_and_only_those_of_a_run() {
-    let dir = results();
     let (_broker, uri) = broker();
+    dead_letters_at(&uri);
+}
+
+#[test]
+fn dead_letters_on_rabbitmq_are_listed_shown_and_replayed_and_only_those_of_a_run() {
+    let Some(server) = rabbitmq_or_skip() else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let options = ManagedOptions {
+        server: Some(server),
+        management: false,
+        prometheus: false,
+        ..ManagedOptions::default()
+    };
+    let node = runtime.block_on(ManagedNode::start(options)).expect("a private node");
+    dead_letters_at(&node.uri().expose_for_client());
+}
+
+fn dead_letters_at(uri: &str) {
+    let dir = results();
     let settings = ["stage.payment.errors=100%", "retry.policy=republish", "retry.limit=1"];
-    let run = kept(&dir, &uri, &settings);
+    let run = kept(&dir, uri, &settings);
     let dlq = |verb: &[&str]| {
         let mut command = orderstorm(&["dlq"]);
-        finish(command.args(verb).args(["--broker", &uri]))
+        finish(command.args(verb).args(["--broker", uri]))
     };
     let run = text(&run);
     let prefix = {
@@ -288,7 +308,7 @@ fn dead_letters_are_listed_shown_and_replayed_and_only_those_of_a_run() {
 
     dlq(&["list", "--queue", &source]).fails(2, &["no dead-letter queue of an orderstorm run", "--any-queue"]);
     dlq(&["list"]).fails(2, &["name a run folder"]);
-    say(&["cleanup", run, "--broker", &uri]).says(&["objects of the run are off"]);
+    say(&["cleanup", run, "--broker", uri]).says(&["objects of the run are off"]);
     dlq(&["list", run]).says(&["0 dead letters in 0 of 0 queues"]);
 }
 

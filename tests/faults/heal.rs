@@ -15,7 +15,7 @@ use crate::support::stand::Stand;
 use crate::support::{PATIENCE, eventually};
 
 /// Processes whose command line names this directory: name and state.
-fn processes_of(dir: &Path) -> Vec<(String, char)> {
+pub(super) fn processes_of(dir: &Path) -> Vec<(String, char)> {
     let named = dir.to_str().expect("UTF-8").as_bytes();
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();
     all.filter_map(|entry| {

@@ -1,10 +1,11 @@
 //! `[[faults]]`, `[recovery]` and `stage.*.connection`: who is struck, when and how, and how it comes back.
 
+use futures_util::future::join_all;
 use orderstorm::events::Stage;
 use orderstorm::ledger::Verdict;
 use orderstorm::results::record::FaultRecord;
 
-use crate::support::drive::{Done, run_alone};
+use crate::support::drive::{CLIENTS, Done, run_alone};
 
 /// Two seconds of orders, looked at often.
 const LOAD: [&str; 4] = [
@@ -49,7 +50,12 @@ fn lost(done: &Done) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_kind_of_fault_strikes_and_nothing_is_lost_or_done_twice() {
+    join_all(CLIENTS.map(each_kind_of_fault)).await;
+}
+
+async fn each_kind_of_fault(client: &str) {
     let done = run(&[
+        client,
         "faults.1.what=connection-drop",
         "faults.1.stage=payment",
         "faults.1.at=300ms",

@@ -1,8 +1,9 @@
 //! Faults of the network in `[[faults]]`, and `recovery.heartbeat`.
 
+use futures_util::future::join_all;
 use orderstorm::ledger::Verdict;
 
-use crate::support::drive::{Done, run_alone};
+use crate::support::drive::{CLIENTS, Done, run_alone};
 
 /// Two seconds of orders, looked at often.
 const LOAD: [&str; 5] = [
@@ -43,7 +44,12 @@ fn waits(done: &Done) -> (f64, f64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_of_the_network_strikes_its_stage_alone_and_everything_comes_back() {
+    join_all(CLIENTS.map(each_fault_of_the_network)).await;
+}
+
+async fn each_fault_of_the_network(client: &str) {
     let done = run(&[
+        client,
         "load.duration=3s",
         "faults.1.what=network-stall",
         "faults.1.stage=payment",
@@ -163,11 +169,13 @@ async fn a_dead_connection_is_noticed_by_its_heartbeat_or_not_before_it_is_reset
         let healed = done.trial().fault_events[0].healed_s.expect("healed");
         (lost(&done, "payment"), healed)
     };
-    let (lost, healed) = half_open(&["recovery.heartbeat=1s", "faults.1.lasts=60s"]).await;
-    assert!(
-        lost.len() == 2 && lost.iter().all(|at| *at < healed),
-        "{lost:?}, {healed}"
-    );
+    let noticed = CLIENTS.map(async |client| half_open(&[client, "recovery.heartbeat=1s", "faults.1.lasts=60s"]).await);
+    for (lost, healed) in join_all(noticed).await {
+        assert!(
+            lost.len() == 2 && lost.iter().all(|at| *at < healed),
+            "{lost:?}, {healed}"
+        );
+    }
     let (lost, healed) = half_open(&["faults.1.lasts=1s"]).await;
     assert!(
         lost.len() == 2 && lost.iter().all(|at| *at >= healed - 0.05),

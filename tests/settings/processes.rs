@@ -203,3 +203,52 @@ async fn the_other_faults_strike_consumers_in_processes_as_well() {
     assert_eq!(lost, 4, "{:?}", done.trial().lost_connections);
     assert_eq!(done.promise("consumers_back").verdict, Verdict::Pass);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_live_through_faults_of_the_database_and_the_network_and_through_handlers_that_fail() {
+    let done = run(&[
+        "stage.payment.placement=process",
+        "stage.payment.processes=2",
+        "stage.payment.consumers=2",
+        "stage.payment.store=sqlite",
+        "stage.inventory.placement=process",
+        "stage.shipping.placement=process",
+        "stage.shipping.errors=20%",
+        "retry.backoff=20ms",
+        "retry.limit=8",
+        "faults.1.what=database-slow",
+        "faults.1.stage=payment",
+        "faults.1.at=300ms",
+        "faults.1.lasts=500ms",
+        "faults.1.delay=60ms",
+        "faults.2.what=network-stall",
+        "faults.2.stage=inventory",
+        "faults.2.at=900ms",
+        "faults.2.lasts=300ms",
+        "faults.3.what=network-reset",
+        "faults.3.stage=inventory",
+        "faults.3.at=1400ms",
+    ])
+    .await;
+    assert_kept(&done);
+    assert_eq!(done.promise("faults_struck").verdict, Verdict::Pass);
+    assert_eq!(done.promise("consumers_back").verdict, Verdict::Pass);
+    let ms = |series: &str| done.latency(series).max_ns.expect("some") as f64 / 1e6;
+    assert!(ms("payment.commit") >= 60.0, "a slow commit in a worker");
+    assert!(
+        ms("inventory.queue_wait") >= 150.0,
+        "it waited for a network that stood still"
+    );
+    let lost = &done.trial().lost_connections;
+    let of_inventory = lost.iter().filter(|one| one.connection.starts_with("inventory"));
+    let back: Vec<bool> = of_inventory.map(|one| one.back_s.is_some()).collect();
+    assert_eq!(back, [true, true], "a worker's pair was reset and is back: {lost:?}");
+    assert!(
+        lost.iter().all(|one| one.connection.starts_with("inventory")),
+        "{lost:?}"
+    );
+    // A fifth of the attempts fails, and is tried again from the worker.
+    let shipping = done.stage(Stage::Shipping);
+    assert!(shipping.delivered > done.trial().orders.published, "{shipping:?}");
+    assert!(done.series_max("retry_messages") > 0.0);
+}

@@ -1,11 +1,12 @@
 //! `stage.*.max_length` and the other settings of queues, `publish.ttl`, urgent orders, alternate exchange, alarms.
 
+use futures_util::future::join_all;
 use lapin::types::{AMQPValue, FieldTable};
 use orderstorm::events::Stage;
 use orderstorm::ledger::Verdict;
 use orderstorm::results::record::TrialRecord;
 
-use crate::support::drive::{Done, run_alone, run_embedded, start};
+use crate::support::drive::{CLIENTS, Done, run_alone, run_embedded, start};
 use crate::support::spy::Spy;
 use crate::support::stand::Stand;
 
@@ -48,7 +49,7 @@ async fn a_full_queue_drops_or_refuses_by_its_overflow_mode() {
     assert!(backlog <= 6, "5 ready and 1 unacked, found {backlog}");
     assert_eq!((trial.messages.nacked, trial.verdict), (0, Verdict::Pass));
 
-    let refused = slow_payment(&[limit, "stage.payment.overflow=reject-publish"]).await;
+    let refused = slow_payment(&[limit, "stage.payment.overflow=reject-publish", CLIENTS[1]]).await;
     let (trial, fates) = (refused.trial(), &refused.trial().ledger.fates);
     assert_eq!((fates.completed, trial.ledger.dead_letters.len()), (60, 0), "{fates:?}");
     assert!(refused.stage(Stage::Inventory).refused > 0);
@@ -68,7 +69,12 @@ async fn a_full_queue_drops_or_refuses_by_its_overflow_mode() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_its_queue_refuses_is_refused_and_not_lost() {
+    join_all(CLIENTS.map(an_order_that_its_queue_refuses)).await;
+}
+
+async fn an_order_that_its_queue_refuses(client: &str) {
     let done = run_alone(&[
+        client,
         "pipeline=work-queue",
         "load.orders=60",
         "load.rate=400/s",
@@ -289,7 +295,12 @@ async fn what_cannot_be_routed_goes_to_the_alternate_exchange() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_memory_alarm_blocks_publishers_while_consumers_go_on() {
+    join_all(CLIENTS.map(a_memory_alarm_blocks_publishers)).await;
+}
+
+async fn a_memory_alarm_blocks_publishers(client: &str) {
     let done = run_embedded(&[
+        client,
         "load.duration=4s",
         "load.rate=60/s",
         "stage.sms.service_time=8ms",

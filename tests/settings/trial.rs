@@ -5,7 +5,7 @@ use orderstorm::ledger::{EXAMPLES_MAX, Verdict};
 use orderstorm::workload::check::check;
 
 use crate::load::{arrivals, gaps};
-use crate::support::drive::{run_alone, run_on};
+use crate::support::drive::{CLIENTS, run_alone, run_on};
 use crate::support::stand::Stand;
 
 const LOAD: [&str; 2] = ["load.orders=40", "load.rate=200/s"];
@@ -181,7 +181,7 @@ async fn the_cool_down_parts_one_trial_from_the_next() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_planted_defect_breaks_the_promise_that_it_should() {
-    for (defect, more, broken) in [
+    let defects = [
         ("lose-delivery", "seed=1", "nothing_lost"),
         ("lose-event", "seed=1", "nothing_lost"),
         (
@@ -211,10 +211,11 @@ async fn every_planted_defect_breaks_the_promise_that_it_should() {
             "stage.payment.errors=100% retry.policy=republish",
             "retry_limit_kept",
         ),
-    ] {
+    ];
+    for ((defect, more, broken), client) in defects.into_iter().zip(CLIENTS.into_iter().cycle()) {
         let planted = format!("canary.defect={defect}");
         let more: Vec<&str> = more.split(' ').collect();
-        let done = run_alone(&[&LOAD[..], &[&planted, "canary.every=2"], &more].concat()).await;
+        let done = run_alone(&[&LOAD[..], &[&planted, "canary.every=2", client], &more].concat()).await;
         assert_eq!(done.broken(), [broken], "{defect}");
         let outcome = &done.record.outcome;
         assert_eq!((outcome.exit_code, outcome.verdict), (3, Verdict::Fail), "{defect}");

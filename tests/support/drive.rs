@@ -23,10 +23,21 @@ use super::{eventually, in_time};
 /// # Panics
 /// When it is refused.
 pub fn plan(settings: &[&str]) -> Plan {
-    let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    let checked = check("effect.toml", "effect", String::new(), &overrides).unwrap_or_else(|error| panic!("{error}"));
-    Plan::new(checked)
+    plan_of("", settings)
 }
+
+/// The plan of a workload file with this text and these `KEY=VALUE` settings.
+///
+/// # Panics
+/// When it is refused.
+pub fn plan_of(text: &str, settings: &[&str]) -> Plan {
+    let overrides: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    let checked = check("effect.toml", "effect", text.to_owned(), &overrides);
+    Plan::new(checked.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The setting for each client, for what must hold over both.
+pub const CLIENTS: [&str; 2] = ["driver.client=lapin", "driver.client=direct"];
 
 /// A run under way.
 #[derive(Debug)]
@@ -66,11 +77,16 @@ pub async fn run_with_postgres(address: &PostgresAddress, settings: &[&str]) -> 
 
 /// Starts a run of `settings` on a private RabbitMQ node of the run's own, of this server.
 pub fn start_managed(server: &Path, settings: &[&str]) -> Running {
+    start_managed_plan(server, plan(settings))
+}
+
+/// Starts a run of `plan` on a private RabbitMQ of the run's own, of this server.
+pub fn start_managed_plan(server: &Path, plan: Plan) -> Running {
     let start = StartOptions {
         server: Some(server.to_owned()),
         ..StartOptions::default()
     };
-    start_with(BrokerChoice::Managed, start, None, settings)
+    start_plan(BrokerChoice::Managed, start, None, plan)
 }
 
 fn start_on(choice: BrokerChoice, postgres: Option<PostgresAddress>, settings: &[&str]) -> Running {
@@ -88,10 +104,14 @@ fn start_with(
     postgres: Option<PostgresAddress>,
     settings: &[&str],
 ) -> Running {
+    start_plan(choice, start, postgres, plan(settings))
+}
+
+fn start_plan(choice: BrokerChoice, start: StartOptions, postgres: Option<PostgresAddress>, plan: Plan) -> Running {
     let results = tempfile::tempdir().expect("a temporary directory");
     let interrupt = Interrupt::default();
     let request = RunRequest {
-        plan: plan(settings),
+        plan,
         choice,
         start,
         results: results.path().to_owned(),
@@ -101,6 +121,7 @@ fn start_with(
         report: orderstorm::report::Extent::Full,
         at_end: orderstorm::runner::AtEnd::Delete,
         postgres,
+        search: None,
     };
     let asked = interrupt.clone();
     let task = tokio::spawn(async move {
@@ -160,6 +181,11 @@ impl Running {
         self.task.abort();
         let broken_off = self.task.await;
         assert!(broken_off.is_err_and(|error| error.is_cancelled()));
+    }
+
+    /// Waits for its end; why it could not run, if it could not.
+    pub async fn ended(self) -> Result<Finished, RunError> {
+        in_time("the end of the run", self.task).await.expect("no panic")
     }
 
     /// Waits for its end.

@@ -322,3 +322,179 @@ pub(super) fn said(code: u16, text: &str) -> String {
 fn name(method: &AMQPClass) -> String {
     format!("method {}.{}", method.get_amqp_class_id(), method.get_amqp_method_id())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::{Context, Poll, Waker};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::amqp::direct::line::Tuned;
+    use crate::amqp::gate::Socket;
+    use crate::amqp::publish::{Outcome, Refusal};
+    use crate::amqp::{Connector, Incidents};
+    use crate::clock::Clock;
+
+    /// A connection without a socket, with one open channel.
+    fn line() -> (Arc<Line>, Arc<Lane>) {
+        let connector = Connector::new(
+            &"amqp://127.0.0.1".parse().expect("an address"),
+            Arc::new(Incidents::new(Clock::start())),
+        );
+        let tuned = Tuned {
+            frame_max: 4096,
+            channel_max: 0,
+            heartbeat: 0,
+        };
+        let line = Arc::new(Line::new(&connector, "test", tuned, Socket::default()));
+        let lane = line.admit().expect("a channel");
+        (line, lane)
+    }
+
+    /// What a broker writes for a message: basic.deliver or basic.return, header, body.
+    fn message(method: [u8; 4], arguments: &[u8], body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        frame::write_payload(&mut out, frame::METHOD, 1, &[&method, arguments].concat());
+        let properties = lapin::BasicProperties::default().with_message_id("m".into());
+        frame::write_header(&mut out, 1, &properties, body.len() as u64);
+        frame::write_body(&mut out, 1, body, 4096);
+        out
+    }
+
+    fn delivery(tag: u64, body: &[u8]) -> Vec<u8> {
+        let arguments = [b"\x02ct", &tag.to_be_bytes()[..], b"\x01\x01e\x03key"].concat();
+        message(frame::BASIC_DELIVER, &arguments, body)
+    }
+
+    fn confirm(number: u64, multiple: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        frame::write_confirm(&mut out, 1, number, multiple, true);
+        out
+    }
+
+    fn taken(lane: &Lane) -> VecDeque<Delivery> {
+        let mut ready = VecDeque::new();
+        let mut context = Context::from_waker(Waker::noop());
+        {
+            let arrived = std::pin::pin!(lane.inbox.arrived(&mut ready));
+            let _ = arrived.poll(&mut context);
+        }
+        ready
+    }
+
+    fn feed(line: &Line, bytes: &[u8]) -> Result<(), End> {
+        digest(line, &mut BytesMut::from(bytes))
+    }
+
+    #[test]
+    fn a_return_between_confirms_is_told_from_them() {
+        let (line, lane) = line();
+        for (at, body) in [b"a", b"b", b"c"].into_iter().enumerate() {
+            let print = print(b"e", b"key", body);
+            lane.confirms.lock().begin(Waker::noop(), print, at as u64);
+        }
+        let back = message(frame::BASIC_RETURN, b"\x01\x38\x08NO_ROUTE\x01e\x03key", b"b");
+        feed(&line, &[back, confirm(1, false), confirm(3, true)].concat()).expect("well-formed");
+        let outcomes = [1, 2, 3].map(|number| lane.confirms.poll(number, Waker::noop()));
+        let confirmed = Poll::Ready(Outcome::Confirmed);
+        assert_eq!(
+            outcomes,
+            [confirmed, Poll::Ready(Outcome::Refused(Refusal::Returned)), confirmed]
+        );
+    }
+
+    #[test]
+    fn what_is_out_of_turn_ends_the_connection_with_its_name() {
+        let header = &delivery(1, b"x")[frame::OVERHEAD + 22..];
+        let mut twice = delivery(1, b"xy");
+        twice.truncate(frame::OVERHEAD + 22);
+        let mut elsewhere = Vec::new();
+        frame::write_confirm(&mut elsewhere, 7, 1, false, true);
+        let mut unasked = Vec::new();
+        frame::write_payload(&mut unasked, frame::METHOD, 1, &[0, 60, 0, 11]);
+        let mut odd = Vec::new();
+        frame::write_payload(&mut odd, frame::METHOD, 1, &[0, 99, 0, 99]);
+        let mut content = Vec::new();
+        frame::write_payload(&mut content, frame::BODY, 0, b"x");
+        let twice = [&twice[..], &twice[..]].concat();
+        for (bytes, says) in [
+            (header, "out of turn"),
+            (&twice, "out of turn"),
+            (&elsewhere, "channel 7, which is not open"),
+            (&unasked, "method 60.11, which nobody asked for"),
+            (&odd, "cannot be read"),
+            (&content, "content on channel 0"),
+            (&b"\x01\x00\x01\x00\x00\x00\x00\x00"[..], "no frame"),
+        ] {
+            let (line, _lane) = line();
+            match feed(&line, bytes) {
+                Err(End::Violated(why)) => assert!(why.contains(says), "{why}"),
+                other => panic!("{says}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_of_the_channel_ends_what_waits_on_it_and_nothing_else() {
+        let (line, lane) = line();
+        let other = line.admit().expect("another channel");
+        lane.confirms.lock().begin(Waker::noop(), 0, 0);
+        let close = channel::Close {
+            reply_code: 404,
+            reply_text: "NOT_FOUND - no queue".into(),
+            class_id: 50,
+            method_id: 10,
+        };
+        let mut bytes = Vec::new();
+        frame::write_method(&mut bytes, 1, &AMQPClass::Channel(channel::AMQPMethod::Close(close)));
+        feed(&line, &bytes).expect("well-formed");
+        assert!(!lane.is_open() && other.is_open());
+        assert!(matches!(
+            lane.confirms.poll(1, Waker::noop()),
+            Poll::Ready(Outcome::Unknown(_))
+        ));
+        assert!(taken(&lane).is_empty());
+        assert_eq!(line.admit().expect("its number is free").number, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_stream_is_cut_the_deliveries_are_the_same(
+            sizes in prop::collection::vec(0usize..9_000, 1..6), cuts in prop::collection::vec(1usize..5_000, 1..20)
+        ) {
+            let (line, lane) = line();
+            let body = |at: usize, size: usize| vec![at as u8; size];
+            let stream: Vec<u8> = sizes.iter().enumerate().flat_map(|(at, size)| delivery(at as u64 + 1, &body(at, *size))).collect();
+            let (mut input, mut rest, mut cuts) = (BytesMut::new(), &stream[..], cuts.into_iter().cycle());
+            while !rest.is_empty() {
+                let (piece, more) = rest.split_at(cuts.next().expect("endless").min(rest.len()));
+                input.extend_from_slice(piece);
+                rest = more;
+                digest(&line, &mut input).expect("well-formed");
+            }
+            let taken = taken(&lane);
+            prop_assert_eq!(taken.len(), sizes.len());
+            for (at, (delivery, size)) in taken.iter().zip(sizes).enumerate() {
+                prop_assert_eq!((delivery.tag, delivery.redelivered), (at as u64 + 1, true));
+                prop_assert_eq!(&delivery.body[..], &body(at, size)[..]);
+                prop_assert_eq!(delivery.address(), ("e", "key"));
+                prop_assert_eq!(delivery.properties().message_id().as_ref().map(|id| id.as_str().to_owned()), Some("m".to_owned()));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            frames in prop::collection::vec((0u8..9, 0u16..3, prop::collection::vec(any::<u8>(), 0..40), 0u16..130), 0..20)
+        ) {
+            let (line, _lane) = line();
+            let mut bytes = Vec::new();
+            for (kind, channel, payload, method) in frames {
+                let start = if method % 2 == 0 { [0, 60].to_vec() } else { Vec::new() };
+                frame::write_payload(&mut bytes, kind, channel, &[start, method.to_be_bytes().to_vec(), payload].concat());
+            }
+            let _ = feed(&line, &bytes);
+        }
+    }
+}

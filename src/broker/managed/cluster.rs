@@ -10,6 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::config::{Identity, Ports};
 use super::{ManagedError, ManagedNode, ManagedOptions, NodeVersion, POLL, START_ATTEMPTS, programs};
+use crate::broker::discover::version_of;
 use crate::broker::management::ManagementClient;
 
 /// Memory of a node above which it blocks publishers, bytes: nodes of one machine must not each count on its whole memory.
@@ -53,7 +54,7 @@ impl ManagedCluster {
         let siblings = (1..nodes).map(|_| first.sibling()).collect::<Result<Vec<_>, _>>();
         let siblings = siblings.map_err(ManagedError::io("drew random names", &at))?;
         let members: Vec<Identity> = std::iter::once(first).chain(siblings).collect();
-        let options = of_cluster(options, &members);
+        let options = of_cluster(options, &members, version_of(programs.0).as_deref());
         let mut prepared: Vec<ManagedNode> = Vec::new();
         for id in members {
             let ports = Ports::choose(&options).map_err(ManagedError::io("looked for free ports", &at))?;
@@ -190,14 +191,18 @@ impl ManagedCluster {
 }
 
 /// What a node of a cluster has beside what each node has.
-fn of_cluster(options: &ManagedOptions, members: &[Identity]) -> ManagedOptions {
-    let fixed = [
+fn of_cluster(options: &ManagedOptions, members: &[Identity], version: Option<&str>) -> ManagedOptions {
+    let mut fixed = vec![
         ("cluster_formation.peer_discovery_backend", "classic_config"),
         // A node that was cut off stops serving instead of going its own way, and comes back by itself.
         ("cluster_partition_handling", "pause_minority"),
         // Else every queue would live where the connection that declared it happened to be.
         ("queue_leader_locator", "balanced"),
     ];
+    if version.is_some_and(|version| version.starts_with("3.")) {
+        // There it is heeded by quorum queues alone.
+        fixed.push(("queue_master_locator", "min-masters"));
+    }
     let mut settings: Vec<(String, String)> = fixed
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -229,7 +234,7 @@ mod tests {
             (second.cookie.expose(), second.password.expose())
         );
         let members = [first, second];
-        let options = of_cluster(&ManagedOptions::default(), &members);
+        let options = of_cluster(&ManagedOptions::default(), &members, Some("4.0.5"));
         for member in &members {
             assert!(options.settings.iter().any(|(_, value)| *value == member.node_name));
         }

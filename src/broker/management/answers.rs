@@ -79,8 +79,10 @@ pub struct Queue {
     pub messages: Option<u64>,
     /// Consumers.
     pub consumers: Option<u64>,
-    /// Node of its leader.
+    /// Node of its process; of a queue with several known a few seconds late.
     pub node: Option<String>,
+    /// Node of its leader, where it is replicated; known at once.
+    pub leader: Option<String>,
     /// `running`, `idle`, `flow`, `down` and others.
     pub state: Option<String>,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::events::Stage;
+use crate::orders::OrderNumber;
 use crate::workload::Workload;
 use crate::workload::model::{FaultKind, Point};
 
@@ -81,6 +82,8 @@ pub(super) enum Command {
     },
     /// The fault is over.
     Heal { strike: u64 },
+    /// Of the orders that the worker asked about these are closed: it may forget them.
+    Closed { orders: Vec<OrderNumber> },
     /// Consumers shall consume.
     Open,
     /// Consumers shall stop, and finish what they have begun.

@@ -360,6 +360,13 @@ impl Post {
                 };
             }
             Word::Book { from, items } => self.common.book(from, &items),
+            Word::WhichClosed(mut orders) => {
+                let ledger = &self.common.wiring.ledger;
+                orders.retain(|order| ledger.is_closed(*order));
+                if !orders.is_empty() {
+                    life.tell(Command::Closed { orders });
+                }
+            }
             Word::Failed(why) => life.failure = Some(why),
             Word::Gone => {}
         }

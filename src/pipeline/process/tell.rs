@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::events::{Event, Stage};
-use crate::ledger::{Afar, Entry, ItemBook, Ledger, StepKey, Testimony};
+use crate::ledger::{Afar, Bitmap, Entry, ItemBook, Ledger, StepKey, Testimony};
 use crate::measure::StageSpan;
 use crate::orders::{Line, OrderNumber};
 
@@ -52,6 +52,8 @@ pub(in crate::pipeline) enum Word {
     },
     /// Part of inventory's stock book, from this item on.
     Book { from: usize, items: Vec<ItemBook> },
+    /// It remembers these orders, and asks which of them are closed.
+    WhichClosed(Vec<OrderNumber>),
     /// Why it ends.
     Failed(String),
     /// Said by the driver: it has ended, and all that it told was read.
@@ -376,11 +378,14 @@ thread_local! {
     static TOGETHER: RefCell<Option<Vec<Entry>>> = const { RefCell::new(None) };
 }
 
+/// Orders in one question: as many as surely fit a record.
+const ORDERS_PART: usize = 150;
+
 /// Who knows which orders are closed.
 #[derive(Debug)]
 pub(super) enum Knows {
-    /// Nobody here: a worker. Without its driver it is nothing, and ends.
-    Nobody,
+    /// A worker, as far as its driver has told it. Without that it is nothing, and ends.
+    AsTold(Mutex<Bitmap>),
     /// The driver's own ledger.
     Ledger(Arc<Ledger>),
 }
@@ -458,7 +463,7 @@ impl Teller {
 
     /// A pipe that nobody reads: the driver is gone, and a worker with it.
     fn checked(&self, written: std::io::Result<()>) {
-        if let (Err(_), Knows::Nobody) = (written, &self.knows) {
+        if let (Err(_), Knows::AsTold(_)) = (written, &self.knows) {
             std::process::exit(1);
         }
     }
@@ -535,6 +540,23 @@ impl Teller {
         }
     }
 
+    /// Asks which of these orders are closed, in parts; [`Teller::closed`] takes the answer.
+    pub(super) fn ask(&self, orders: &[OrderNumber]) {
+        for part in orders.chunks(ORDERS_PART) {
+            self.word(&Word::WhichClosed(part.to_vec()));
+        }
+    }
+
+    /// The driver says that these orders are closed.
+    pub(super) fn closed(&self, orders: &[OrderNumber]) {
+        if let Knows::AsTold(closed) = &self.knows {
+            let mut closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
+            for order in orders {
+                closed.insert(*order);
+            }
+        }
+    }
+
     /// The driver says that nobody writes any more.
     pub(super) fn over(&self) {
         let mut record = Vec::new();
@@ -591,7 +613,7 @@ impl Afar for Teller {
 
     fn is_closed(&self, number: OrderNumber) -> bool {
         match &self.knows {
-            Knows::Nobody => false,
+            Knows::AsTold(closed) => closed.lock().unwrap_or_else(PoisonError::into_inner).contains(number),
             Knows::Ledger(ledger) => ledger.is_closed(number),
         }
     }
@@ -606,7 +628,11 @@ mod tests {
     /// What was told into a pipe by `tell`.
     fn told(tell: impl FnOnce(&Teller)) -> Vec<Told> {
         let (mut read_end, write_end) = std::io::pipe().expect("a pipe");
-        let teller = Teller::new(7, File::from(std::os::fd::OwnedFd::from(write_end)), Knows::Nobody);
+        let teller = Teller::new(
+            7,
+            File::from(std::os::fd::OwnedFd::from(write_end)),
+            Knows::AsTold(Mutex::default()),
+        );
         tell(&teller);
         teller.flush();
         drop(teller);

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -24,7 +24,7 @@ use crate::clock::{Clock, Nanos};
 use crate::events::Stage;
 use crate::ledger::{Afar, Ledger};
 use crate::pipeline::AckLog;
-use crate::pipeline::consumer::Ended;
+use crate::pipeline::consumer::{Ended, StageContext};
 use crate::pipeline::order::{Context, Inventory, service};
 use crate::pipeline::running::StartError;
 use crate::pipeline::staff::{Staff, Staffed};
@@ -52,7 +52,7 @@ pub async fn work() -> Result<(), String> {
     let first = orders.recv().await.ok_or_else(no_driver)?;
     let job: Job = serde_json::from_str(&first).map_err(|_| no_driver())?;
     let pipe = told().map_err(|error| format!("no way to tell the driver anything: {error}"))?;
-    let teller = Arc::new(Teller::new(job.worker, pipe, Knows::Nobody));
+    let teller = Arc::new(Teller::new(job.worker, pipe, Knows::AsTold(Mutex::default())));
     let done = match Worker::start(job, &teller).await {
         Ok(worker) => worker.run(orders).await,
         Err(why) => Err(why),
@@ -291,6 +291,7 @@ impl Worker {
                     heal.cancel();
                 }
             }
+            Command::Closed { orders } => self.teller.closed(&orders),
             Command::Open => self.switch.open(),
             Command::Close => self.switch.close(),
             Command::Stop => self.stop.cancel(),
@@ -329,6 +330,10 @@ impl Worker {
                     end,
                 });
             }
+        }
+        let StageContext { store, wiring, .. } = &*self.staffed.stage;
+        if let Store::Memory(memory) = store {
+            self.teller.ask(&memory.doubtful(&wiring.ledger));
         }
         let measured_from = self.tallies.measured_from.load(Ordering::Acquire);
         if measured_from > 0 {

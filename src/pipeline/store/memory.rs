@@ -1,4 +1,7 @@
 //! Idempotency in memory: order and event, forgotten when the order is closed, so that memory follows the open orders.
+//!
+//! Which orders are closed the ledger says. That of a worker process knows only what its driver has told it; so such a store names now
+//! and then the orders that it doubts ([`MemoryStore::doubtful`]), and forgets those that turn out to be closed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +15,8 @@ use crate::workload::model::Publishing;
 
 /// No sweep below this size.
 const SWEEP_MIN: usize = 4096;
+/// New steps after which the orders are doubted again.
+const DOUBT_EACH: usize = SWEEP_MIN / 2;
 
 /// Remembers the steps of one stage.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ struct Steps {
     known: HashMap<(OrderNumber, Event), Known>,
     /// Size at which closed orders are forgotten next.
     sweep_at: usize,
+    /// Size at which its orders are doubted next.
+    doubt_at: usize,
 }
 
 impl MemoryStore {
@@ -64,8 +71,24 @@ impl MemoryStore {
                 .known
                 .retain(|(number, _), known| *known != Known::Done || !ledger.is_closed(*number));
             steps.sweep_at = steps.known.len() * 2;
+            steps.doubt_at = steps.known.len() + DOUBT_EACH;
         }
         true
+    }
+
+    /// The orders that it remembers and that are not known to be closed, once there are enough new ones that asking is worth its price;
+    /// else none.
+    pub fn doubtful(&self, ledger: &Ledger) -> Vec<OrderNumber> {
+        let mut steps = self.lock();
+        if steps.known.len() < steps.doubt_at.max(DOUBT_EACH) {
+            return Vec::new();
+        }
+        steps.doubt_at = steps.known.len() + DOUBT_EACH;
+        let mut orders: Vec<OrderNumber> = steps.known.keys().map(|(number, _)| *number).collect();
+        orders.sort_unstable();
+        orders.dedup();
+        orders.retain(|number| !ledger.is_closed(*number));
+        orders
     }
 
     pub(super) fn done(&self, number: OrderNumber, event: Event) {
@@ -76,8 +99,51 @@ impl MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Stage;
-    use crate::ledger::PublishFate;
+    use crate::events::{PipelineKind, Stage};
+    use crate::ledger::{Afar, Entry, PublishFate, StepKey, Testimony};
+    use std::sync::Arc;
+
+    /// A ledger elsewhere, of which some orders are known to be closed.
+    #[derive(Debug, Default)]
+    struct Told(Mutex<std::collections::HashSet<OrderNumber>>);
+
+    impl Afar for Told {
+        fn enter(&self, _: Entry) {}
+
+        fn together(&self, _: StepKey, _: Testimony, entries: &mut dyn FnMut()) {
+            entries();
+        }
+
+        fn is_closed(&self, number: OrderNumber) -> bool {
+            self.0.lock().expect("no panic").contains(&number)
+        }
+    }
+
+    #[test]
+    fn what_another_process_says_is_closed_is_forgotten_and_what_it_does_not_is_kept() {
+        let (store, told) = (MemoryStore::new(Publishing::Republish), Arc::new(Told::default()));
+        let ledger = Ledger::elsewhere(PipelineKind::WorkQueue, Arc::clone(&told) as Arc<dyn Afar>);
+        let (event, open) = (Event::JobQueued, 7);
+        let orders = 6 * SWEEP_MIN as u64;
+        for number in 0..orders {
+            assert!(store.applied(number, event, Emit::Nothing, &ledger));
+            store.done(number, event);
+            let doubtful = store.doubtful(&ledger);
+            assert!(doubtful.is_empty() || doubtful.contains(&open));
+            told.0
+                .lock()
+                .expect("no panic")
+                .extend(doubtful.iter().filter(|asked| **asked != open));
+            let most = store.lock().known.len();
+            assert!(most <= 2 * SWEEP_MIN, "{most} steps after {number} orders");
+        }
+        for number in [0, open, orders - 1] {
+            assert!(!store.applied(number, event, Emit::Nothing, &ledger), "{number} again");
+            assert_eq!(store.lookup(number, event, &ledger), Known::Done);
+        }
+        assert!(store.lock().known.contains_key(&(open, event)));
+        assert_eq!(store.lookup(orders, event, &ledger), Known::Fresh);
+    }
 
     #[test]
     fn a_closed_order_is_forgotten_and_its_messages_are_repetitions() {

@@ -5,6 +5,7 @@
 mod axis;
 mod backlog;
 mod canvas;
+pub mod capacity;
 pub mod cells;
 mod drain;
 mod font;

@@ -120,6 +120,11 @@ pub async fn ab(
     if request.choice != BrokerChoice::Embedded {
         for cell in &request.plan.cells {
             check_faults(&cell.workload.faults)?;
+            if cell.workload.broker.nodes > 1 {
+                return Err(AbError::Fault {
+                    fault: "a cluster (broker.nodes)",
+                });
+            }
         }
     }
     let started = clock::wall_time();

@@ -82,6 +82,11 @@ impl Fixed<'_> {
             .total(Series::EndToEnd)
             .map_or(0, |recorder| recorder.count());
         let backlog = ran.held.as_ref().and_then(|held| held.record(ran.began));
+        let slope = ran.maxima.backlog_points.slope(
+            (ran.warm_until - ran.began) as f64 / 1e9,
+            ran.load_ended.saturating_sub(ran.began) as f64 / 1e9,
+        );
+        let slope_interval = slope.and_then(|slope| slope.interval);
         let fault_events = self.fault_events(&ran);
         let mut faults = self.fault_bands(&ran);
         faults.extend(self.held_back(&backlog, &ran));
@@ -121,15 +126,15 @@ impl Fixed<'_> {
             overloads: ran.course.overloads.clone(),
             backlog,
             backlog_messages_max: ran.maxima.backlog,
-            backlog_slope_messages_per_s: ran.maxima.backlog_points.slope(
-                (ran.warm_until - ran.began) as f64 / 1e9,
-                ran.load_ended.saturating_sub(ran.began) as f64 / 1e9,
-            ),
+            backlog_slope_messages_per_s: slope.map(|slope| slope.value),
+            backlog_slope_low_messages_per_s: slope_interval.map(|interval| interval.low),
+            backlog_slope_high_messages_per_s: slope_interval.map(|interval| interval.high),
             resources: Resources {
                 driver_cpu_s: ran.usage.driver_s,
                 driver_cpu_share: self.share_of_cores(&ran, ran.load_usage.driver_s),
                 driver_rss_bytes_max: ran.maxima.driver_rss,
                 broker_cpu_s: ran.usage.broker_s,
+                broker_cpu_share: self.share_of_cores(&ran, ran.load_usage.broker_s),
                 broker_rss_bytes_max: ran.maxima.broker_rss,
                 broker_message_bytes_max: ran.maxima.broker_messages,
             },

@@ -56,6 +56,19 @@ impl Builder<'_> {
                 );
             }
         }
+        if let (true, true, Some((position, what))) = (
+            workload.promises.nothing_lost,
+            workload.routes_may_be_away(),
+            workload.faults.that_takes_node_down(),
+        ) {
+            self.refuse(
+                &["promises.nothing_lost"],
+                format!(
+                    "`promises.nothing_lost` cannot be given: what is published to a classic queue while its node is away is lost (fault {position}, {what})"
+                ),
+                "set queue_type = \"quorum\" for each stage, or leave the promise out",
+            );
+        }
         if workload.promises.survives_broker_restart {
             self.check_survives_restart(workload);
         }

@@ -623,6 +623,97 @@ fn a_fault_of_the_network_or_the_broker_says_all_that_it_needs_and_nothing_else(
 }
 
 #[test]
+fn a_fault_of_a_node_needs_a_cluster_and_says_which_node() {
+    let fault = |nodes: u32, lines: &str| format!("broker.nodes = {nodes}\n[[faults]]\nat = \"1s\"\n{lines}\n");
+    for (nodes, lines, says) in [
+        (1, "what = \"node-kill\"", "or choose broker-kill"),
+        (
+            1,
+            "what = \"node-pause\"\nlasts = \"1s\"",
+            "or choose [fault.broker_pause]",
+        ),
+        (
+            3,
+            "what = \"node-kill\"\nnode = 4",
+            "there is no node 4: the cluster has 3",
+        ),
+        (3, "what = \"node-kill\"\nnode = \"leader\"", "add stage = \"…\""),
+        (
+            3,
+            "what = \"node-kill\"\nnode = 2\nstage = \"payment\"",
+            "`faults.1.stage` has no effect on which node is struck",
+        ),
+        (
+            3,
+            "what = \"node-kill\"\nlasts = \"1s\"",
+            "`faults.1.lasts` has no effect on a node-kill",
+        ),
+        (3, "what = \"node-partition\"", "does not say its `lasts`"),
+        (
+            3,
+            "what = \"node-pause\"\nlasts = \"1s\"\nrestart_after = \"1s\"",
+            "`faults.1.restart_after` has no effect on a node-pause",
+        ),
+        (
+            3,
+            "what = \"node-restart\"\ncount = 2",
+            "it strikes no single consumers",
+        ),
+        (
+            3,
+            "what = \"broker-kill\"\nnode = 1",
+            "`faults.1.node` has an effect with node-kill",
+        ),
+        (3, "what = \"node-kill\"\nnode = 9", "found the whole number 9"),
+    ] {
+        let (problems, message) = refused(&fault(nodes, lines), &[]);
+        assert!(
+            problems.len() == 1 && message.contains(says) && message.contains("help"),
+            "{lines}: {message}"
+        );
+    }
+    let (_, message) = refused("broker.nodes = 4", &[]);
+    assert!(message.contains("no more nodes than one of 3"), "{message}");
+    let (_, message) = refused("broker.nodes = [1, 3]", &[]);
+    assert!(message.contains("all trials of a run have one broker"), "{message}");
+    let promised = format!("{}\n[promises]\nnothing_lost = true", fault(3, "what = \"node-kill\""));
+    let (_, message) = refused(&promised, &[]);
+    assert!(
+        message.contains("set queue_type = \"quorum\" for each stage"),
+        "{message}"
+    );
+    // A node that stands still is waited for.
+    checked(&promised.replace("node-kill\"", "node-pause\"\nlasts = \"1s\""));
+}
+
+#[test]
+fn a_node_is_read_as_it_is_written() {
+    use crate::workload::model::{FaultKind, NodeFault, WhichNode};
+    let script = |lines: &str| {
+        let text = format!("broker.nodes = 3\n[[faults]]\nat = \"1s\"\n{lines}\n");
+        checked(&text).workload.faults.script[0].clone()
+    };
+    for (node, which) in [
+        ("", WhichNode::Random),
+        ("node = 2", WhichNode::Number(2)),
+        ("node = \"2\"", WhichNode::Number(2)),
+        ("node = \"follower\"\nstage = \"payment\"", WhichNode::Follower),
+    ] {
+        let fault = script(&format!("what = \"node-kill\"\n{node}\nrestart_after = \"2s\""));
+        assert_eq!(fault.what, FaultKind::Node(NodeFault::Kill, which), "{node}");
+        assert_eq!(fault.restart_after, Span::from_secs(2));
+    }
+    let cut = script("what = \"node-partition\"\nlasts = \"3s\"").what;
+    assert_eq!(
+        cut,
+        FaultKind::Node(NodeFault::Partition(Span::from_secs(3)), WhichNode::Random)
+    );
+    assert!(cut.is_of_broker() && cut.takes_down());
+    let pause = FaultKind::Node(NodeFault::Pause(Span::from_secs(3)), WhichNode::Random);
+    assert!(pause.is_of_broker() && !pause.takes_down());
+}
+
+#[test]
 fn faults_of_the_network_and_the_broker_are_read_as_they_are_written() {
     use crate::workload::model::{FaultKind, NetworkFault};
     let text = "load.duration = \"30s\"\n\

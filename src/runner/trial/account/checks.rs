@@ -6,6 +6,7 @@ use crate::ledger::LedgerReport;
 use crate::load::Hold;
 use crate::measure::{Recorder, Series, StageSpan, steady};
 use crate::results::record::Checks;
+use crate::runner::balance::{self, Balance};
 use crate::workload::model::{Arrival, BadMessages, Faults, Pattern, Shape};
 
 /// Ended orders that Little's law needs.
@@ -33,6 +34,7 @@ impl Fixed<'_> {
             .then(|| steady(&ran.course.end_to_end_means))
             .flatten();
         let is_steady = steadiness.is_some_and(|found| found.reached);
+        let flow = self.flow(ran);
         let foreign_s = usage.foreign_s(self.stand.broker.embedded().is_some());
         Checks {
             hiccup_ns_p99: hiccups.and_then(|late| late.quantile(0.99)).map(|quantile| quantile.ns),
@@ -49,6 +51,9 @@ impl Fixed<'_> {
             steady: steadiness.map(|found| found.reached),
             littles_law_ratio: is_steady.then(|| self.orders_under_way(ran, report)).flatten(),
             littles_law_backlog_ratio: is_steady.then(|| self.backlog(ran)).flatten(),
+            flow_balance_ratio: flow.map(|flow| flow.ratio),
+            flow_balance_allowed: flow.map(|flow| flow.allowed),
+            flow_balance_stage: flow.map(|flow| flow.stage),
         }
     }
 
@@ -65,6 +70,31 @@ impl Fixed<'_> {
         let planned = self.stand.workload.faults == Faults::default() && self.stand.workload.backlog.is_none();
         let undisturbed = planned && ran.aborted.is_none() && !ran.interrupted;
         even && undisturbed && sound
+    }
+
+    /// The worst balance of flow between the first and the last look of the measured part. It needs a trial that ran empty, so that
+    /// every visit has been paid, and messages that come once: no faults, nothing bad, nothing tried again or dropped.
+    fn flow(&self, ran: &Ran) -> Option<Balance> {
+        let workload = &self.stand.workload;
+        let stages = workload.pipeline.stages();
+        let once = workload.messages == BadMessages::default()
+            && workload.faults == Faults::default()
+            && workload.canary.is_none()
+            && !stages
+                .iter()
+                .any(|stage| workload.may_fail(*stage) || workload.may_drop(*stage).is_some());
+        let whole = ran.drained_at.is_some() && ran.aborted.is_none() && !ran.interrupted;
+        let sent = ran.load_meter.sent();
+        if !once || !whole || sent == 0 {
+            return None;
+        }
+        let (from, to) = ran.course.flow.as_ref()?;
+        let visits = |stage: &Stage| {
+            let meter = &ran.meters[stage.index()];
+            meter.delivered().saturating_sub(meter.redelivered()) as f64 / sent as f64
+        };
+        let visits: Vec<f64> = stages.iter().map(visits).collect();
+        balance::worst(stages, &visits, from, to)
     }
 
     /// Mean orders under way over goodput × mean time from send to end.
