@@ -32,6 +32,11 @@ pub trait Trouble: Send + Sync {
     /// Longest time that `heal` may take.
     fn patience(&self) -> Duration;
 
+    /// Whether the last `heal` brought everything back; it may leave down what goes with a run that is being stopped.
+    fn is_back(&self) -> bool {
+        true
+    }
+
     /// Which of several it struck last, from 1; absent where there is but one, and until it has begun.
     fn victim(&self) -> Option<u32> {
         None
@@ -117,7 +122,9 @@ impl Episode {
             () = heal.cancelled() => {}
         }
         trouble.heal(hold).await?;
-        self.lock().healed_at = Some(timer.clock().now());
+        if trouble.is_back() {
+            self.lock().healed_at = Some(timer.clock().now());
+        }
         Ok(())
     }
 }

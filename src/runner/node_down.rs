@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::RunningBroker;
+use crate::broker::managed::ManagedCluster;
 use crate::clock::Clock;
 use crate::fault::{Hold, Trouble};
 use crate::pipeline::AckLog;
@@ -63,5 +64,10 @@ impl Trouble for NodeDown {
     /// More than an orderly stop and a boot may take together.
     fn patience(&self) -> Duration {
         Duration::from_secs(150)
+    }
+
+    fn is_back(&self) -> bool {
+        let cluster = self.broker.cluster();
+        cluster.is_some_and(ManagedCluster::runs)
     }
 }

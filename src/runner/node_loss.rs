@@ -187,6 +187,11 @@ impl Trouble for NodeLoss {
         Duration::from_secs(300)
     }
 
+    fn is_back(&self) -> bool {
+        let cluster = self.broker.cluster();
+        cluster.is_some_and(ManagedCluster::runs)
+    }
+
     fn victim(&self) -> Option<u32> {
         *self.struck.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -82,6 +82,11 @@ impl ManagedCluster {
         &self.nodes[0]
     }
 
+    /// Whether each node has booted and lives.
+    pub fn runs(&self) -> bool {
+        self.nodes.iter().all(|node| node.pid().is_some())
+    }
+
     /// Where clients may connect.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(ManagedNode::address).collect()
