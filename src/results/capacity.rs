@@ -567,7 +567,7 @@ fn breaks(record: &RunRecord, setting: &CapacitySetting, trials: &[(Trial, &Tria
         }
     };
     let why = answer(&record.cell(failed).workload, failed).1.unwrap_or_default();
-    let (what, stage, found) = shortage(failed, below.map(|(rate, trial)| (rate, trial)));
+    let (what, stage, found) = shortage(failed, below);
     Some(BreakRecord {
         what,
         stage,
