@@ -11,10 +11,12 @@ use crate::clock::Nanos;
 ///
 /// An acknowledgement of several deliveries covers every tag up to its own, so it may reach no further than the first tag
 /// that is not finished.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     /// Tag of the first mark.
     first: u64,
+    /// Tag of the next delivery.
+    next: u64,
     /// By tag, which a channel counts up by one.
     marks: VecDeque<Mark>,
     /// Marks at the front none of which is open.
@@ -34,18 +36,31 @@ enum Mark {
     Settled,
 }
 
+impl Default for Batch {
+    /// For a channel that was just opened: its tags begin at 1.
+    fn default() -> Self {
+        Batch {
+            first: 1,
+            next: 1,
+            marks: VecDeque::new(),
+            front: 0,
+            ready: 0,
+            waiting: 0,
+            oldest: None,
+        }
+    }
+}
+
 impl Batch {
-    /// A delivery has come.
+    /// A delivery has come; tags of a channel follow one another.
     pub(super) fn taken(&mut self, tag: u64) {
         if self.marks.is_empty() {
-            self.first = tag;
+            self.first = self.next;
         }
+        self.next = tag + 1;
+        // What was passed over stays open for ever: no acknowledgement may cover a delivery that nobody took.
         let at = (tag - self.first) as usize;
-        if at >= self.marks.len() {
-            self.marks.resize(at, Mark::Settled);
-            self.marks.push_back(Mark::Open);
-        }
-        self.advance();
+        self.marks.resize(self.marks.len().max(at + 1), Mark::Open);
     }
 
     /// Finished; its acknowledgement waits.
@@ -147,6 +162,17 @@ mod tests {
         batch.settled(1);
         batch.finished(2, 0);
         assert_eq!(batch.take(), [(2, Reach::UpTo)]);
+    }
+
+    #[test]
+    fn a_delivery_that_was_passed_over_is_never_covered() {
+        let mut batch = Batch::default();
+        [1, 2, 4, 5].into_iter().for_each(|tag| batch.taken(tag));
+        [1, 2, 4, 5].into_iter().for_each(|tag| batch.finished(tag, 0));
+        assert_eq!(batch.take(), [(2, Reach::UpTo), (4, Reach::One), (5, Reach::One)]);
+        batch.taken(7);
+        batch.finished(7, 0);
+        assert_eq!(batch.take(), [(7, Reach::One)]);
     }
 
     proptest! {

@@ -397,9 +397,10 @@ impl Lane<'_> {
             }
             tokio::select! {
                 delivery = consumer.next() => {
-                    let Some(mut delivery) = delivery else { break Parted::Lost };
+                    let Some(first) = delivery else { break Parted::Lost };
                     // What came with it is taken in the same turn, up to a number that lets the others have theirs.
-                    for _ in 0..TURN {
+                    let (mut next, mut turn) = (Some(first), 1);
+                    while let Some(delivery) = next {
                         let delivered = self.taken(&delivery);
                         let tag = delivery.tag();
                         batch.taken(tag);
@@ -415,10 +416,9 @@ impl Lane<'_> {
                                 self.settle(tag, settlement, &mut batch).await;
                             }
                         }
-                        match consumer.at_hand() {
-                            Some(next) => delivery = next,
-                            None => break,
-                        }
+                        // Whatever is fetched is taken: an acknowledgement of those behind it would cover it.
+                        next = if turn < TURN { consumer.at_hand() } else { None };
+                        turn += 1;
                     }
                 }
                 Some((tag, settlement)) = jobs.next(), if !jobs.is_empty() => {

@@ -485,11 +485,9 @@ fn make_capacity() -> RunRecord {
                     None => break,
                 },
             };
-            let answer = if rate <= capacity {
-                search::Answer::Held
-            } else {
-                search::Answer::Failed
-            };
+            let number = record.trials.len() as u32 + 1;
+            let trial = at_load(&model, number, rate, capacity);
+            let answer = crate::results::capacity::answer(&checked.workload, &trial).0;
             answers.push(search::Trial { rate, answer });
             let dimensions = vec![
                 varied("load.rate", format!("{rate}/s"), rate),
@@ -508,8 +506,6 @@ fn make_capacity() -> RunRecord {
                     record.cells.len() - 1
                 }
             };
-            let number = record.trials.len() as u32 + 1;
-            let trial = at_load(&model, number, rate, capacity);
             record.trials.push(TrialRecord {
                 cell: cell as u32,
                 repeat: 1,
@@ -540,7 +536,7 @@ fn at_load(model: &TrialRecord, number: u32, rate: f64, capacity: f64) -> TrialR
     trial.backlog_slope_messages_per_s = Some(growth);
     trial.backlog_slope_low_messages_per_s = Some(growth * 0.9 - 0.05);
     trial.backlog_slope_high_messages_per_s = Some(growth * 1.1 + 0.05);
-    let waited = 2.0 / (1.03 - load) + growth * 40.0;
+    let waited = 1.0 / (1.1 - load) + growth * 40.0;
     for one in &mut trial.latencies {
         if one.series == Series::EndToEnd.to_string() {
             *one = summary(&one.series.clone(), u64::from(number), 1_100, 5.0 + waited);

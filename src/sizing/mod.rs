@@ -25,7 +25,7 @@ pub use validation::{Errors, Measure, Pair, Validation};
 /// Different cells that a model must be fitted to, so that each can be foretold from the others.
 pub const CELLS_MIN: usize = 3;
 
-/// Why nothing can be planned from a run. All of them mean that the evidence is missing.
+/// Why nothing can be planned from a run: the evidence is missing, or a cell that was named.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SizingError {
     /// No trial can be used.

@@ -1,10 +1,11 @@
 //! A broker of the run's own goes down under load and comes back on its data.
 
+use futures_util::future::join_all;
 use orderstorm::events::Stage;
 use orderstorm::ledger::Verdict;
 
 use crate::common::rabbitmq_or_skip;
-use crate::support::drive::{Done, start_managed};
+use crate::support::drive::{CLIENTS, Done, start_managed};
 
 /// Clients that come back soon after a broker that takes its time.
 const PATIENT: [&str; 4] = [
@@ -50,7 +51,12 @@ fn assert_back(done: &Done, what: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_loses_nothing_that_it_confirmed_and_nothing_happens_twice() {
+    join_all(CLIENTS.map(a_killed_broker)).await;
+}
+
+async fn a_killed_broker(client: &str) {
     let Some(done) = run(&[
+        client,
         // By count: what is due while the broker is away is sent when it is back.
         "load.rate=40/s",
         "load.orders=160",
@@ -80,6 +86,44 @@ async fn a_killed_broker_loses_nothing_that_it_confirmed_and_nothing_happens_twi
     let returned = event.acked_returned.expect("counted");
     assert_eq!(returned > 0, event.duplicate_exposure_s.is_some(), "{event:?}");
     assert_eq!(returned > 0, event.acked_to_return_s.is_some(), "{event:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_direct_client_sits_out_a_stopped_rabbitmq_and_its_alarms_and_is_told_of_returns_and_nacks() {
+    let Some(done) = run(&[
+        CLIENTS[1],
+        "load.rate=60/s",
+        "load.duration=5s",
+        "stage.payment.max_length=5",
+        "stage.payment.overflow=reject-publish",
+        "stage.payment.service_time=8ms",
+        "stage.payment.prefetch=1",
+        "messages.unroutable=20%",
+        "fault.memory_alarm.at=1s",
+        "fault.memory_alarm.lasts=1s",
+        "fault.broker_pause.at=3s",
+        "fault.broker_pause.lasts=1s",
+    ])
+    .await
+    else {
+        return;
+    };
+    let trial = done.trial();
+    assert_eq!(trial.verdict, Verdict::Pass, "{:#?}", trial.promises);
+    assert_eq!(
+        (trial.faults.len(), trial.lost_connections.len()),
+        (2, 0),
+        "{:?}",
+        trial.lost_connections
+    );
+    assert!(trial.blocked_s >= 0.8, "{}", trial.blocked_s);
+    assert_eq!(
+        trial.ledger.fates.completed + trial.ledger.fates.cancelled(),
+        trial.orders.published
+    );
+    assert!(trial.messages.returned >= 30, "{:?}", trial.messages);
+    let slowest = done.latency("confirm_latency").max_ns.expect("some");
+    assert!(slowest > 800_000_000, "{slowest} ns: the pause is in it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,32 @@ const fn colour(measure: Measure) -> RGBColor {
     }
 }
 
+/// How values lie on the axes of a panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    /// Shares as they are.
+    Linear,
+    /// Seconds by the logarithm of their nanoseconds.
+    Logarithmic,
+}
+
+impl Scale {
+    fn at(self, value: f64) -> f64 {
+        match self {
+            Scale::Linear => value,
+            Scale::Logarithmic => (value * 1e9).log10(),
+        }
+    }
+
+    /// Where a factor on what stands at `x` leads.
+    fn times(self, x: f64, factor: f64) -> f64 {
+        match self {
+            Scale::Linear => x * factor,
+            Scale::Logarithmic => x + factor.log10(),
+        }
+    }
+}
+
 /// A panel for shares and one for times, which go over decades.
 pub(super) fn draw<DB: DrawingBackend>(
     canvas: &Canvas<DB>,
@@ -60,7 +86,7 @@ pub(super) fn draw<DB: DrawingBackend>(
         canvas,
         &shares.between((LEFT, middle - GAP / 2.0)),
         &pairs(true),
-        |share| share,
+        Scale::Linear,
     )?;
     let times: Vec<&Pair> = pairs(false)
         .into_iter()
@@ -78,7 +104,7 @@ pub(super) fn draw<DB: DrawingBackend>(
     let plot = plot
         .between((middle + GAP, WIDTH - 34.0))
         .titled_from(middle + GAP / 4.0);
-    panel(canvas, &plot, &times, |s| (s * 1e9).log10())
+    panel(canvas, &plot, &times, Scale::Logarithmic)
 }
 
 fn share_axis(title: &'static str) -> Axis {
@@ -94,24 +120,16 @@ fn share_axis(title: &'static str) -> Axis {
     }
 }
 
-fn panel<DB: DrawingBackend>(
-    canvas: &Canvas<DB>,
-    plot: &Plot<'_, DB>,
-    pairs: &[&Pair],
-    to_axis: impl Fn(f64) -> f64,
-) -> Drawn<DB> {
+fn panel<DB: DrawingBackend>(canvas: &Canvas<DB>, plot: &Plot<'_, DB>, pairs: &[&Pair], scale: Scale) -> Drawn<DB> {
     plot.axes()?;
     if pairs.is_empty() {
         return plot.sentence("nothing to compare");
     }
-    let is_log = plot.x.from > 1.5;
     let (from, to) = (plot.x.from, plot.x.to);
-    // A factor is a distance on a logarithmic axis, and a slope on another.
     let line = |factor: f64| -> Vec<(f64, f64)> {
-        let y = |x: f64| if is_log { x + factor.log10() } else { x * factor };
         let steps = (0..=200).map(|step| from + (to - from) * f64::from(step) / 200.0);
         steps
-            .map(|x| (x, y(x)))
+            .map(|x| (x, scale.times(x, factor)))
             .filter(|(_, y)| (plot.y.from..=plot.y.to).contains(y))
             .collect()
     };
@@ -125,7 +143,7 @@ fn panel<DB: DrawingBackend>(
     plot.curve(&line(1.0 - GOOD), grey(true))?;
     for pair in pairs {
         canvas.dot(
-            plot.at(to_axis(pair.measured), to_axis(pair.predicted)),
+            plot.at(scale.at(pair.measured), scale.at(pair.predicted)),
             3.5,
             colour(pair.measure),
         )?;
