@@ -1,5 +1,5 @@
 //! Connections whose loss and blocking are noticed, publishes that end in one [`Outcome`], consumers: over lapin, or over a
-//! client of our own ([`direct`]) that costs less. Load and stages see [`Connection`], [`Channel`], [`Publisher`], [`Consumer`]
+//! client of our own (`amqp::direct`) that costs less. Load and stages see [`Connection`], [`Channel`], [`Publisher`], [`Consumer`]
 //! and [`Delivery`], and never which client it is; what only looks at a broker uses a [`Link`], which is lapin's.
 //!
 //! lapin's automatic recovery is not used: it was seen to hang for good after a break. A lost connection fails every future
