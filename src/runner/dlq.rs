@@ -140,6 +140,27 @@ impl Site {
         Ok((connector, link))
     }
 
+    /// How many messages a queue has; absent where there is no such queue. The question is asked on a connection of its own: no for an
+    /// answer closes the channel, and while a client lets go of that it may lose the connection too.
+    async fn messages_in(&self, queue: &str) -> Result<Option<u64>, AmqpError> {
+        let (connector, link) = self.connect().await?;
+        let channel = link.channel().await?;
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let asking = channel.queue_declare(queue.into(), passive, FieldTable::default());
+        let answer = link.answer(&format!("look at the queue {queue}"), asking).await;
+        connector.incidents().closing();
+        let lost = link.is_lost();
+        link.close().await;
+        match answer {
+            Ok(found) => Ok(Some(u64::from(found.message_count()))),
+            Err(AmqpError::Method { why, .. }) if !lost || why.contains("NOT_FOUND") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Dead letters by queue, reason and source, of at most `limit` messages a queue.
     ///
     /// # Errors
@@ -182,9 +203,10 @@ impl Site {
         let (connector, link) = self.connect().await?;
         let mut all = Vec::new();
         for queue in &self.queues {
-            let Some((channel, messages)) = open(&link, queue).await? else {
+            let Some(messages) = self.messages_in(queue).await? else {
                 continue;
             };
+            let channel = link.channel().await?;
             let deliveries = taken(&link, &channel, queue, messages.min(limit)).await?;
             let letters = (1..)
                 .zip(&deliveries)
@@ -217,9 +239,10 @@ impl Site {
         let publisher = Publisher::on(&link, &settings, Arc::default()).await?;
         let (mut all, mut left) = (Vec::new(), request.limit);
         for queue in &self.queues {
-            let Some((channel, messages)) = open(&link, queue).await? else {
+            let Some(messages) = self.messages_in(queue).await? else {
                 continue;
             };
+            let channel = link.channel().await?;
             // Whatever dies again while this goes on comes after these.
             for (position, delivery) in (1..).zip(taken(&link, &channel, queue, messages).await?) {
                 let letter = Letter::new(position, &delivery);
@@ -294,22 +317,6 @@ impl Site {
         let acking = channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: false });
         link.answer("acknowledge a dead letter", acking).await?;
         Ok(Fate::Replayed(way))
-    }
-}
-
-/// Opens a channel and looks how many messages a queue has; absent where there is no such queue.
-async fn open(link: &Link, queue: &str) -> Result<Option<(Channel, u64)>, AmqpError> {
-    let channel = link.channel().await?;
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let asking = channel.queue_declare(queue.into(), passive, FieldTable::default());
-    match link.answer(&format!("look at the queue {queue}"), asking).await {
-        Ok(found) => Ok(Some((channel, u64::from(found.message_count())))),
-        // The channel went with the question; the connection stands.
-        Err(_) if !link.is_lost() => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
